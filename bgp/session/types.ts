@@ -1,0 +1,118 @@
+// What a session needs to be told, and what it tells: the seam between sessions and the RIB.
+import type { Family } from "../../net/address.ts";
+import type { WireContext } from "../wire/context.ts";
+
+/** RFC 4271 §8.2.2. */
+export type SessionState = "Idle" | "Connect" | "Active" | "OpenSent" | "OpenConfirm" | "Established";
+
+/** One configured neighbour. Times in seconds. */
+export interface PeerOptions {
+  readonly name: string;
+  /** The neighbour's address, 4 or 16 bytes. */
+  readonly address: Uint8Array;
+  /** Needed for link-local addresses: the interface the neighbour is on; the socket is bound to it. */
+  readonly interface: string | null;
+  readonly localAsn: number;
+  /** Host-order number (RFC 6286: not 0). */
+  readonly routerId: number;
+  readonly remoteAsn: number | "external" | "internal";
+  readonly port: number;
+  readonly passive: boolean;
+  readonly localAddress: Uint8Array | null;
+  readonly holdTime: number;
+  readonly connectRetry: number;
+  readonly families: readonly Family[];
+  readonly extendedNextHop: boolean;
+  /** TCP MD5 (RFC 2385); the key's bytes. */
+  readonly password: Uint8Array | null;
+  /** GTSM (RFC 5082). */
+  readonly ttlSecurity: boolean;
+  /** TTL for neighbours more than one hop away; null: 1 for eBGP. */
+  readonly multihop: number | null;
+  /** Restart time offered in the graceful restart capability (RFC 4724), or null: capability not sent. */
+  readonly gracefulRestart: { readonly time: number } | null;
+}
+
+/** What the two OPENs agree on. */
+export interface Negotiated extends WireContext {
+  readonly localAsn: number;
+  readonly remoteAsn: number;
+  readonly remoteRouterId: number;
+  readonly localAddress: Uint8Array;
+  readonly remoteAddress: Uint8Array;
+  /** Our link-local address on a directly connected IPv6 session, for MP_REACH_NLRI (RFC 2545 §3). */
+  readonly localLinkLocal: Uint8Array | null;
+  /** Our global IPv6 address on the session's interface when the session itself runs over IPv4, and the other way round. */
+  readonly localAddress6: Uint8Array | null;
+  readonly localAddress4: Uint8Array | null;
+  /** Index of the interface the session runs over, 0 when unknown (multihop). */
+  readonly ifindex: number;
+  /** Seconds; 0: no keepalives. */
+  readonly holdTime: number;
+  readonly keepaliveTime: number;
+  readonly routeRefresh: boolean;
+  /** The neighbour's graceful restart capability, or null. */
+  readonly gracefulRestart: {
+    readonly restarting: boolean;
+    readonly time: number;
+    /** Families the neighbour keeps, with its forwarding-state bit. */
+    readonly families: ReadonlyMap<Family, boolean>;
+  } | null;
+}
+
+export interface SessionDown {
+  /** One line for the operator: who ended the session and why. */
+  readonly reason: string;
+  /** NOTIFICATION sent or received, if there was one. */
+  readonly notification: { readonly sent: boolean; readonly code: number; readonly subcode: number } | null;
+  /** The neighbour may keep, and we keep, routes for the graceful restart time (RFC 4724 §4.2). */
+  readonly graceful: boolean;
+}
+
+/** An Established session as the RIB sees it. */
+export interface EstablishedSession {
+  readonly peer: PeerOptions;
+  readonly negotiated: Negotiated;
+  /**
+   * Queues whole messages. Returns false when more than the high-water mark is queued: stop until
+   * `SessionHandler.writable`. The bytes must not be changed afterwards.
+   */
+  send(messages: Uint8Array): boolean;
+  /** Ends the session with a NOTIFICATION. */
+  reset(code: number, subcode: number, data: Uint8Array, reason: string): void;
+}
+
+/** Implemented by the speaker; called by sessions. Nothing thrown here may cross a socket callback. */
+export interface SessionHandler {
+  established(session: EstablishedSession): void;
+  /** An UPDATE's body (after the 19-byte header) is buffer[start, end). A WireError thrown here resets the session. */
+  update(session: EstablishedSession, buffer: Uint8Array, start: number, end: number): void;
+  routeRefresh(session: EstablishedSession, family: Family): void;
+  writable(session: EstablishedSession): void;
+  down(session: EstablishedSession, down: SessionDown): void;
+  /** Every change of state, Established or not; for events, status and logs. */
+  stateChanged(peer: PeerOptions, from: SessionState, to: SessionState, reason: string): void;
+}
+
+/** One neighbour's status for the API. Times in milliseconds of the injected clock. */
+export interface PeerStatus {
+  readonly name: string;
+  readonly address: string;
+  readonly asn: number | null;
+  readonly state: SessionState;
+  readonly remoteRouterId: string | null;
+  readonly establishedAt: number | null;
+  /** Seconds since Established, null when not. */
+  readonly uptime: number | null;
+  readonly holdTime: number | null;
+  readonly lastError: string | null;
+  readonly establishedCount: number;
+  readonly messages: {
+    readonly sent: number;
+    readonly received: number;
+    readonly updatesSent: number;
+    readonly updatesReceived: number;
+  };
+  readonly families: readonly Family[];
+  readonly capabilities: readonly string[];
+}

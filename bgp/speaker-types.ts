@@ -1,0 +1,25 @@
+// What the speaker is configured with: peers with their policies, and the tables they import into.
+import type { ExportPolicy, ImportPolicy } from "./policy/types.ts";
+import type { PeerOptions } from "./session/types.ts";
+
+export interface SpeakerPeer extends PeerOptions {
+  readonly import: ImportPolicy;
+  readonly export: ExportPolicy;
+  /** Kernel table id this peer's routes go to, and the Loc-RIB it is served from. */
+  readonly table: number;
+  /** Received prefixes per session above which the session ends with Cease/1; null: no limit. */
+  readonly maxPrefixes: number | null;
+}
+
+export interface SpeakerOptions {
+  readonly asn: number;
+  /** Host order. */
+  readonly routerId: number;
+  readonly tables: readonly { readonly name: string; readonly id: number }[];
+  /** Most paths used at once for one prefix, 1: no multipath. */
+  readonly maxPaths: number;
+  /** TCP port listened on; null: no listener. */
+  readonly listenPort: number | null;
+  /** Addresses to listen on; empty: all. */
+  readonly listenAddresses: readonly Uint8Array[];
+}

@@ -1,0 +1,49 @@
+// Routes and peers as the API and the CLI show them; camelCase keys that stay stable (design §7).
+import type { PeerStatus } from "./session/types.ts";
+
+export interface PrefixCounts {
+  readonly ipv4: number;
+  readonly ipv6: number;
+  readonly total: number;
+}
+
+export interface PeerView extends PeerStatus {
+  readonly received: number;
+  readonly accepted: number;
+  readonly advertised: number;
+  readonly prefixes: {
+    readonly received: PrefixCounts;
+    readonly accepted: PrefixCounts;
+    readonly advertised: PrefixCounts;
+  };
+  readonly import: string;
+  readonly export: string;
+  readonly table: string;
+  /** Routes kept past a session loss (RFC 4724). */
+  readonly stale: number;
+  /** Routes treated as withdrawn, attributes discarded (RFC 7606). */
+  readonly errors: { readonly treatedAsWithdrawn: number; readonly attributesDiscarded: number };
+}
+
+export interface RouteView {
+  readonly prefix: string;
+  /** Peer name; `local` for routes of our own. */
+  readonly peer: string;
+  readonly nextHops: readonly string[];
+  /** As written in a router's CLI: `65001 65002 {65003,65004}`. */
+  readonly asPath: string;
+  readonly origin: "igp" | "egp" | "incomplete";
+  readonly localPref: number | null;
+  readonly med: number | null;
+  /** `65001:100`, large ones `65001:1:1`, extended ones `rt:65001:1` or hex. */
+  readonly communities: readonly string[];
+  readonly best: boolean;
+  /** One of several paths in use at once. */
+  readonly multipath: boolean;
+  /** Handed to the kernel; filled in by the daemon from the FIB's failures. */
+  readonly installed: boolean;
+  readonly table: string;
+  /** Why the route is not used: policy, unresolved next hop, AS loop, ... ; null when it is eligible. */
+  readonly rejected: string | null;
+  readonly stale: boolean;
+}

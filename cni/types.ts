@@ -1,0 +1,63 @@
+// What the daemon hands to the CNI server and gets back. The client executable only carries bytes.
+
+export interface CniRequest {
+  /** CNI_* variables as the caller had them. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: Uint8Array;
+  /** Process id of the client (SO_PEERCRED), null when unknown. */
+  readonly pid: number | null;
+}
+
+export interface CniResponse {
+  readonly exitCode: number;
+  readonly stdout: string;
+}
+
+export interface PodView {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly addresses: readonly string[];
+  readonly pool: string;
+  readonly netns: string;
+  readonly hostInterface: string;
+  /** namespace/name from CNI_ARGS, when the caller gave one. */
+  readonly pod: string | null;
+}
+
+export interface BlockView {
+  readonly prefix: string;
+  readonly pool: string;
+  /** Usable addresses; null when more than 2^53. */
+  readonly capacity: number | null;
+  readonly used: number;
+  readonly state: "pending" | "announced" | "withdrawn";
+}
+
+export interface PoolOptions {
+  readonly name: string;
+  /** Canonical prefixes of both families. */
+  readonly blocks: readonly string[];
+  /** Addresses, ranges `a-b` and prefixes never given to a pod unless asked for by name in a static request is also refused. */
+  readonly exclude: readonly string[];
+  readonly table: number;
+}
+
+export interface CniOptions {
+  readonly pools: readonly PoolOptions[];
+  /** Directory for the allocation store. */
+  readonly stateDir: string;
+  /** Bytes; null: the smallest MTU among the uplinks. */
+  readonly mtu: number | null;
+}
+
+/** How the CNI server reaches the kernel's local table; routing's Fib satisfies it. */
+export interface PodRoutes {
+  addPodRoutes(routes: readonly { readonly address: Uint8Array; readonly ifindex: number }[]): Promise<void>;
+  removePodRoutes(routes: readonly { readonly address: Uint8Array; readonly ifindex: number }[]): Promise<void>;
+}
+
+export interface PodEvent {
+  readonly kind: "added" | "removed";
+  readonly pod: PodView;
+}

@@ -1,0 +1,32 @@
+// The configuration after loading: checked, with defaults filled in, in the terms of the components that it is for.
+import type { SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { PoolOptions } from "../cni/types.ts";
+import type { RoutingOptions } from "../routing/types.ts";
+
+export interface TableConfig {
+  readonly name: string;
+  readonly id: number;
+  /** The host's own traffic looks here too. */
+  readonly host: boolean;
+  /** What happens to a pod's packet without a route here: on to the host's own tables, or unreachable. */
+  readonly fallback: "host" | "unreachable";
+}
+
+export interface Config {
+  readonly file: string;
+  readonly node: { readonly name: string; readonly asn: number; readonly routerId: number };
+  readonly bgp: {
+    /** Null: do not listen. */
+    readonly listenPort: number | null;
+    readonly listenAddresses: readonly Uint8Array[];
+    readonly maxPaths: number;
+  };
+  readonly pools: readonly PoolOptions[];
+  readonly tables: readonly TableConfig[];
+  readonly peers: readonly SpeakerPeer[];
+  readonly routing: RoutingOptions;
+  readonly cni: { readonly mtu: number | null };
+  readonly api: { readonly socket: string; readonly listen: { readonly host: string; readonly port: number } | null };
+  readonly paths: { readonly state: string; readonly run: string };
+  readonly log: { readonly level: "debug" | "info" | "warn" | "error" };
+}

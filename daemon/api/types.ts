@@ -1,0 +1,66 @@
+// What the API serves; implemented by daemon/compose. JSON shapes are the design's §7 and stay stable.
+import type { PeerView, RouteView } from "../../bgp/views.ts";
+import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
+import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
+
+export interface StatusView {
+  readonly name: string;
+  readonly asn: number;
+  readonly routerId: string;
+  readonly version: string;
+  readonly pid: number;
+  /** Seconds. */
+  readonly uptime: number;
+  /** `ok`, or `degraded` with reasons. */
+  readonly state: "starting" | "ok" | "degraded" | "stopping";
+  readonly problems: readonly string[];
+  readonly peers: { readonly configured: number; readonly established: number };
+  readonly routes: { readonly ipv4: number; readonly ipv6: number };
+  readonly kernel: FibStatus;
+  readonly pods: number;
+  readonly memory: { readonly rss: number; readonly heapUsed: number };
+  /** Milliseconds over the last minute. */
+  readonly eventLoopDelay: { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+/** One event of GET /v1/watch. `time` is ISO 8601. */
+export interface WatchEvent {
+  readonly time: string;
+  readonly type: "session" | "route" | "kernel" | "pod" | "block" | "resync";
+  readonly [key: string]: unknown;
+}
+
+export interface RouteFilter {
+  /** An address (longest match) or a prefix (exact). */
+  readonly prefix?: string;
+  readonly table?: string;
+  readonly family?: 4 | 6;
+  /** Only best paths. */
+  readonly best?: boolean;
+}
+
+export interface ApiBackend {
+  status(): Promise<StatusView>;
+  peers(): PeerView[];
+  /** Big tables: an iterator, so that the answer streams as NDJSON in bounded slices. Throws ApiError on a bad filter. */
+  routes(filter: RouteFilter): Iterable<RouteView>;
+  received(peer: string, filter: RouteFilter): Iterable<RouteView>;
+  advertised(peer: string, filter: RouteFilter): Iterable<RouteView>;
+  pods(): PodView[];
+  blocks(): BlockView[];
+  rules(): Promise<KernelRule[]>;
+  kernelRoutes(table: string): Promise<KernelRoute[]>;
+  cni(request: CniRequest): Promise<CniResponse>;
+  /** Returns the function that ends the subscription. */
+  onEvent(listener: (event: WatchEvent) => void): () => void;
+}
+
+/** An answer other than 200, with a message for the person who asked. */
+export class ApiError extends Error {
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.name = "ApiError";
+    this.status = status;
+  }
+}

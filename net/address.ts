@@ -1,0 +1,38 @@
+// IP addresses: text <-> bytes in network order. Text is canonical (dotted quad, RFC 5952).
+import ipaddr from "ipaddr.js";
+
+export type Family = 4 | 6;
+
+/** Bytes (4 or 16, network order) of a strictly written address without zone, or null. */
+export function parseAddress(text: string): Uint8Array | null {
+  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return Uint8Array.from(ipaddr.IPv4.parse(text).toByteArray());
+  if (text.includes(":") && !text.includes("%") && ipaddr.IPv6.isValid(text))
+    return Uint8Array.from(ipaddr.IPv6.parse(text).toByteArray());
+  return null;
+}
+
+/** Canonical text of 4 or 16 bytes. */
+export function formatAddress(bytes: ArrayLike<number>): string {
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
+  return new ipaddr.IPv6(Array.from(bytes)).toRFC5952String();
+}
+
+export function formatIpv4(address: number): string {
+  return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
+}
+
+/** An unsigned 32-bit number in host order, or null. */
+export function parseIpv4(text: string): number | null {
+  const bytes = parseAddress(text);
+  return bytes?.length === 4 ? ((bytes[0] << 24) | (bytes[1] << 16) | (bytes[2] << 8) | bytes[3]) >>> 0 : null;
+}
+
+export function isLinkLocal(bytes: Uint8Array): boolean {
+  return bytes.length === 16 ? bytes[0] === 0xfe && (bytes[1] & 0xc0) === 0x80 : bytes[0] === 169 && bytes[1] === 254;
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}

@@ -1,0 +1,148 @@
+// What routing/ is told to keep in the kernel and what it tells back. Plain data: it crosses a thread boundary.
+import type { Family } from "../net/address.ts";
+
+/** One member of a next-hop set, resolved: an interface and the gateway on it. */
+export interface NextHopMember {
+  readonly ifindex: number;
+  /** 4 or 16 bytes, network order; an IPv6 gateway serves IPv4 routes too (RFC 8950). */
+  readonly gateway: Uint8Array;
+  /** 1 to 256. */
+  readonly weight: number;
+}
+
+/**
+ * Changes of learned routes, in columns so that a batch is a handful of transferable buffers. `nextHopSet` 0 withdraws.
+ * A later entry for the same prefix and table replaces an earlier one.
+ */
+export interface RouteBatch {
+  readonly family: Family;
+  readonly table: number;
+  readonly count: number;
+  /** Network-order bytes: 4 per prefix for IPv4, 16 for IPv6. */
+  readonly addresses: Uint8Array;
+  readonly lengths: Uint8Array;
+  readonly nextHopSets: Uint32Array;
+}
+
+/** The rules and routes that exist because of the configuration, not because of a peer (the table in the design's §5). */
+export interface OwnedState {
+  /** Blocks of this node: a blackhole each in the local table, and a `from <block>` rule to its table. */
+  readonly blocks: readonly { readonly prefix: string; readonly table: number }[];
+  /** Tables with learned routes. */
+  readonly tables: readonly {
+    readonly name: string;
+    readonly id: number;
+    readonly host: boolean;
+    readonly fallback: "host" | "unreachable";
+  }[];
+}
+
+/** A host route of one local pod: /32 or /128 in the local table to the host end of its veth. */
+export interface PodRoute {
+  readonly address: Uint8Array;
+  readonly ifindex: number;
+}
+
+export interface RoutingOptions {
+  /** False: hold routes, write nothing to the kernel, but still watch links and addresses. */
+  readonly install: boolean;
+  readonly protocol: number;
+  readonly localTable: number;
+  readonly rulePriority: { readonly local: number; readonly block: number; readonly host: number };
+  /** First nexthop object id of ours, and how many. */
+  readonly nextHopIds: { readonly base: number; readonly count: number };
+  /** Seconds until state of ours found at start, and not asked for again, is removed without End-of-RIB. */
+  readonly staleTime: number;
+  /** Set forwarding and nexthop_compat_mode at start. */
+  readonly sysctls: boolean;
+}
+
+export interface LinkInfo {
+  readonly ifindex: number;
+  readonly name: string;
+  readonly up: boolean;
+  readonly mtu: number;
+  readonly mac: Uint8Array;
+  readonly addresses: readonly { readonly address: Uint8Array; readonly length: number }[];
+}
+
+/** One line of what happens in the kernel, for `underlayctl watch` and the log. */
+export interface KernelEvent {
+  readonly kind:
+    | "routesInstalled"
+    | "routesFailed"
+    | "adopted"
+    | "swept"
+    | "resync"
+    | "repaired"
+    | "link"
+    | "foreign"
+    | "error";
+  readonly message: string;
+  readonly count?: number;
+}
+
+export interface KernelRoute {
+  readonly prefix: string;
+  readonly table: number;
+  readonly type: "unicast" | "blackhole" | "unreachable" | "other";
+  readonly nextHops: readonly {
+    readonly gateway: string | null;
+    readonly interface: string | null;
+    readonly weight: number;
+  }[];
+}
+
+export interface KernelRule {
+  readonly family: Family;
+  readonly priority: number;
+  readonly from: string | null;
+  readonly to: string | null;
+  readonly table: number;
+  readonly protocol: number;
+  readonly ours: boolean;
+  readonly text: string;
+}
+
+export interface FibStatus {
+  readonly install: boolean;
+  /** Routes wanted, present in the kernel, and refused by it. */
+  readonly desired: number;
+  readonly installed: number;
+  readonly failed: readonly { readonly prefix: string; readonly table: number; readonly error: string }[];
+  readonly nextHopSets: number;
+  readonly resyncs: number;
+  readonly overruns: number;
+  /** Adopted at start and not yet confirmed or swept. */
+  readonly stale: number;
+}
+
+/** Main-thread face of the fib worker (routing/fib/client.ts implements it). */
+export interface Fib {
+  /** Opens sockets, adopts what a former run left, reports links. Rejects with what is missing (CAP_NET_ADMIN). */
+  start(): Promise<void>;
+  /** Links with their addresses, kept current; `onLinks` is called after each change. */
+  links(): readonly LinkInfo[];
+  onLinks(listener: () => void): void;
+  onEvent(listener: (event: KernelEvent) => void): void;
+  /** Rules last, blackholes first. Resolves when the kernel has acknowledged all of it. */
+  setOwned(owned: OwnedState): Promise<void>;
+  /** Defines or replaces a next-hop set; ids are the caller's, > 0, dense. */
+  setNextHopSet(id: number, members: readonly NextHopMember[]): void;
+  removeNextHopSet(id: number): void;
+  /** Buffers are transferred. Returns false above the high-water mark: wait for `onDrain`. */
+  apply(batch: RouteBatch): boolean;
+  onDrain(listener: () => void): void;
+  /** Resolves when everything applied so far is in the kernel (or has failed and is listed). */
+  flush(): Promise<void>;
+  addPodRoutes(routes: readonly PodRoute[]): Promise<void>;
+  removePodRoutes(routes: readonly PodRoute[]): Promise<void>;
+  /** All peers have sent End-of-RIB: what was adopted and not asked for again goes. */
+  sweepStale(): Promise<number>;
+  status(): Promise<FibStatus>;
+  /** Straight from the kernel. */
+  rules(): Promise<KernelRule[]>;
+  routes(table: number): Promise<KernelRoute[]>;
+  /** `keep`: leave everything in the kernel (restart); otherwise remove all that is ours. */
+  stop(mode: "keep" | "remove"): Promise<void>;
+}
