@@ -66,7 +66,6 @@ await build({
   keepNames: true,
   sourcemap: false,
   legalComments: "none",
-  external: ["pino-pretty"],
   define: { __VERSION__: JSON.stringify(version) },
   logLevel: "warning",
 });

@@ -1,0 +1,130 @@
+// What the API answers, put together from the parts. Lists are read lazily: a table of a million routes is never built
+// as objects.
+import type { Speaker } from "../bgp/speaker.ts";
+import type { PeerView, RouteView } from "../bgp/views.ts";
+import type { CniServer } from "../cni/server.ts";
+import type { BlockView, CniRequest, CniResponse, PodView } from "../cni/types.ts";
+import type { Config } from "../config/types.ts";
+import { formatIpv4 } from "../net/address.ts";
+import type { Clock } from "../net/clock.ts";
+import type { Fib, KernelRoute, KernelRule } from "../routing/types.ts";
+import { type ApiBackend, ApiError, type RouteFilter, type StatusView, type WatchEvent } from "./api/types.ts";
+import type { EventHub } from "./events.ts";
+import type { LoopDelay } from "./loop-delay.ts";
+import { version } from "./version.ts";
+
+interface Parts {
+  readonly config: Config;
+  readonly clock: Clock;
+  readonly fib: Fib;
+  readonly speaker: Speaker;
+  readonly cni: CniServer;
+  readonly events: EventHub;
+  readonly loopDelay: LoopDelay;
+  readonly state: () => "starting" | "running" | "stopping";
+}
+
+export class Backend implements ApiBackend {
+  readonly #parts: Parts;
+  readonly #startedAt: number;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#startedAt = parts.clock.now();
+  }
+
+  async status(): Promise<StatusView> {
+    const { config, clock, fib, speaker, cni, loopDelay, state } = this.#parts;
+    const kernel = await fib.status();
+    const peers = speaker.peers();
+    const down = peers.filter((peer) => peer.state !== "Established");
+    const problems = [
+      ...down.map((peer) => `peer ${peer.name} is ${peer.state}${peer.lastError ? `: ${peer.lastError}` : ""}`),
+      ...(kernel.failed.length > 0
+        ? [
+            `${kernel.failed.length} routes refused by the kernel, first ${kernel.failed[0].prefix}: ${kernel.failed[0].error}`,
+          ]
+        : []),
+    ];
+    const memory = process.memoryUsage();
+    const running = state() === "running";
+    return {
+      name: config.node.name,
+      asn: config.node.asn,
+      routerId: formatIpv4(config.node.routerId),
+      version,
+      pid: process.pid,
+      uptime: Math.round((clock.now() - this.#startedAt) / 1000),
+      state: running ? (problems.length > 0 ? "degraded" : "ok") : (state() as "starting" | "stopping"),
+      problems,
+      peers: { configured: peers.length, established: peers.length - down.length },
+      routes: speaker.counts(),
+      kernel,
+      pods: cni.pods().length,
+      memory: { rss: memory.rss, heapUsed: memory.heapUsed },
+      eventLoopDelay: loopDelay.read(),
+    };
+  }
+
+  peers(): PeerView[] {
+    return this.#parts.speaker.peers();
+  }
+
+  routes(filter: RouteFilter): Iterable<RouteView> {
+    return this.#parts.speaker.routes(this.#checked(filter));
+  }
+
+  received(peer: string, filter: RouteFilter): Iterable<RouteView> {
+    this.#requirePeer(peer);
+    return this.#parts.speaker.received(peer, this.#checked(filter));
+  }
+
+  advertised(peer: string, filter: RouteFilter): Iterable<RouteView> {
+    this.#requirePeer(peer);
+    return this.#parts.speaker.advertised(peer, this.#checked(filter));
+  }
+
+  pods(): PodView[] {
+    return this.#parts.cni.pods();
+  }
+
+  blocks(): BlockView[] {
+    return this.#parts.cni.blocks();
+  }
+
+  rules(): Promise<KernelRule[]> {
+    return this.#parts.fib.rules();
+  }
+
+  kernelRoutes(table: string): Promise<KernelRoute[]> {
+    const { config, fib } = this.#parts;
+    if (table === "local") return fib.routes(config.routing.localTable);
+    return fib.routes(this.#requireTable(table));
+  }
+
+  cni(request: CniRequest): Promise<CniResponse> {
+    return this.#parts.cni.handle(request);
+  }
+
+  onEvent(listener: (event: WatchEvent) => void): () => void {
+    return this.#parts.events.subscribe(listener);
+  }
+
+  #checked(filter: RouteFilter): RouteFilter {
+    if (filter.table !== undefined) this.#requireTable(filter.table);
+    return filter;
+  }
+
+  #requirePeer(name: string): void {
+    const names = this.#parts.config.peers.map((peer) => peer.name);
+    if (!names.includes(name)) throw new ApiError(404, `no peer ${name}; there are ${names.join(", ") || "none"}`);
+  }
+
+  #requireTable(name: string): number {
+    const { tables } = this.#parts.config;
+    const table = tables.find((entry) => entry.name === name || String(entry.id) === name);
+    if (!table)
+      throw new ApiError(404, `no table ${name}; there are local, ${tables.map((entry) => entry.name).join(", ")}`);
+    return table.id;
+  }
+}

@@ -1,0 +1,160 @@
+// The daemon: builds the parts, connects them, and starts and stops them in the order that keeps two promises. Kernel
+// first, then the wire: a block is announced when its blackhole and rules are acknowledged. And what a former run left
+// in the kernel goes on forwarding: it is adopted, confirmed, and only what nobody asked for again is removed.
+//
+//   sessions -> Adj-RIB-In -> Loc-RIB -> RouteSync -> FibClient ~> fib worker -> kernel
+//                                 \-> Adj-RIB-Out -> sessions
+//   CNI client -> ApiServer -> CniServer ~> attach worker -> pod namespace
+import { Speaker } from "../bgp/speaker.ts";
+import { CniServer } from "../cni/server.ts";
+import type { Config } from "../config/types.ts";
+import type { Clock } from "../net/clock.ts";
+import { prefix } from "../net/prefix.ts";
+import { FibClient } from "../routing/fib/client.ts";
+import { InterfaceTable } from "../routing/interfaces.ts";
+import { RouteSync } from "../routing/route-sync.ts";
+import { ApiServer } from "./api/server.ts";
+import { Backend } from "./backend.ts";
+import { EventHub } from "./events.ts";
+import { FastFailover } from "./fast-failover.ts";
+import type { Logger } from "./log.ts";
+import { LoopDelay } from "./loop-delay.ts";
+import { startWatchdog } from "./systemd.ts";
+
+export type DaemonState = "starting" | "running" | "stopping";
+
+export class Daemon {
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #events = new EventHub();
+  readonly #loopDelay: LoopDelay;
+  readonly #fib: FibClient;
+  readonly #interfaces: InterfaceTable;
+  readonly #speaker: Speaker;
+  readonly #syncs: RouteSync[];
+  readonly #cni: CniServer;
+  readonly #api: ApiServer;
+  #state: DaemonState = "starting";
+  #stopWatchdog = () => {};
+  #summary: (text: string) => void = () => {};
+
+  constructor(config: Config, deps: { log: Logger; clock: Clock }) {
+    this.#config = config;
+    this.#log = deps.log;
+    this.#clock = deps.clock;
+    this.#loopDelay = new LoopDelay(deps.clock);
+    const log = (part: string) => deps.log.child({ part });
+
+    this.#fib = new FibClient(config.routing, { log: log("routing") });
+    this.#interfaces = new InterfaceTable(this.#fib);
+    this.#speaker = new Speaker(
+      {
+        asn: config.node.asn,
+        routerId: config.node.routerId,
+        tables: config.tables,
+        maxPaths: config.bgp.maxPaths,
+        listenPort: config.bgp.listenPort,
+        listenAddresses: config.bgp.listenAddresses,
+      },
+      { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
+    );
+    this.#syncs = this.#speaker.locRibs().map((locRib) => new RouteSync(locRib, this.#fib));
+    this.#cni = new CniServer(
+      { pools: config.pools, stateDir: config.paths.state, mtu: config.cni.mtu },
+      { clock: deps.clock, log: log("cni"), routes: this.#fib, uplinkMtu: () => this.#interfaces.smallestUplinkMtu() },
+    );
+    const backend = new Backend({
+      config,
+      clock: deps.clock,
+      fib: this.#fib,
+      speaker: this.#speaker,
+      cni: this.#cni,
+      events: this.#events,
+      loopDelay: this.#loopDelay,
+      state: () => this.#state,
+    });
+    this.#api = new ApiServer({ backend, log: log("api"), socketPath: config.api.socket, listen: config.api.listen });
+    this.#connectEvents();
+    new FastFailover(this.#fib, this.#speaker);
+  }
+
+  /** Rejects with the reason when the daemon cannot run; the caller ends the process then. */
+  async start(): Promise<void> {
+    const { pools, peers, tables, node, routing } = this.#config;
+    this.#loopDelay.start();
+    await this.#fib.start();
+    const adopted = (await this.#fib.status()).stale;
+
+    const tableOf = new Map(pools.map((pool) => [pool.name, pool.table]));
+    const blocks = pools.flatMap((pool) =>
+      pool.blocks.map((block) => ({ prefix: block, table: tableOf.get(pool.name)! })),
+    );
+    await this.#fib.setOwned({ blocks, tables });
+    await this.#cni.start();
+    await this.#api.start();
+
+    // The forwarding bit tells the truth: set only when state of ours was found in the kernel and confirmed just now.
+    const forwarding = routing.install && adopted > 0;
+    this.#speaker.setRestartState({
+      restarting: adopted > 0,
+      forwarding: new Map([
+        [4, forwarding],
+        [6, forwarding],
+      ]),
+    });
+    for (const block of blocks) {
+      this.#speaker.announceLocal(block.table, prefix(block.prefix));
+      this.#cni.setBlockState(block.prefix, "announced");
+    }
+    this.#speaker.onConverged(() => void this.#converged());
+    for (const peer of peers) this.#speaker.addPeer(peer);
+    await this.#speaker.start();
+
+    this.#stopWatchdog = startWatchdog(this.#clock);
+    this.#state = "running";
+    this.#log.info({ asn: node.asn, peers: peers.length, blocks: blocks.length, adopted }, "running");
+  }
+
+  /** A line for the supervisor, now and after each change of a session. */
+  onSummary(listener: (text: string) => void): void {
+    this.#summary = listener;
+    this.#reportSummary();
+  }
+
+  /** `restart` lets neighbours keep our routes, `shutdown` tells them to drop us. Both leave the kernel state. */
+  async stop(mode: "restart" | "shutdown"): Promise<void> {
+    this.#state = "stopping";
+    this.#stopWatchdog();
+    await this.#speaker.stop(mode);
+    for (const sync of this.#syncs) sync.stop();
+    await this.#api.stop();
+    await this.#cni.stop();
+    await this.#fib.stop("keep");
+    this.#loopDelay.stop();
+  }
+
+  async #converged(): Promise<void> {
+    if (this.#state === "stopping") return;
+    await Promise.all(this.#syncs.map((sync) => sync.settled()));
+    await this.#fib.flush();
+    const swept = await this.#fib.sweepStale();
+    this.#speaker.setRestartState({ restarting: false, forwarding: new Map() });
+    this.#log.info({ swept }, "converged: stale kernel state removed");
+  }
+
+  #connectEvents(): void {
+    this.#speaker.onEvent((event) => {
+      this.#events.emit(event.type, event);
+      if (event.type === "session") this.#reportSummary();
+    });
+    this.#cni.onEvent((event) => this.#events.emit("pod", event));
+    this.#fib.onEvent((event) => this.#events.emit("kernel", event));
+  }
+
+  #reportSummary(): void {
+    const peers = this.#speaker.peers();
+    const established = peers.filter((peer) => peer.state === "Established").length;
+    this.#summary(`${established} of ${peers.length} sessions Established`);
+  }
+}

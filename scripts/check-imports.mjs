@@ -1,0 +1,57 @@
+// Imports go one way, as a route travels: this prints every import that goes against the direction and exits 1.
+
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+
+/** Part -> what it may import. `types:` entries only by `import type`. The longest matching part decides. */
+const rules = {
+  net: ["net"],
+  "bgp/wire": ["bgp/wire", "net"],
+  "bgp/session": ["bgp/session", "bgp/wire", "net"],
+  "bgp/adj-rib-in": ["bgp/adj-rib-in", "bgp/attribute-store.ts", "bgp/wire", "net", "types:bgp"],
+  "bgp/policy": ["bgp/policy", "net", "types:bgp"],
+  "bgp/loc-rib": ["bgp/loc-rib", "bgp/policy", "bgp/adj-rib-in", "bgp/wire", "net", "types:bgp"],
+  "bgp/adj-rib-out": ["bgp/adj-rib-out", "bgp/loc-rib", "bgp/policy", "bgp/wire", "net", "types:bgp"],
+  bgp: ["bgp", "net"],
+  "routing/netlink": ["routing/netlink", "routing/types.ts", "net"],
+  routing: ["routing", "net", "types:bgp/loc-rib/types.ts", "types:bgp/next-hop-resolver.ts"],
+  cni: ["cni", "routing/netlink", "net", "types:routing/types.ts"],
+  config: ["config", "net", "types:bgp", "types:cni", "types:routing"],
+  cli: ["cli", "net", "types:daemon", "types:bgp", "types:cni", "types:routing"],
+  lab: ["lab", "net"],
+  daemon: ["daemon", "bgp", "routing", "cni", "config", "net"],
+};
+
+const within = (file, part) => file === part || file.startsWith(`${part}/`);
+const files = spawnSync("git", ["ls-files", "-co", "--exclude-standard", "*.ts"], { cwd: root, encoding: "utf8" })
+  .stdout.split("\n")
+  .filter((file) => file && !file.startsWith("test/") && file !== "vitest.config.ts");
+
+let faults = 0;
+for (const file of files) {
+  const part = Object.keys(rules)
+    .filter((name) => within(file, name))
+    .sort((a, b) => b.length - a.length)[0];
+  if (!part) {
+    console.error(`${file}: belongs to no part; add it to scripts/check-imports.mjs`);
+    faults++;
+    continue;
+  }
+  const text = readFileSync(join(root, file), "utf8");
+  for (const match of text.matchAll(/^\s*(?:import|export)\s+(type\s)?[^;]*?from\s+"(\.[^"]+)"/gms)) {
+    const target = normalize(join(dirname(file), match[2]));
+    const allowed = rules[part].some((rule) =>
+      rule.startsWith("types:") ? match[1] && within(target, rule.slice(6)) : within(target, rule),
+    );
+    if (allowed) continue;
+    const line = text.slice(0, match.index).split("\n").length + 1;
+    console.error(`${file}:${line}: ${part} must not import ${target}${match[1] ? " (type)" : ""}`);
+    faults++;
+  }
+}
+if (faults > 0) process.exit(1);
+console.log(`imports: ${files.length} files, all in the right direction`);
