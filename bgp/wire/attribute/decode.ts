@@ -1,0 +1,241 @@
+// The path attributes of one UPDATE: bytes -> values and the strongest action that their faults call for.
+//
+// RFC 7606 §2-§5: structural faults (a length that overruns, flags that conflict) and faults of single values end in
+// `discard` (the attribute is left out) or `withdraw` (its routes are treated as withdrawn); what makes the routes
+// themselves unreadable is thrown as `reset`. A repeated attribute is discarded, a repeated MP_* resets (§3 g).
+//
+// Deviation: a missing LOCAL_PREF from an internal neighbour is accepted; the decision process has a default.
+import type { WireContext } from "../context.ts";
+import { WireAction, WireError } from "../error.ts";
+import { emptyAttributes, type PathAttributes, type UnknownAttribute } from "../path-attributes.ts";
+import { Reader } from "../reader.ts";
+import { AS_TRANS, AttributeCode, AttributeFlag, ErrorCode, UpdateSubcode } from "../registry.ts";
+import { mergeAs4Path } from "./as-path.ts";
+import type { AttributeCodec, Draft } from "./codec.ts";
+import { decodeMpReach, decodeMpUnreach, type MpReach, type MpUnreach } from "./multiprotocol.ts";
+import { codecByType } from "./table.ts";
+
+export interface DecodedAttributes {
+  /** Null when the action is `withdraw`. */
+  readonly attributes: PathAttributes | null;
+  readonly mpReach: MpReach | null;
+  readonly mpUnreach: MpUnreach | null;
+  readonly action: "none" | "discard" | "withdraw";
+  readonly errors: readonly WireError[];
+}
+
+const KIND_BITS = AttributeFlag.OPTIONAL | AttributeFlag.TRANSITIVE;
+
+/**
+ * Decodes buffer[start, end). `hasIpv4Nlri`: the UPDATE announces prefixes outside MP_REACH_NLRI, so NEXT_HOP has to be
+ * there and is theirs. Throws WireError with action `reset`, nothing else.
+ */
+export function decodeAttributes(
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+  context: WireContext,
+  hasIpv4Nlri: boolean,
+): DecodedAttributes {
+  return new AttributeDecoder(buffer, context, hasIpv4Nlri).decode(start, end);
+}
+
+class AttributeDecoder {
+  readonly #buffer: Uint8Array;
+  readonly #context: WireContext;
+  readonly #hasIpv4Nlri: boolean;
+  readonly #draft: Draft = { ...emptyAttributes, as4Path: null, as4Aggregator: null };
+  readonly #unknown: UnknownAttribute[] = [];
+  readonly #errors: WireError[] = [];
+  readonly #seen = new Set<number>();
+  #mpReach: MpReach | null = null;
+  #mpUnreach: MpUnreach | null = null;
+  #action: "none" | "discard" | "withdraw" = "none";
+
+  constructor(buffer: Uint8Array, context: WireContext, hasIpv4Nlri: boolean) {
+    this.#buffer = buffer;
+    this.#context = context;
+    this.#hasIpv4Nlri = hasIpv4Nlri;
+  }
+
+  decode(start: number, end: number): DecodedAttributes {
+    let at = start;
+    while (at < end) {
+      const next = this.#attribute(at, end);
+      if (next === null) break;
+      at = next;
+    }
+    this.#checkMandatory();
+    this.#mergeFourOctet();
+    const withdraw = this.#action === "withdraw";
+    return {
+      attributes: withdraw ? null : this.#finish(),
+      mpReach: this.#mpReach,
+      mpUnreach: this.#mpUnreach,
+      action: this.#action,
+      errors: this.#errors,
+    };
+  }
+
+  /** Reads the attribute at `at`; returns where the next one starts, null when there is no telling. */
+  #attribute(at: number, end: number): number | null {
+    const buffer = this.#buffer;
+    const flags = buffer[at];
+    const headerLength = (flags & AttributeFlag.EXTENDED_LENGTH) !== 0 ? 4 : 3;
+    if (at + headerLength > end) return this.#overrun(at, "the attribute list ends within an attribute's header");
+    const code = buffer[at + 1];
+    const length = headerLength === 4 ? (buffer[at + 2] << 8) | buffer[at + 3] : buffer[at + 2];
+    const valueStart = at + headerLength;
+    const valueEnd = valueStart + length;
+    if (valueEnd > end)
+      return this.#overrun(at, `attribute ${code} of ${length} bytes reaches past the end of the list`);
+
+    if (this.#seen.has(code)) this.#repeated(code);
+    else {
+      this.#seen.add(code);
+      this.#value(code, flags, at, valueStart, valueEnd);
+    }
+    return valueEnd;
+  }
+
+  #value(code: number, flags: number, at: number, start: number, end: number): void {
+    if (code === AttributeCode.MP_REACH_NLRI || code === AttributeCode.MP_UNREACH_NLRI) {
+      this.#multiprotocol(code, flags, at, start, end);
+      return;
+    }
+    const codec = codecByType[code];
+    if (!codec) {
+      this.#unrecognized(code, flags, at, start, end);
+      return;
+    }
+    if (codec.internalOnly && this.#context.ebgp) {
+      this.#note("discard", `${codec.name} from another AS is ignored`, UpdateSubcode.OPTIONAL_ATTRIBUTE_ERROR, code);
+      return;
+    }
+    if ((code === AttributeCode.AS4_PATH || code === AttributeCode.AS4_AGGREGATOR) && this.#context.as4) {
+      this.#note(
+        "discard",
+        `${codec.name} from a 4-octet AS neighbour is ignored`,
+        UpdateSubcode.OPTIONAL_ATTRIBUTE_ERROR,
+        code,
+      );
+      return;
+    }
+    if ((flags & KIND_BITS) !== codec.flags) {
+      this.#flagsError(codec.name, code, flags, at, end);
+      return;
+    }
+    const reason = codec.decode(new Reader(this.#buffer, start, end), this.#draft, this.#context);
+    if (reason !== null) this.#malformed(codec, reason, at, end);
+  }
+
+  #multiprotocol(code: number, flags: number, at: number, start: number, end: number): void {
+    const isReach = code === AttributeCode.MP_REACH_NLRI;
+    if ((flags & KIND_BITS) !== AttributeFlag.OPTIONAL) {
+      this.#flagsError(isReach ? "MP_REACH_NLRI" : "MP_UNREACH_NLRI", code, flags, at, end);
+    }
+    if (!isReach) {
+      this.#mpUnreach = decodeMpUnreach(this.#buffer, start, end, this.#context);
+      return;
+    }
+    const { reach, unusable } = decodeMpReach(this.#buffer, start, end, this.#context);
+    this.#mpReach = reach;
+    if (unusable) this.#note("withdraw", `MP_REACH_NLRI: ${unusable}`, UpdateSubcode.OPTIONAL_ATTRIBUTE_ERROR, code);
+  }
+
+  /** RFC 4271 §5 and §6.3: well-known is an error, transitive is kept, anything else is quietly ignored. */
+  #unrecognized(code: number, flags: number, at: number, start: number, end: number): void {
+    if ((flags & AttributeFlag.OPTIONAL) === 0) {
+      throw new WireError(
+        `unrecognized well-known attribute ${code}`,
+        ErrorCode.UPDATE_MESSAGE_ERROR,
+        UpdateSubcode.UNRECOGNIZED_WELL_KNOWN_ATTRIBUTE,
+        { attribute: code, data: this.#buffer.slice(at, end) },
+      );
+    }
+    if ((flags & AttributeFlag.TRANSITIVE) === 0) return;
+    this.#unknown.push({ flags: flags & ~AttributeFlag.EXTENDED_LENGTH, code, value: this.#buffer.slice(start, end) });
+  }
+
+  #repeated(code: number): void {
+    if (code === AttributeCode.MP_REACH_NLRI || code === AttributeCode.MP_UNREACH_NLRI) {
+      throw new WireError(
+        `attribute ${code} appears twice`,
+        ErrorCode.UPDATE_MESSAGE_ERROR,
+        UpdateSubcode.MALFORMED_ATTRIBUTE_LIST,
+        { attribute: code },
+      );
+    }
+    this.#note("discard", `attribute ${code} appears more than once`, UpdateSubcode.MALFORMED_ATTRIBUTE_LIST, code);
+  }
+
+  /** RFC 7606 §4: the rest of the list is lost; without sight of the routes that it belongs to, so is the session. */
+  #overrun(at: number, text: string): null {
+    if (!this.#hasIpv4Nlri && this.#mpReach === null) {
+      throw new WireError(text, ErrorCode.UPDATE_MESSAGE_ERROR, UpdateSubcode.MALFORMED_ATTRIBUTE_LIST, {
+        data: this.#buffer.slice(at, at + 2),
+      });
+    }
+    this.#note("withdraw", text, UpdateSubcode.ATTRIBUTE_LENGTH_ERROR, null);
+    return null;
+  }
+
+  #malformed(codec: AttributeCodec, reason: string, at: number, end: number): void {
+    const subcode =
+      codec.code === AttributeCode.ORIGIN
+        ? UpdateSubcode.INVALID_ORIGIN_ATTRIBUTE
+        : codec.code === AttributeCode.AS_PATH
+          ? UpdateSubcode.MALFORMED_AS_PATH
+          : codec.code === AttributeCode.NEXT_HOP
+            ? UpdateSubcode.INVALID_NEXT_HOP_ATTRIBUTE
+            : UpdateSubcode.OPTIONAL_ATTRIBUTE_ERROR;
+    this.#note(codec.malformed, `${codec.name}: ${reason}`, subcode, codec.code, this.#buffer.slice(at, end));
+  }
+
+  #flagsError(name: string, code: number, flags: number, at: number, end: number): void {
+    const text = `${name} with flags 0x${flags.toString(16).padStart(2, "0")}`;
+    this.#note("withdraw", text, UpdateSubcode.ATTRIBUTE_FLAGS_ERROR, code, this.#buffer.slice(at, end));
+  }
+
+  #note(action: WireAction, text: string, subcode: number, attribute: number | null, data?: Uint8Array): void {
+    const options = { action, data, attribute: attribute ?? undefined };
+    const error = new WireError(text, ErrorCode.UPDATE_MESSAGE_ERROR, subcode, options);
+    if (action === "reset") throw error;
+    this.#errors.push(error);
+    if (this.#action === "none" || WireAction[action] > WireAction[this.#action]) this.#action = action;
+  }
+
+  #checkMandatory(): void {
+    const announces = this.#hasIpv4Nlri || (this.#mpReach !== null && this.#mpReach.nlriEnd > this.#mpReach.nlriStart);
+    if (!announces) return;
+    this.#require(AttributeCode.ORIGIN, "ORIGIN");
+    this.#require(AttributeCode.AS_PATH, "AS_PATH");
+    if (this.#hasIpv4Nlri) this.#require(AttributeCode.NEXT_HOP, "NEXT_HOP");
+  }
+
+  #require(code: number, name: string): void {
+    if (this.#seen.has(code)) return;
+    const subcode = UpdateSubcode.MISSING_WELL_KNOWN_ATTRIBUTE;
+    this.#note("withdraw", `${name} is missing`, subcode, code, Uint8Array.of(code));
+  }
+
+  /** RFC 6793 §4.2.3. */
+  #mergeFourOctet(): void {
+    const draft = this.#draft;
+    const { aggregator, as4Aggregator, as4Path } = draft;
+    // An aggregator without need of four octets: both AS4 attributes are left over from before the aggregation.
+    if (aggregator && as4Aggregator && aggregator.asn !== AS_TRANS) return;
+    if (aggregator && as4Aggregator) draft.aggregator = as4Aggregator;
+    if (as4Path) draft.asPath = mergeAs4Path(draft.asPath, as4Path);
+  }
+
+  #finish(): PathAttributes {
+    const { as4Path: _path, as4Aggregator: _aggregator, ...attributes } = this.#draft;
+    attributes.unknown = this.#unknown;
+    if (this.#mpReach?.family && !this.#hasIpv4Nlri) {
+      attributes.nextHop = this.#mpReach.nextHop;
+      attributes.linkLocalNextHop = this.#mpReach.linkLocalNextHop;
+    }
+    return attributes;
+  }
+}

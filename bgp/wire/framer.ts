@@ -1,0 +1,101 @@
+// A stream of bytes -> whole messages, in place: a message that lies within one chunk is handed out as offsets into
+// that chunk; only the part of a message at the end of a chunk is copied. Header checks are RFC 4271 §6.1.
+//
+// push(chunk), then while (next()) read type, buffer, start, end. The bytes stay valid until the next push().
+import { WireError } from "./error.ts";
+import { HEADER_LENGTH, MAX_MESSAGE } from "./message.ts";
+import { ErrorCode, HeaderSubcode, MessageType } from "./registry.ts";
+
+/** Least length by type (RFC 4271 §6.1); KEEPALIVE is exactly as long. */
+const leastLength: Record<number, number> = {
+  [MessageType.OPEN]: 29,
+  [MessageType.UPDATE]: 23,
+  [MessageType.NOTIFICATION]: 21,
+  [MessageType.KEEPALIVE]: 19,
+  [MessageType.ROUTE_REFRESH]: 23,
+};
+
+export class Framer {
+  /** Largest message accepted, bytes; raised once extended messages are negotiated. */
+  maxMessage: number;
+  type = 0;
+  buffer: Uint8Array = new Uint8Array(0);
+  /** The body of the present message is buffer[start, end). */
+  start = 0;
+  end = 0;
+  #offset = 0;
+
+  constructor(maxMessage = MAX_MESSAGE) {
+    this.maxMessage = maxMessage;
+  }
+
+  /** Bytes pushed and not handed out yet. */
+  get buffered(): number {
+    return this.buffer.length - this.#offset;
+  }
+
+  push(chunk: Uint8Array): void {
+    const rest = this.buffered;
+    if (rest === 0) {
+      this.buffer = chunk;
+    } else {
+      const joined = new Uint8Array(rest + chunk.length);
+      joined.set(this.buffer.subarray(this.#offset));
+      joined.set(chunk, rest);
+      this.buffer = joined;
+    }
+    this.#offset = 0;
+  }
+
+  /** Moves to the next whole message. False: more bytes are needed. Throws WireError 1/x for a bad header. */
+  next(): boolean {
+    const { buffer } = this;
+    const at = this.#offset;
+    const available = buffer.length - at;
+    if (available < HEADER_LENGTH) {
+      // A wrong marker shows before the header is complete: do not wait for bytes that may never come.
+      this.#checkMarker(at, Math.min(available, 16));
+      return false;
+    }
+    this.#checkMarker(at, 16);
+    const length = (buffer[at + 16] << 8) | buffer[at + 17];
+    const type = buffer[at + 18];
+    if (length < HEADER_LENGTH || length > this.maxMessage) this.#badLength(at, length);
+    const least = leastLength[type];
+    if (least === undefined) {
+      throw new WireError(
+        `unknown message type ${type}`,
+        ErrorCode.MESSAGE_HEADER_ERROR,
+        HeaderSubcode.BAD_MESSAGE_TYPE,
+        { data: Uint8Array.of(type) },
+      );
+    }
+    if (length < least || (type === MessageType.KEEPALIVE && length !== least)) this.#badLength(at, length);
+    if (available < length) return false;
+    this.type = type;
+    this.start = at + HEADER_LENGTH;
+    this.end = at + length;
+    this.#offset = at + length;
+    return true;
+  }
+
+  #checkMarker(at: number, count: number): void {
+    for (let i = 0; i < count; i++) {
+      if (this.buffer[at + i] === 0xff) continue;
+      throw new WireError(
+        "the marker is not all ones: not BGP, or out of step",
+        ErrorCode.MESSAGE_HEADER_ERROR,
+        HeaderSubcode.CONNECTION_NOT_SYNCHRONIZED,
+      );
+    }
+  }
+
+  #badLength(at: number, length: number): never {
+    throw new WireError(
+      `message of type ${this.buffer[at + 18]} with length ${length}`,
+      ErrorCode.MESSAGE_HEADER_ERROR,
+      HeaderSubcode.BAD_MESSAGE_LENGTH,
+      { data: this.buffer.slice(at + 16, at + 18) },
+    );
+  }
+}

@@ -1,0 +1,155 @@
+// Writes config/schema.json and docs/configuration.md from config/schema.ts. `--check`: writes nothing, exits 1 when
+// one of them is not current.
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+
+/** The schema module, with zod's own JSON Schema generator. */
+async function loadSchema() {
+  const result = await build({
+    stdin: {
+      contents: 'export { toJSONSchema } from "zod"; export { schema } from "./config/schema.ts";',
+      resolveDir: root,
+      loader: "ts",
+    },
+    bundle: true,
+    write: false,
+    platform: "node",
+    format: "esm",
+    logLevel: "error",
+  });
+  return import(`data:text/javascript;base64,${Buffer.from(result.outputFiles[0].contents).toString("base64")}`);
+}
+
+const { schema, toJSONSchema } = await loadSchema();
+const json = toJSONSchema(schema, { io: "input" });
+json.description = "Configuration of underlayd, the daemon of underlay. docs/configuration.md is the readable form.";
+
+/** A map with fixed keys: itself, or the alternative to `false`. */
+const objectOf = (node) =>
+  node.properties ? node : node.anyOf?.find((option) => option.properties && option.type === "object");
+
+const cell = (text) => text.replaceAll("|", "\\|").replaceAll("\n", " ");
+
+function typeName(node) {
+  if (node.title) return node.title;
+  if (node.anyOf) return "map or `false`";
+  return node.type === "object" ? "map" : node.type === "array" ? "list" : node.type;
+}
+
+function defaultText(node, required) {
+  if (node.$comment) return node.$comment.replace(/^default: /, "");
+  if (required) return "required";
+  const value = node.default;
+  if (value === undefined || (Array.isArray(value) && value.length === 0)) return "";
+  if (Array.isArray(value)) return `\`[${value.join(", ")}]\``;
+  return typeof value === "object" ? "" : `\`${value}\``;
+}
+
+function rows(node, base = "") {
+  const map = objectOf(node);
+  return Object.entries(map.properties).flatMap(([key, child]) => {
+    const name = base ? `${base}.${key}` : key;
+    const row = `| \`${name}\` | ${cell(typeName(child))} | ${cell(defaultText(child, map.required?.includes(key)))} | ${cell(child.description ?? "")} |`;
+    return objectOf(child) ? [row, ...rows(child, name)] : [row];
+  });
+}
+
+function section(key, node) {
+  const entry = node.additionalProperties || null;
+  const lines = [`## ${key}`, ""];
+  if (!entry) lines.push(node.description);
+  else if (entry.type === "array") lines.push(`${node.description} ${entry.description}`);
+  else lines.push(`${node.description} ${entry.description}`);
+  const of = entry ? (entry.items ?? entry) : node;
+  lines.push("", "| Key | Type | Default | Meaning |", "|---|---|---|---|", ...rows(of), "");
+  return lines.join("\n");
+}
+
+const example = (name) => readFileSync(join(root, "config/examples", name), "utf8").trimEnd();
+const order = ["node", "pools", "tables", "peers", "policies", "routing", "bgp", "cni", "api", "paths", "log"];
+const left = Object.keys(json.properties).filter((key) => !order.includes(key));
+if (left.length > 0) throw new Error(`these sections have no place in the documentation: ${left.join(", ")}`);
+
+const markdown = `<!-- Written by scripts/generate-docs.mjs from config/schema.ts; change it there. -->
+
+# Configuration
+
+\`underlayd --config FILE\` reads one YAML file. \`underlayd --check --config FILE\` reads and checks it and touches nothing.
+The JSON Schema for editors is \`config/schema.json\`; put this into the file's first line:
+
+\`\`\`yaml
+# yaml-language-server: $schema=config/schema.json
+\`\`\`
+
+The least there is (\`config/examples/minimal.yaml\`):
+
+\`\`\`yaml
+${example("minimal.yaml")}
+\`\`\`
+
+Rules of the file:
+
+- Only \`node\` is required. A key that is not listed here is refused, and so is everything that cannot work: all that is
+  wrong is reported at once, each with file, line, column and a hint, and nothing is touched.
+- A key without a value counts as not given. Where a list is wanted, a single value stands for a list of one.
+- Durations are \`90s\`, \`2m\`, \`1h\`, \`1m30s\`, or a plain number of seconds.
+- IPv6 addresses begin or end with colons that YAML has its own idea of: put them into quotes.
+- Names (of pools, tables, peers and policies) have letters, digits, \`-\`, \`_\` and \`.\`, 63 at most.
+- Anchors and merge keys work: \`tor-a: &tor { ... }\`, then \`tor-b: { <<: *tor, address: 192.168.20.1 }\`.
+- Nothing but this file configures the daemon: no environment variable and no flag overrides a key.
+- The file has at most 1 MiB and is UTF-8.
+
+${order.map((key) => section(key, json.properties[key])).join("\n")}
+## How policies decide
+
+A peer's \`import\` and \`export\` name a built-in policy or one of \`policies\`. A policy is a list of statements. For every
+route they are tried in order: all conditions of \`match\` must hold, and of a condition that is a list, one element
+suffices. A matching statement applies \`set\`, and then \`then\` decides: \`accept\`, \`reject\`, or \`next\`, which goes on with
+the next statement. A route that no statement decides is rejected.
+
+| Built in | For | Meaning |
+|---|---|---|
+| \`all\` | import, export | every route. As export it makes the node transit: for route servers and labs |
+| \`none\` | import, export | no route |
+| \`default-route\` | import | 0.0.0.0/0 and ::/0 only |
+| \`blocks\` | export | the blocks of this node's pools only |
+
+Without \`import\` and \`export\`, a peer in another AS imports and exports nothing (RFC 8212), and the log says so; a peer
+in our own AS imports all and exports the blocks.
+
+Communities are written \`65001:100\`, or by name: \`no-export\`, \`no-advertise\`, \`no-export-subconfed\`, \`no-peer\`,
+\`blackhole\`, \`graceful-shutdown\`, \`accept-own\`, \`llgr-stale\`, \`no-llgr\`. Large communities are written \`65101:1:1\`. In
+\`match\` and \`remove\`, \`*\` stands for a whole part: \`65001:*\`.
+
+## Examples
+
+Two top-of-rack switches (\`config/examples/dual-tor.yaml\`):
+
+\`\`\`yaml
+${example("dual-tor.yaml")}
+\`\`\`
+
+Two fabrics and policies of one's own (\`config/examples/policies.yaml\`):
+
+\`\`\`yaml
+${example("policies.yaml")}
+\`\`\`
+`;
+
+const outputs = { "config/schema.json": `${JSON.stringify(json, null, 2)}\n`, "docs/configuration.md": markdown };
+const stale = Object.entries(outputs).filter(([file, text]) => {
+  const path = join(root, file);
+  return !existsSync(path) || readFileSync(path, "utf8") !== text;
+});
+if (process.argv.includes("--check")) {
+  for (const [file] of stale) console.error(`${file} is not current: run node scripts/generate-docs.mjs`);
+  process.exit(stale.length > 0 ? 1 : 0);
+}
+for (const [file, text] of stale) {
+  writeFileSync(join(root, file), text);
+  console.log(`wrote ${file}`);
+}
