@@ -38,7 +38,7 @@ export interface PoolOptions {
   readonly name: string;
   /** Canonical prefixes of both families. */
   readonly blocks: readonly string[];
-  /** Addresses, ranges `a-b` and prefixes never given to a pod unless asked for by name in a static request is also refused. */
+  /** Addresses, ranges `a-b` and prefixes never given to a pod, not even when asked for by name. */
   readonly exclude: readonly string[];
   readonly table: number;
 }
@@ -49,6 +49,8 @@ export interface CniOptions {
   readonly stateDir: string;
   /** Bytes; null: the smallest MTU among the uplinks. */
   readonly mtu: number | null;
+  /** Where the client leaves a DEL that found no daemon: the directory `spool` beside the socket. Absent: nowhere. */
+  readonly spoolDir?: string;
 }
 
 /** How the CNI server reaches the kernel's local table; routing's Fib satisfies it. */

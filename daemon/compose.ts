@@ -107,8 +107,8 @@ export class Daemon {
       this.#speaker.announceLocal(block.table, prefix(block.prefix));
       this.#cni.setBlockState(block.prefix, "announced");
     }
-    this.#speaker.onConverged(() => void this.#converged());
     for (const peer of peers) this.#speaker.addPeer(peer);
+    this.#speaker.onConverged(() => void this.#converged());
     await this.#speaker.start();
 
     this.#stopWatchdog = startWatchdog(this.#clock);
@@ -126,8 +126,9 @@ export class Daemon {
   async stop(mode: "restart" | "shutdown"): Promise<void> {
     this.#state = "stopping";
     this.#stopWatchdog();
-    await this.#speaker.stop(mode);
+    // Sessions that end here withdraw their routes from the Loc-RIB: the kernel must not hear of it.
     for (const sync of this.#syncs) sync.stop();
+    await this.#speaker.stop(mode);
     await this.#api.stop();
     await this.#cni.stop();
     await this.#fib.stop("keep");

@@ -15,11 +15,10 @@ export class FastFailover {
 
   #check(): void {
     const links = new Map(this.#fib.links().map((link) => [link.ifindex, link]));
-    for (const { name, ifindex } of this.#speaker.establishedInterfaces()) {
-      if (ifindex === 0) continue;
+    for (const { peer, ifindex } of this.#speaker.establishedInterfaces()) {
       const link = links.get(ifindex);
       if (link?.up) continue;
-      this.#speaker.resetPeer(name, link ? `interface ${link.name} went down` : `interface ${ifindex} is gone`);
+      this.#speaker.resetPeer(peer, link ? `interface ${link.name} went down` : `interface ${ifindex} is gone`);
     }
   }
 }

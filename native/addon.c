@@ -60,6 +60,29 @@ FN(Getsockname) { ARGS(2) BUF(1, p, n); socklen_t l = n; int r = getsockname(i32
 FN(Send) { ARGS(4) BUF(1, p, n); size_t l = i32(env, a[2]); if (l > n) l = n; ssize_t r; RETRY(r, send(i32(env, a[0]), p, l, i32(env, a[3]))); return ret(env, r); }
 FN(Sendto) { ARGS(4) BUF(1, p, n); BUF(2, q, m); ssize_t r; RETRY(r, sendto(i32(env, a[0]), p, n, i32(env, a[3]), q, m)); return ret(env, r); }
 FN(Recv) { ARGS(3) BUF(1, p, n); ssize_t r; RETRY(r, recv(i32(env, a[0]), p, n, i32(env, a[2]))); return ret(env, r); }
+// sendAsync(fd, data, length, flags) -> Promise of send()'s result: for netlink requests that the kernel takes long over
+typedef struct { napi_async_work work; napi_deferred deferred; int fd, flags; size_t length; long result; char data[]; } send_t;
+static void send_execute(napi_env env, void *arg) {
+  (void)env; send_t *s = arg; ssize_t r;
+  RETRY(r, send(s->fd, s->data, s->length, s->flags));
+  s->result = r < 0 ? -errno : r;
+}
+static void send_complete(napi_env env, napi_status status, void *arg) {
+  send_t *s = arg; napi_value v;
+  napi_create_int32(env, (int32_t)(status == napi_ok ? s->result : -ECANCELED), &v);
+  napi_resolve_deferred(env, s->deferred, v);
+  napi_delete_async_work(env, s->work);
+  free(s);
+}
+FN(SendAsync) {
+  ARGS(4) BUF(1, p, n); size_t l = i32(env, a[2]); if (l > n) l = n;
+  send_t *s = malloc(sizeof *s + l); if (!s) return ret(env, (errno = ENOMEM, -1));
+  s->fd = i32(env, a[0]); s->flags = i32(env, a[3]); s->length = l; memcpy(s->data, p, l);
+  napi_value promise, name; CALL(napi_create_promise(env, &s->deferred, &promise));
+  napi_create_string_utf8(env, "underlay:send", NAPI_AUTO_LENGTH, &name);
+  CALL(napi_create_async_work(env, NULL, name, send_execute, send_complete, s, &s->work)); CALL(napi_queue_async_work(env, s->work));
+  return promise;
+}
 // recvmsg(fd, data, name, control, out: three int32 {namelen, controllen, flags}), never blocking
 FN(Recvmsg) {
   ARGS(5) BUF(1, p, n); BUF(2, q, m); BUF(3, c, k); BUF(4, o, l);
@@ -137,7 +160,7 @@ NAPI_MODULE_INIT() {
 #define F(n, f) { n, NULL, f, NULL, NULL, NULL, napi_enumerable, NULL }
   napi_property_descriptor d[] = {
     F("socket", Socket), F("close", Close), F("bind", Bind), F("connect", Connect), F("listen", Listen), F("accept", Accept),
-    F("setsockopt", Setsockopt), F("getsockopt", Getsockopt), F("getsockname", Getsockname), F("send", Send), F("sendto", Sendto),
+    F("setsockopt", Setsockopt), F("getsockopt", Getsockopt), F("getsockname", Getsockname), F("send", Send), F("sendto", Sendto), F("sendAsync", SendAsync),
     F("recv", Recv), F("recvmsg", Recvmsg), F("open", Open), F("setns", Setns), F("gettid", Gettid), F("ifNameToIndex", IfIndex),
     F("flock", Flock), F("setPriority", SetPriority), F("attachFilter", AttachFilter), F("socketIn", SocketIn) };
   napi_define_properties(env, exports, sizeof d / sizeof *d, d);

@@ -26,6 +26,8 @@ export interface Native {
   getsockname(fd: number, sockaddr: Uint8Array): number;
   send(fd: number, data: Uint8Array, length: number, flags: number): number;
   sendto(fd: number, data: Uint8Array, sockaddr: Uint8Array, flags: number): number;
+  /** send(2) on the thread pool, for a request that the kernel takes long over. `data` is copied. Resolves, never rejects. */
+  sendAsync(fd: number, data: Uint8Array, length: number, flags: number): Promise<number>;
   recv(fd: number, data: Uint8Array, flags: number): number;
   /** Never blocks. `out` receives three int32 in host order: name length, control length, flags. */
   recvmsg(fd: number, data: Uint8Array, name: Uint8Array, control: Uint8Array, out: Uint8Array): number;
@@ -58,7 +60,12 @@ export function native(): Native {
   return loaded;
 }
 
-const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value as number, name]));
+// Some numbers have two names (EAGAIN, EWOULDBLOCK): the first one in the alphabet is the one manuals use.
+const errnoNames = new Map(
+  Object.entries(constants.errno)
+    .sort(([a], [b]) => (a < b ? 1 : -1))
+    .map(([name, value]) => [value as number, name]),
+);
 
 /** `ENOENT` for -2 or 2. */
 export function errnoName(errno: number): string {

@@ -63,7 +63,8 @@ export interface LinkInfo {
   readonly up: boolean;
   readonly mtu: number;
   readonly mac: Uint8Array;
-  readonly addresses: readonly { readonly address: Uint8Array; readonly length: number }[];
+  /** `peer`: the other end of a point-to-point address; the connected network is the peer's then. */
+  readonly addresses: readonly { readonly address: Uint8Array; readonly length: number; readonly peer?: Uint8Array }[];
 }
 
 /** One line of what happens in the kernel, for `underlayctl watch` and the log. */

@@ -69,7 +69,7 @@ export interface SessionDown {
   readonly graceful: boolean;
 }
 
-/** An Established session as the RIB sees it. */
+/** An Established session as the RIB sees it: a new object each time; after `down` it sends nothing. */
 export interface EstablishedSession {
   readonly peer: PeerOptions;
   readonly negotiated: Negotiated;

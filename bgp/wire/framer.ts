@@ -1,5 +1,5 @@
 // A stream of bytes -> whole messages, in place: a message that lies within one chunk is handed out as offsets into
-// that chunk; only the part of a message at the end of a chunk is copied. Header checks are RFC 4271 §6.1.
+// that chunk; a chunk is copied once when the one before it ended within a message. Header checks are RFC 4271 §6.1.
 //
 // push(chunk), then while (next()) read type, buffer, start, end. The bytes stay valid until the next push().
 import { WireError } from "./error.ts";

@@ -41,6 +41,8 @@ export interface PathAttributes {
   readonly originatorId: number | null;
   readonly clusterList: readonly number[];
   readonly unknown: readonly UnknownAttribute[];
+  /** Type codes of attributes that came with the partial bit, which stays set when they are passed on (RFC 4271 §5). */
+  readonly partial?: readonly number[];
 }
 
 export const emptyAttributes: PathAttributes = {

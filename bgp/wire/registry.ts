@@ -164,17 +164,20 @@ export function describeNotification(code: number, subcode: number, data: Uint8A
     code === ErrorCode.CEASE &&
     (subcode === CeaseSubcode.ADMINISTRATIVE_SHUTDOWN || subcode === CeaseSubcode.ADMINISTRATIVE_RESET);
   const message = isShutdown ? readShutdownCommunication(data) : null;
+  // RFC 8538 §3: a hard reset wraps the code, subcode and data of what is meant.
+  if (code === ErrorCode.CEASE && subcode === CeaseSubcode.HARD_RESET && data.length >= 2 && data[1] !== subcode)
+    return `${text} (${describeNotification(data[0], data[1], data.subarray(2))})`;
   if (message) return `${text}: "${message}"`;
   if (code === ErrorCode.OPEN_MESSAGE_ERROR && subcode === OpenSubcode.BAD_PEER_AS && data.length === 2)
     return `${text} (${(data[0] << 8) | data[1]})`;
   return text;
 }
 
-/** The text of a shutdown communication (RFC 9003), control characters made visible; null when there is none. */
+/** The text of a shutdown communication (RFC 9003), with nothing that could confuse a terminal; null when there is none. */
 export function readShutdownCommunication(data: Uint8Array): string | null {
   if (data.length === 0) return null;
   const length = Math.min(data[0], data.length - 1);
   if (length === 0) return null;
   const text = new TextDecoder("utf-8", { fatal: false }).decode(data.subarray(1, 1 + length));
-  return text.replace(/\p{Cc}/gu, "\ufffd");
+  return text.replace(/[\p{Cc}\p{Bidi_Control}\u2028\u2029]/gu, "\ufffd");
 }

@@ -9,11 +9,11 @@ export interface RouteRefreshMessage {
   readonly subtype: number;
 }
 
-/** Throws WireError 7/1 for a length other than 4 (RFC 7313 §5). */
+/** Throws WireError 7/1 for a length other than 4, with the whole message as data (RFC 7313 §5). */
 export function decodeRouteRefresh(buffer: Uint8Array, start: number, end: number): RouteRefreshMessage {
   if (end - start !== 4) {
     throw new WireError(`ROUTE-REFRESH of ${end - start} bytes`, ErrorCode.ROUTE_REFRESH_ERROR, 1, {
-      data: buffer.slice(start, end),
+      data: message(MessageType.ROUTE_REFRESH, buffer.slice(start, end)),
     });
   }
   return { afi: (buffer[start] << 8) | buffer[start + 1], subtype: buffer[start + 2], safi: buffer[start + 3] };

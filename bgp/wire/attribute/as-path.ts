@@ -84,6 +84,7 @@ export const as4Path: AttributeCodec = {
   decode(value, draft) {
     const segments = decodeSegments(value, true);
     if (typeof segments === "string") return segments;
+    if (segments.length === 0) return "no AS numbers";
     draft.as4Path = segments.filter((segment) => !isConfederation(segment));
     return null;
   },

@@ -2,7 +2,8 @@
 //
 // RFC 7606 §2-§5: structural faults (a length that overruns, flags that conflict) and faults of single values end in
 // `discard` (the attribute is left out) or `withdraw` (its routes are treated as withdrawn); what makes the routes
-// themselves unreadable is thrown as `reset`. A repeated attribute is discarded, a repeated MP_* resets (§3 g).
+// themselves unreadable is thrown as `reset`. A repeated attribute is discarded, a repeated MP_* resets (§3 g). Where
+// attributes come without any reachable route, the routes may be what was misread: `withdraw` becomes `reset` (§5.2).
 //
 // Deviation: a missing LOCAL_PREF from an internal neighbour is accepted; the decision process has a default.
 import type { WireContext } from "../context.ts";
@@ -11,7 +12,7 @@ import { emptyAttributes, type PathAttributes, type UnknownAttribute } from "../
 import { Reader } from "../reader.ts";
 import { AS_TRANS, AttributeCode, AttributeFlag, ErrorCode, UpdateSubcode } from "../registry.ts";
 import { mergeAs4Path } from "./as-path.ts";
-import type { AttributeCodec, Draft } from "./codec.ts";
+import { type AttributeCodec, type Draft, OPTIONAL_TRANSITIVE } from "./codec.ts";
 import { decodeMpReach, decodeMpUnreach, type MpReach, type MpUnreach } from "./multiprotocol.ts";
 import { codecByType } from "./table.ts";
 
@@ -24,11 +25,14 @@ export interface DecodedAttributes {
   readonly errors: readonly WireError[];
 }
 
+/** Faults described one by one in a message; what comes after still counts for the action. */
+const MAX_ERRORS = 16;
 const KIND_BITS = AttributeFlag.OPTIONAL | AttributeFlag.TRANSITIVE;
 
 /**
  * Decodes buffer[start, end). `hasIpv4Nlri`: the UPDATE announces prefixes outside MP_REACH_NLRI, so NEXT_HOP has to be
- * there and is theirs. Throws WireError with action `reset`, nothing else.
+ * there and is theirs; without, a malformed NEXT_HOP is ignored (RFC 4760 §3). Throws WireError with action `reset`,
+ * nothing else.
  */
 export function decodeAttributes(
   buffer: Uint8Array,
@@ -51,6 +55,10 @@ class AttributeDecoder {
   #mpReach: MpReach | null = null;
   #mpUnreach: MpUnreach | null = null;
   #action: "none" | "discard" | "withdraw" = "none";
+  /** The first fault that called for `withdraw`. */
+  #withdrawal: WireError | null = null;
+  #overran = false;
+  readonly #partial: number[] = [];
 
   constructor(buffer: Uint8Array, context: WireContext, hasIpv4Nlri: boolean) {
     this.#buffer = buffer;
@@ -66,6 +74,7 @@ class AttributeDecoder {
       at = next;
     }
     this.#checkMandatory();
+    this.#checkReachable();
     this.#mergeFourOctet();
     const withdraw = this.#action === "withdraw";
     return {
@@ -82,13 +91,13 @@ class AttributeDecoder {
     const buffer = this.#buffer;
     const flags = buffer[at];
     const headerLength = (flags & AttributeFlag.EXTENDED_LENGTH) !== 0 ? 4 : 3;
-    if (at + headerLength > end) return this.#overrun(at, "the attribute list ends within an attribute's header");
+    if (at + headerLength > end) return this.#overrun(at, end, "the attribute list ends within an attribute's header");
     const code = buffer[at + 1];
     const length = headerLength === 4 ? (buffer[at + 2] << 8) | buffer[at + 3] : buffer[at + 2];
     const valueStart = at + headerLength;
     const valueEnd = valueStart + length;
     if (valueEnd > end)
-      return this.#overrun(at, `attribute ${code} of ${length} bytes reaches past the end of the list`);
+      return this.#overrun(at, end, `attribute ${code} of ${length} bytes reaches past the end of the list`);
 
     if (this.#seen.has(code)) this.#repeated(code);
     else {
@@ -126,7 +135,12 @@ class AttributeDecoder {
       return;
     }
     const reason = codec.decode(new Reader(this.#buffer, start, end), this.#draft, this.#context);
-    if (reason !== null) this.#malformed(codec, reason, at, end);
+    if (reason !== null) {
+      // RFC 4760 §3: next to MP_REACH_NLRI alone it means nothing, and some speakers fill it with zeros.
+      if (code !== AttributeCode.NEXT_HOP || this.#hasIpv4Nlri) this.#malformed(codec, reason, at, end);
+      return;
+    }
+    if (codec.flags === OPTIONAL_TRANSITIVE && (flags & AttributeFlag.PARTIAL) !== 0) this.#partial.push(code);
   }
 
   #multiprotocol(code: number, flags: number, at: number, start: number, end: number): void {
@@ -169,14 +183,10 @@ class AttributeDecoder {
     this.#note("discard", `attribute ${code} appears more than once`, UpdateSubcode.MALFORMED_ATTRIBUTE_LIST, code);
   }
 
-  /** RFC 7606 §4: the rest of the list is lost; without sight of the routes that it belongs to, so is the session. */
-  #overrun(at: number, text: string): null {
-    if (!this.#hasIpv4Nlri && this.#mpReach === null) {
-      throw new WireError(text, ErrorCode.UPDATE_MESSAGE_ERROR, UpdateSubcode.MALFORMED_ATTRIBUTE_LIST, {
-        data: this.#buffer.slice(at, at + 2),
-      });
-    }
-    this.#note("withdraw", text, UpdateSubcode.ATTRIBUTE_LENGTH_ERROR, null);
+  /** RFC 7606 §4: the rest of the list is lost. */
+  #overrun(at: number, end: number, text: string): null {
+    this.#overran = true;
+    this.#note("withdraw", text, UpdateSubcode.ATTRIBUTE_LENGTH_ERROR, null, this.#buffer.slice(at, end));
     return null;
   }
 
@@ -197,17 +207,22 @@ class AttributeDecoder {
     this.#note("withdraw", text, UpdateSubcode.ATTRIBUTE_FLAGS_ERROR, code, this.#buffer.slice(at, end));
   }
 
-  #note(action: WireAction, text: string, subcode: number, attribute: number | null, data?: Uint8Array): void {
+  #note(action: "discard" | "withdraw", text: string, subcode: number, attribute: number | null, data?: Uint8Array): void {
     const options = { action, data, attribute: attribute ?? undefined };
-    const error = new WireError(text, ErrorCode.UPDATE_MESSAGE_ERROR, subcode, options);
-    if (action === "reset") throw error;
-    this.#errors.push(error);
+    if (this.#errors.length < MAX_ERRORS || (action === "withdraw" && this.#withdrawal === null)) {
+      const error = new WireError(text, ErrorCode.UPDATE_MESSAGE_ERROR, subcode, options);
+      this.#errors.push(error);
+      if (action === "withdraw") this.#withdrawal ??= error;
+    }
     if (this.#action === "none" || WireAction[action] > WireAction[this.#action]) this.#action = action;
   }
 
+  get #announces(): boolean {
+    return this.#hasIpv4Nlri || (this.#mpReach !== null && this.#mpReach.nlriEnd > this.#mpReach.nlriStart);
+  }
+
   #checkMandatory(): void {
-    const announces = this.#hasIpv4Nlri || (this.#mpReach !== null && this.#mpReach.nlriEnd > this.#mpReach.nlriStart);
-    if (!announces) return;
+    if (!this.#announces) return;
     this.#require(AttributeCode.ORIGIN, "ORIGIN");
     this.#require(AttributeCode.AS_PATH, "AS_PATH");
     if (this.#hasIpv4Nlri) this.#require(AttributeCode.NEXT_HOP, "NEXT_HOP");
@@ -217,6 +232,18 @@ class AttributeDecoder {
     if (this.#seen.has(code)) return;
     const subcode = UpdateSubcode.MISSING_WELL_KNOWN_ATTRIBUTE;
     this.#note("withdraw", `${name} is missing`, subcode, code, Uint8Array.of(code));
+  }
+
+  /** RFC 7606 §5.2. A list with MP_UNREACH_NLRI alone is sound whatever its flags are. */
+  #checkReachable(): void {
+    const fault = this.#withdrawal;
+    if (fault === null || this.#announces) return;
+    const onlyUnreach = this.#mpUnreach !== null && this.#seen.size === 1 && !this.#overran;
+    if (onlyUnreach) return;
+    throw new WireError(`${fault.message}; no reachable routes`, fault.code, fault.subcode, {
+      data: fault.data,
+      attribute: fault.attribute ?? undefined,
+    });
   }
 
   /** RFC 6793 §4.2.3. */
@@ -232,6 +259,7 @@ class AttributeDecoder {
   #finish(): PathAttributes {
     const { as4Path: _path, as4Aggregator: _aggregator, ...attributes } = this.#draft;
     attributes.unknown = this.#unknown;
+    if (this.#partial.length > 0) attributes.partial = this.#partial;
     if (this.#mpReach?.family && !this.#hasIpv4Nlri) {
       attributes.nextHop = this.#mpReach.nextHop;
       attributes.linkLocalNextHop = this.#mpReach.linkLocalNextHop;

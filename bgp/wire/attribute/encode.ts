@@ -1,5 +1,5 @@
 // Path attributes: values -> bytes, in ascending order of type with lengths and flags made anew. Attributes we do not
-// understand pass with the partial bit set (RFC 4271 §5).
+// understand pass with the partial bit set, those that came with it keep it (RFC 4271 §5).
 import type { PathAttributes } from "../path-attributes.ts";
 import { AttributeCode, AttributeFlag } from "../registry.ts";
 import type { Writer } from "../writer.ts";
@@ -18,7 +18,10 @@ export function encodeAttributes(
   let next = 0;
   for (const codec of attributeCodecs) {
     while (next < unknown.length && unknown[next].code < codec.code) encodeUnknown(writer, unknown[next++]);
-    if (codec.code !== AttributeCode.NEXT_HOP || includeNextHop) codec.encode(writer, attributes, options);
+    if (codec.code === AttributeCode.NEXT_HOP && !includeNextHop) continue;
+    const at = writer.offset;
+    codec.encode(writer, attributes, options);
+    if (writer.offset > at && attributes.partial?.includes(codec.code)) writer.buffer[at] |= AttributeFlag.PARTIAL;
   }
   while (next < unknown.length) encodeUnknown(writer, unknown[next++]);
 }

@@ -1,0 +1,269 @@
+// Attribute sets as dense ids. In: the path attributes of an UPDATE as received, once per UPDATE; equal octets from like
+// sessions are one set, so that parsing, policy and the keys of the decision process are done once per set and not once per
+// prefix (a full table has about one set per 6 to 12 prefixes). Out: columns by id with what the decision process
+// compares, and the decoded attributes on request.
+//
+// A set is a valid attribute string by itself: routes of MP_REACH_NLRI (RFC 4760) are stored with an MP_REACH_NLRI that
+// has the next hop and a stand-in for the prefixes, in place of the one they came with. Decoded values are not kept, they would take five
+// times the memory of the octets; a small cache serves the export that follows an import.
+import type { Family } from "../net/address.ts";
+import { ByteStore } from "../net/byte-store.ts";
+import type { WireContext } from "./wire/context.ts";
+import { AsSegmentType, type PathAttributes } from "./wire/path-attributes.ts";
+import { Afi, AttributeCode, AttributeFlag, Safi } from "./wire/registry.ts";
+import { decodeAttributes, encodeAttributes } from "./wire/update.ts";
+import { Writer } from "./wire/writer.ts";
+
+/** Bits of the `flags` column. */
+export const AttributeFlags = {
+  /** Our own AS number is in the path, or we are the originator (RFC 4271 §9.1.2, RFC 4456 §8). */
+  LOOP: 1,
+  /** Well-known communities (RFC 1997). */
+  NO_EXPORT: 2,
+  NO_ADVERTISE: 4,
+  NO_EXPORT_SUBCONFED: 8,
+} as const;
+
+const WELL_KNOWN: ReadonlyMap<number, number> = new Map([
+  [0xffff_ff01, AttributeFlags.NO_EXPORT],
+  [0xffff_ff02, AttributeFlags.NO_ADVERTISE],
+  [0xffff_ff03, AttributeFlags.NO_EXPORT_SUBCONFED],
+]);
+
+/** Assumed where there is none: routes from other ASes (RFC 4271 §9.1.1 leaves it to us; 100 is everybody's habit). */
+export const DEFAULT_LOCAL_PREF = 100;
+
+/** Who the octets came from, as far as it changes what they mean. */
+export interface AttributeSource {
+  readonly wire: WireContext;
+  readonly localAsn: number;
+  readonly routerId: number;
+}
+
+/** Interned next hop addresses, see loc-rib/next-hops.ts. */
+export interface NextHopAddresses {
+  intern(address: Uint8Array, linkLocal: Uint8Array | null): number;
+  release(id: number): void;
+}
+
+const CACHE_SIZE = 1024;
+const INITIAL_IDS = 256;
+
+/** How sets that we make ourselves are written: everything in its widest form, nothing discarded. */
+const ownWire: WireContext = { as4: true, ebgp: false, families: [4, 6], extendedNextHop: true, maxMessage: 65535 };
+
+export class AttributeStore {
+  readonly #bytes = new ByteStore();
+  readonly #addresses: NextHopAddresses;
+  readonly #sources: AttributeSource[] = [];
+  readonly #sourceTags = new Map<string, number>();
+  readonly #freed = new Set<(id: number) => void>();
+  readonly #cacheIds = new Uint32Array(CACHE_SIZE);
+  readonly #cache: (PathAttributes | null)[] = new Array(CACHE_SIZE).fill(null);
+  readonly #writer = new Writer();
+  readonly #ownTag: number;
+
+  /** Columns by id. Read them anew after anything that adds sets: they move when they grow. */
+  localPref = new Uint32Array(INITIAL_IDS);
+  /** Number of ASes for the decision process: a set counts 1, confederation segments 0 (RFC 4271 §9.1.2.2 a, RFC 5065 §5.3). */
+  pathLength = new Uint16Array(INITIAL_IDS);
+  origin = new Uint8Array(INITIAL_IDS);
+  /** 0 when there is none (RFC 4271 §9.1.2.2 c). */
+  med = new Uint32Array(INITIAL_IDS);
+  /** The AS that sent the route to our AS; 0: it comes from our own. */
+  neighborAs = new Uint32Array(INITIAL_IDS);
+  /** 0: none. */
+  originatorId = new Uint32Array(INITIAL_IDS);
+  clusterLength = new Uint8Array(INITIAL_IDS);
+  /** Id of the next hop address; 0: none, a route of our own. */
+  nextHop = new Uint32Array(INITIAL_IDS);
+  flags = new Uint8Array(INITIAL_IDS);
+
+  constructor(addresses: NextHopAddresses) {
+    this.#addresses = addresses;
+    this.#ownTag = this.tagOf({ wire: ownWire, localAsn: 0, routerId: 0 });
+  }
+
+  /** Sets that exist. */
+  get size(): number {
+    return this.#bytes.size;
+  }
+
+  get garbage(): number {
+    return this.#bytes.garbage;
+  }
+
+  /** A small number that equal sources share. */
+  tagOf(source: AttributeSource): number {
+    const { wire, localAsn, routerId } = source;
+    const key = `${wire.as4} ${wire.ebgp} ${wire.extendedNextHop} ${localAsn} ${routerId}`;
+    let tag = this.#sourceTags.get(key);
+    if (tag === undefined) {
+      tag = this.#sources.push(source) - 1;
+      this.#sourceTags.set(key, tag);
+    }
+    return tag;
+  }
+
+  /** The id of these octets, or 0: decode them, and `add` them when they are in order. */
+  find(tag: number, buffer: Uint8Array, start: number, end: number): number {
+    return this.#bytes.find(tag, buffer, start, end);
+  }
+
+  /** Right after a `find` of the same octets that returned 0. */
+  add(tag: number, buffer: Uint8Array, start: number, end: number, attributes: PathAttributes): number {
+    const id = this.#bytes.add(tag, buffer, start, end);
+    if (id >= this.flags.length) this.#grow();
+    const { localAsn, routerId } = this.#sources[tag];
+    this.localPref[id] = attributes.localPref ?? DEFAULT_LOCAL_PREF;
+    this.pathLength[id] = pathLength(attributes);
+    this.origin[id] = attributes.origin;
+    this.med[id] = attributes.med ?? 0;
+    this.neighborAs[id] = neighborAs(attributes);
+    this.originatorId[id] = attributes.originatorId ?? 0;
+    this.clusterLength[id] = Math.min(255, attributes.clusterList.length);
+    this.nextHop[id] = attributes.nextHop ? this.#addresses.intern(attributes.nextHop, attributes.linkLocalNextHop) : 0;
+    this.flags[id] = wellKnownFlags(attributes) | (isLoop(attributes, localAsn, routerId) ? AttributeFlags.LOOP : 0);
+    this.#remember(id, attributes);
+    return id;
+  }
+
+  /** The id of attributes that we made (a policy, a route of our own). */
+  intern(attributes: PathAttributes, family: Family): number {
+    const writer = this.#writer;
+    writer.reset();
+    const { nextHop } = attributes;
+    const inAttribute = family === 4 && nextHop?.length === 4;
+    if (nextHop && !inAttribute) appendMpReach(writer, family, nextHop, attributes.linkLocalNextHop);
+    encodeAttributes(writer, attributes, { as4: true }, inAttribute);
+    const found = this.#bytes.find(this.#ownTag, writer.buffer, 0, writer.offset);
+    return found !== 0 ? found : this.add(this.#ownTag, writer.buffer, 0, writer.offset, attributes);
+  }
+
+  /** The decoded attributes. */
+  attributes(id: number): PathAttributes {
+    const slot = id & (CACHE_SIZE - 1);
+    const cached = this.#cacheIds[slot] === id ? this.#cache[slot] : null;
+    if (cached) return cached;
+    const chunk = this.#bytes.chunkOf(id);
+    const start = this.#bytes.offsetOf(id);
+    const { wire } = this.#sources[this.#bytes.tagOf(id)];
+    const { attributes } = decodeAttributes(chunk, start, start + this.#bytes.lengthOf(id), wire, false);
+    // It has been decoded before it was stored.
+    if (!attributes) throw new Error(`interned attribute set ${id} does not decode`);
+    this.#remember(id, attributes);
+    return attributes;
+  }
+
+  retain(id: number): void {
+    this.#bytes.retain(id);
+  }
+
+  release(id: number): void {
+    this.#bytes.release(id);
+  }
+
+  /** Tells when an id is about to be freed: whoever has results by attribute id forgets this one. */
+  onFreed(listener: (id: number) => void): () => void {
+    this.#freed.add(listener);
+    return () => this.#freed.delete(listener);
+  }
+
+  /** Frees a few hundred sets that nobody uses any more. */
+  sweep(): void {
+    this.#bytes.sweep(this.#onSweep);
+  }
+
+  readonly #onSweep = (id: number): void => {
+    for (const listener of this.#freed) listener(id);
+    if (this.nextHop[id] !== 0) this.#addresses.release(this.nextHop[id]);
+    const slot = id & (CACHE_SIZE - 1);
+    if (this.#cacheIds[slot] === id) this.#cache[slot] = null;
+  };
+
+  #remember(id: number, attributes: PathAttributes): void {
+    const slot = id & (CACHE_SIZE - 1);
+    this.#cacheIds[slot] = id;
+    this.#cache[slot] = attributes;
+  }
+
+  #grow(): void {
+    const ids = this.flags.length * 2;
+    this.localPref = wider32(this.localPref, ids);
+    this.med = wider32(this.med, ids);
+    this.neighborAs = wider32(this.neighborAs, ids);
+    this.originatorId = wider32(this.originatorId, ids);
+    this.nextHop = wider32(this.nextHop, ids);
+    const pathLength = new Uint16Array(ids);
+    pathLength.set(this.pathLength);
+    this.pathLength = pathLength;
+    this.origin = wider8(this.origin, ids);
+    this.clusterLength = wider8(this.clusterLength, ids);
+    this.flags = wider8(this.flags, ids);
+  }
+}
+
+/**
+ * MP_REACH_NLRI (RFC 4760 §3) with a next hop and one prefix, of length 0: a list that announces nothing is not checked
+ * for the mandatory attributes. It goes first, where a broken attribute that follows cannot swallow it.
+ */
+export function appendMpReach(
+  writer: Writer,
+  family: Family,
+  nextHop: Uint8Array,
+  linkLocal: Uint8Array | null = null,
+): void {
+  const nextHopLength = nextHop.length + (linkLocal?.length ?? 0);
+  writer.u8(AttributeFlag.OPTIONAL);
+  writer.u8(AttributeCode.MP_REACH_NLRI);
+  writer.u8(nextHopLength + 6);
+  writer.u16(family === 4 ? Afi.IPV4 : Afi.IPV6);
+  writer.u8(Safi.UNICAST);
+  writer.u8(nextHopLength);
+  writer.bytes(nextHop);
+  if (linkLocal) writer.bytes(linkLocal);
+  // Reserved octet, then the prefix.
+  writer.u16(0);
+}
+
+function pathLength({ asPath }: PathAttributes): number {
+  let length = 0;
+  for (const { type, asns } of asPath) {
+    if (type === AsSegmentType.AS_SEQUENCE) length += asns.length;
+    else if (type === AsSegmentType.AS_SET) length += 1;
+  }
+  return length;
+}
+
+function neighborAs({ asPath }: PathAttributes): number {
+  for (const { type, asns } of asPath) {
+    if (type === AsSegmentType.AS_SEQUENCE && asns.length > 0) return asns[0];
+    if (type === AsSegmentType.AS_SET) return 0;
+  }
+  return 0;
+}
+
+function isLoop({ asPath, originatorId }: PathAttributes, localAsn: number, routerId: number): boolean {
+  if (localAsn === 0) return false;
+  if (originatorId !== null && originatorId === routerId) return true;
+  for (const { asns } of asPath) if (asns.includes(localAsn)) return true;
+  return false;
+}
+
+function wellKnownFlags({ communities }: PathAttributes): number {
+  let flags = 0;
+  for (const community of communities) flags |= WELL_KNOWN.get(community) ?? 0;
+  return flags;
+}
+
+function wider32(old: Uint32Array, length: number): Uint32Array<ArrayBuffer> {
+  const array = new Uint32Array(length);
+  array.set(old);
+  return array;
+}
+
+function wider8(old: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
+  const array = new Uint8Array(length);
+  array.set(old);
+  return array;
+}

@@ -1,0 +1,123 @@
+// The decision process (RFC 4271 §9.1.2) over all eligible paths of one prefix. One ordered comparison:
+//
+//   1  our own routes first (what Cisco and FRR do by weight: nobody can take away a block from its node)
+//   2  highest LOCAL_PREF                                  §9.1.1
+//   3  shortest AS path                                    §9.1.2.2 a
+//   4  lowest origin                                       §9.1.2.2 b
+//   5  lowest MED among paths from the same neighbour AS   §9.1.2.2 c
+//   6  eBGP before iBGP                                    §9.1.2.2 d
+//      (interior cost, e: next hops are directly connected, all equal)
+//   7  fresh before stale (RFC 4724): a stale path is never used beside a fresh one
+//      -- paths equal up to here are used together, up to maxPaths next hops, whatever their neighbour ASes --
+//   8  lowest BGP identifier, or ORIGINATOR_ID             §9.1.2.2 f, RFC 4456 §9
+//   9  shortest CLUSTER_LIST                               RFC 4456 §9
+//  10  lowest peer address                                 §9.1.2.2 g
+//
+// Step 5 looks at the set as a whole, as the RFC's pseudo code does, and not at pairs in some order: the result depends
+// on nothing but the set of paths ("deterministic MED").
+import type { AttributeStore } from "../attribute-store.ts";
+import type { RouteSource } from "./source.ts";
+
+export interface Candidate {
+  source: RouteSource;
+  /** Attribute id after import policy. */
+  attributes: number;
+  /** Next hop id, 0 for our own routes. */
+  nextHop: number;
+  stale: boolean;
+}
+
+type Comparison = (a: Candidate, b: Candidate, store: AttributeStore) => number;
+
+/** Steps 1 to 4; negative: `a` is better. */
+const beforeMed: Comparison = (a, b, store) =>
+  Number(b.source.local) - Number(a.source.local) ||
+  store.localPref[b.attributes] - store.localPref[a.attributes] ||
+  store.pathLength[a.attributes] - store.pathLength[b.attributes] ||
+  store.origin[a.attributes] - store.origin[b.attributes];
+
+/** Steps 6 and 7. */
+const afterMed: Comparison = (a, b) =>
+  Number(b.source.session.ebgp) - Number(a.source.session.ebgp) || Number(a.stale) - Number(b.stale);
+
+/** Steps 8 to 10, and the peer's name where two neighbours have one link-local address: never 0 for two sources. */
+const tieBreak: Comparison = (a, b, store) =>
+  (store.originatorId[a.attributes] || a.source.session.routerId) -
+    (store.originatorId[b.attributes] || b.source.session.routerId) ||
+  store.clusterLength[a.attributes] - store.clusterLength[b.attributes] ||
+  compareAddresses(a.source.session.address, b.source.session.address) ||
+  (a.source.name < b.source.name ? -1 : 1);
+
+/**
+ * Orders candidates[0, count) in place so that the paths in use come first, the best one at 0. Returns how many are in use.
+ */
+export function decide(candidates: Candidate[], count: number, store: AttributeStore, maxPaths: number): number {
+  let used = keepBest(candidates, count, store, beforeMed);
+  if (used > 1) used = keepLowestMed(candidates, used, store);
+  if (used > 1) used = keepBest(candidates, used, store, afterMed);
+  if (used > 1) sort(candidates, used, store);
+  if (used === 0 || candidates[0].source.local) return Math.min(used, 1);
+  return distinctNextHops(candidates, used, maxPaths);
+}
+
+/** Moves the candidates that nobody beats to the front, in no particular order; returns how many. */
+function keepBest(candidates: Candidate[], count: number, store: AttributeStore, compare: Comparison): number {
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const order = kept === 0 ? -1 : compare(candidates[i], candidates[0], store);
+    if (order > 0) continue;
+    if (order < 0) kept = 0;
+    swap(candidates, i, kept++);
+  }
+  return kept;
+}
+
+/** Step 5. */
+function keepLowestMed(candidates: Candidate[], count: number, store: AttributeStore): number {
+  const { med, neighborAs } = store;
+  const first = med[candidates[0].attributes];
+  let differ = false;
+  for (let i = 1; i < count && !differ; i++) differ = med[candidates[i].attributes] !== first;
+  if (!differ) return count;
+  const lowest = new Map<number, number>();
+  for (let i = 0; i < count; i++) {
+    const { attributes } = candidates[i];
+    const known = lowest.get(neighborAs[attributes]);
+    if (known === undefined || med[attributes] < known) lowest.set(neighborAs[attributes], med[attributes]);
+  }
+  let kept = 0;
+  for (let i = 0; i < count; i++) {
+    const { attributes } = candidates[i];
+    if (med[attributes] === lowest.get(neighborAs[attributes])) swap(candidates, i, kept++);
+  }
+  return kept;
+}
+
+/** Insertion sort by the last steps: few candidates, and mostly in order already. */
+function sort(candidates: Candidate[], count: number, store: AttributeStore): void {
+  for (let i = 1; i < count; i++) {
+    for (let j = i; j > 0 && tieBreak(candidates[j], candidates[j - 1], store) < 0; j--) swap(candidates, j, j - 1);
+  }
+}
+
+/** Multipath: the first maxPaths candidates with different next hops move to the front. */
+function distinctNextHops(candidates: Candidate[], count: number, maxPaths: number): number {
+  let used = 1;
+  for (let i = 1; i < count && used < maxPaths; i++) {
+    let known = false;
+    for (let j = 0; j < used && !known; j++) known = candidates[j].nextHop === candidates[i].nextHop;
+    if (!known) swap(candidates, i, used++);
+  }
+  return used;
+}
+
+function swap(candidates: Candidate[], i: number, j: number): void {
+  const candidate = candidates[i];
+  candidates[i] = candidates[j];
+  candidates[j] = candidate;
+}
+
+function compareAddresses(a: Uint8Array, b: Uint8Array): number {
+  for (let i = 0; i < a.length && i < b.length; i++) if (a[i] !== b[i]) return a[i] - b[i];
+  return a.length - b.length;
+}

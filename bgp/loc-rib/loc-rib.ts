@@ -1,0 +1,399 @@
+// The routes we use: one family in one routing table (RFC 4271 §3.2). In: "source S changed prefix P". Out: per prefix the best
+// path and the set of next hops to forward to, and to each consumer the ids that changed: a bitmap, so that a
+// consumer that is slow, or away, costs one bit per prefix and finds the present state when it comes.
+//
+// Columns by prefix id, nothing per path: the paths of a prefix are read from the Adj-RIBs-In that have it when
+// there is a decision to make. One accepted path, the ordinary case, needs no decision.
+import type { Family } from "../../net/address.ts";
+import { DirtySet } from "../../net/dirty-set.ts";
+import { PagedUint16, PagedUint32 } from "../../net/paged-array.ts";
+import type { PrefixTable } from "../../net/prefix-table.ts";
+import { AttributeFlags, type AttributeStore } from "../attribute-store.ts";
+import { type Candidate, decide } from "./decision.ts";
+import { type IdSource, NextHopSets } from "./next-hop-sets.ts";
+import type { NextHops } from "./next-hops.ts";
+import type { RouteSource } from "./source.ts";
+import type { LocRibSubscription, LocRibView, ResolvedMember } from "./types.ts";
+
+/** Which changes make a prefix dirty: where traffic goes, any change of the best path, or only when our own routes come and go. */
+export type Interest = "forwarding" | "best" | "local";
+
+class Subscription implements LocRibSubscription {
+  readonly interest: Interest;
+  readonly dirty = new DirtySet();
+  readonly #wake: () => void;
+  readonly #closed: (subscription: Subscription) => void;
+
+  constructor(interest: Interest, wake: () => void, closed: (subscription: Subscription) => void) {
+    this.interest = interest;
+    this.#wake = wake;
+    this.#closed = closed;
+  }
+
+  get pending(): number {
+    return this.dirty.size;
+  }
+
+  add(id: number): void {
+    if (this.dirty.add(id) && this.dirty.size === 1) this.#wake();
+  }
+
+  take(out: Uint32Array, limit = out.length): number {
+    return this.dirty.take(out, limit);
+  }
+
+  close(): void {
+    this.#closed(this);
+    this.dirty.clear();
+  }
+}
+export type { Subscription };
+
+/** A path of a prefix and what becomes of it, for those who look. */
+export interface PathStatus {
+  readonly source: RouteSource;
+  /** As received. */
+  readonly raw: number;
+  /** After policy; 0: rejected. */
+  readonly attributes: number;
+  readonly nextHop: number;
+  readonly best: boolean;
+  readonly used: boolean;
+  /** Used beside others. */
+  readonly multipath: boolean;
+  readonly stale: boolean;
+  readonly rejected: "policy" | "loop" | "next hop" | null;
+}
+
+interface SourceState {
+  readonly source: RouteSource;
+  /** Prefixes whose path the policy accepts. */
+  readonly accepted: DirtySet;
+}
+
+export class LocRib implements LocRibView {
+  readonly table: number;
+  readonly tableName: string;
+  readonly prefixes: PrefixTable;
+  readonly #store: AttributeStore;
+  readonly #nextHops: NextHops;
+  readonly #sets: NextHopSets;
+  readonly #maxPaths: number;
+  /** Index 0 stays empty: no best path. */
+  readonly #sources: (SourceState | null)[] = [null];
+  readonly #indexes = new Map<RouteSource, number>();
+  /** By prefix id: best path's attributes after policy, its source, slot of the next-hop set, accepted paths. */
+  readonly #best = new PagedUint32();
+  readonly #source = new PagedUint16();
+  readonly #slot = new PagedUint32();
+  readonly #paths = new PagedUint16();
+  #subscriptions: readonly Subscription[] = [];
+  readonly #candidates: Candidate[] = [];
+  #size = 0;
+
+  constructor(
+    table: { readonly name: string; readonly id: number },
+    prefixes: PrefixTable,
+    store: AttributeStore,
+    nextHops: NextHops,
+    setIds: IdSource,
+    maxPaths: number,
+  ) {
+    this.table = table.id;
+    this.tableName = table.name;
+    this.prefixes = prefixes;
+    this.#store = store;
+    this.#nextHops = nextHops;
+    this.#sets = new NextHopSets(nextHops, setIds);
+    this.#maxPaths = Math.max(1, maxPaths);
+  }
+
+  get family(): Family {
+    return this.prefixes.family;
+  }
+
+  /** Prefixes with a best path. */
+  get size(): number {
+    return this.#size;
+  }
+
+  addSource(source: RouteSource): void {
+    const state = { source, accepted: new DirtySet() };
+    let index = this.#sources.indexOf(null, 1);
+    if (index < 0) index = this.#sources.push(null) - 1;
+    this.#sources[index] = state;
+    this.#indexes.set(source, index);
+  }
+
+  /** The source has withdrawn everything. */
+  removeSource(source: RouteSource): void {
+    const index = this.#indexes.get(source);
+    if (index === undefined) return;
+    this.#indexes.delete(source);
+    this.#sources[index] = null;
+  }
+
+  /** Prefixes of the source that its policy accepts. */
+  acceptedOf(source: RouteSource): number {
+    return this.#sources[this.#indexes.get(source) ?? 0]?.accepted.size ?? 0;
+  }
+
+  /** The path of `source` for a prefix has changed, come or gone: decide again. */
+  update(source: RouteSource, id: number): void {
+    const index = this.#indexes.get(source) as number;
+    const { accepted } = this.#sources[index] as SourceState;
+    const attributes = this.#imported(source, id);
+    let paths = this.#paths.get(id);
+    if (attributes !== 0) {
+      if (accepted.add(id)) this.#paths.set(id, ++paths);
+    } else if (accepted.delete(id)) {
+      this.#paths.set(id, --paths);
+    } else {
+      return;
+    }
+    if (paths === 0) this.#settle(id, 0, 0, 0);
+    else if (paths === 1 && attributes !== 0) this.#decideAlone(source, index, id, attributes);
+    else this.#decide(id);
+  }
+
+  /** Decides again after something around the prefix has changed: next hops, policies. */
+  revisit(id: number): void {
+    let paths = 0;
+    for (const state of this.#sources) {
+      if (!state) continue;
+      if (this.#imported(state.source, id) !== 0) {
+        state.accepted.add(id);
+        paths++;
+      } else {
+        state.accepted.delete(id);
+      }
+    }
+    this.#paths.set(id, paths);
+    this.#decide(id);
+  }
+
+  /** Everybody who may have paths here. */
+  get sources(): RouteSource[] {
+    return this.#sources.filter((state) => state !== null).map((state) => state.source);
+  }
+
+  /** Attribute id of the best path, 0: none. */
+  bestOf(id: number): number {
+    return this.#best.get(id);
+  }
+
+  sourceOf(id: number): RouteSource | null {
+    return this.#sources[this.#source.get(id)]?.source ?? null;
+  }
+
+  /** The first prefix from `from` on that has a path from any source, or -1. */
+  next(from: number): number {
+    let next = -1;
+    for (const state of this.#sources) {
+      const id = state ? state.source.adjRibIn.next(from) : -1;
+      if (id >= 0 && (next < 0 || id < next)) next = id;
+    }
+    return next;
+  }
+
+  /** All paths of a prefix, best first, unused last. */
+  pathsOf(id: number): PathStatus[] {
+    const eligible = this.#collect(id);
+    const used = decide(this.#candidates, eligible, this.#store, this.#maxPaths);
+    const order = this.#candidates.slice(0, eligible).map((candidate) => candidate.source);
+    const paths: PathStatus[] = [];
+    for (const state of this.#sources) {
+      const raw = state?.source.adjRibIn.get(id) ?? 0;
+      if (!state || raw === 0) continue;
+      const { source } = state;
+      const attributes = this.#imported(source, id);
+      const at = order.indexOf(source);
+      let rejected: PathStatus["rejected"] = null;
+      if (this.#isLoop(raw)) rejected = "loop";
+      else if (attributes === 0) rejected = "policy";
+      else if (at < 0) rejected = "next hop";
+      paths.push({
+        source,
+        raw,
+        attributes,
+        nextHop: attributes === 0 ? 0 : this.#nextHopOf(source, attributes),
+        best: at === 0,
+        used: at >= 0 && at < used,
+        multipath: at >= 0 && at < used && used > 1,
+        stale: source.adjRibIn.isStale(id),
+        rejected,
+      });
+    }
+    const rank = (path: PathStatus): number => (path.used ? order.indexOf(path.source) : order.length);
+    return paths.sort((a, b) => rank(a) - rank(b));
+  }
+
+  /** Next hops of the forwarding set, resolved. */
+  forwardingOf(id: number): readonly ResolvedMember[] {
+    return this.#sets.members(this.nextHopSetOf(id));
+  }
+
+  /** Subscribes to a kind of change; `present`: all prefixes with a route of that kind are dirty at the start. */
+  watch(interest: Interest, wake: () => void, present = true): Subscription {
+    const subscription = new Subscription(interest, wake, (closed) => {
+      this.#subscriptions = this.#subscriptions.filter((other) => other !== closed);
+    });
+    if (present) this.markAll(subscription);
+    this.#subscriptions = [...this.#subscriptions, subscription];
+    return subscription;
+  }
+
+  /** Makes every present prefix dirty for one consumer. */
+  markAll(subscription: Subscription): void {
+    this.#source.forEach((id, index) => {
+      if (subscription.interest !== "local" || this.#isLocal(index)) subscription.add(id);
+    });
+  }
+
+  /** Whether some consumer has yet to see the prefix, so that its id must not be given to another. */
+  isAwaited(id: number): boolean {
+    return this.#source.get(id) !== 0 || this.#subscriptions.some((subscription) => subscription.dirty.has(id));
+  }
+
+  // LocRibView
+
+  subscribe(wake: () => void): LocRibSubscription {
+    return this.watch("forwarding", wake);
+  }
+
+  readPrefix(id: number, out: Uint8Array, offset: number): number {
+    return this.prefixes.read(id, out, offset);
+  }
+
+  nextHopSetOf(id: number): number {
+    return this.#sets.idOf(this.#slot.get(id));
+  }
+
+  nextHopSetMembers(set: number): readonly ResolvedMember[] {
+    return this.#sets.members(set);
+  }
+
+  onNextHopSetChanged(listener: (set: number) => void): void {
+    this.#sets.onChanged(listener);
+  }
+
+  onNextHopSetReleased(listener: (set: number) => void): void {
+    this.#sets.onReleased(listener);
+  }
+
+  // Upkeep, called by the owner
+
+  /** Next hops resolve to something else now; tells who forwards by them at once. */
+  nextHopsChanged(nextHops: ReadonlySet<number>): void {
+    this.#sets.nextHopsChanged(nextHops);
+  }
+
+  /** Sets without a prefix that wait for `sweep`. */
+  get garbage(): number {
+    return this.#sets.garbage;
+  }
+
+  sweep(): void {
+    this.#sets.sweep();
+  }
+
+  /** Attributes after policy, 0: no path, a loop, or rejected. */
+  #imported(source: RouteSource, id: number): number {
+    const raw = source.adjRibIn.get(id);
+    return raw === 0 || this.#isLoop(raw) ? 0 : source.filter.apply(raw, id);
+  }
+
+  #isLoop(raw: number): boolean {
+    return (this.#store.flags[raw] & AttributeFlags.LOOP) !== 0;
+  }
+
+  #isLocal(index: number): boolean {
+    return this.#sources[index]?.source.local ?? false;
+  }
+
+  #nextHopOf(source: RouteSource, attributes: number): number {
+    return source.local ? 0 : source.session.nextHops.idOf(this.#store.nextHop[attributes]);
+  }
+
+  #decideAlone(source: RouteSource, index: number, id: number, attributes: number): void {
+    if (source.local) return this.#settle(id, attributes, index, 0);
+    const nextHop = source.session.nextHops.idOf(this.#store.nextHop[attributes]);
+    if (this.#nextHops.usable(nextHop)) this.#settle(id, attributes, index, this.#sets.slotOfOne(nextHop));
+    else this.#settle(id, 0, 0, 0);
+  }
+
+  #decide(id: number): void {
+    const eligible = this.#collect(id);
+    if (eligible === 0) return this.#settle(id, 0, 0, 0);
+    const used = decide(this.#candidates, eligible, this.#store, this.#maxPaths);
+    const [best] = this.#candidates;
+    const index = this.#indexes.get(best.source) as number;
+    if (best.source.local) return this.#settle(id, best.attributes, index, 0);
+    if (used === 1) return this.#settle(id, best.attributes, index, this.#sets.slotOfOne(best.nextHop));
+    const nextHops: number[] = [];
+    for (let i = 0; i < used; i++) nextHops.push(this.#candidates[i].nextHop);
+    this.#settle(id, best.attributes, index, this.#sets.slotOf(nextHops));
+  }
+
+  /** Puts the eligible paths of a prefix into #candidates, returns how many. */
+  #collect(id: number): number {
+    let count = 0;
+    for (let index = 1; index < this.#sources.length; index++) {
+      const state = this.#sources[index];
+      if (!state?.accepted.has(id)) continue;
+      const { source } = state;
+      const attributes = this.#imported(source, id);
+      if (attributes === 0) continue;
+      const nextHop = this.#nextHopOf(source, attributes);
+      if (!source.local && !this.#nextHops.usable(nextHop)) continue;
+      const stale = source.adjRibIn.isStale(id);
+      const candidate = this.#candidates[count];
+      if (candidate) {
+        candidate.source = source;
+        candidate.attributes = attributes;
+        candidate.nextHop = nextHop;
+        candidate.stale = stale;
+      } else {
+        this.#candidates.push({ source, attributes, nextHop, stale });
+      }
+      count++;
+    }
+    return count;
+  }
+
+  /** Takes over the result of a decision and tells who is interested in the difference. */
+  #settle(id: number, attributes: number, index: number, slot: number): void {
+    const oldAttributes = this.#best.get(id);
+    const oldIndex = this.#source.get(id);
+    const oldSlot = this.#slot.get(id);
+    if (attributes === oldAttributes && index === oldIndex && slot === oldSlot) return;
+    if (attributes !== oldAttributes) {
+      if (attributes !== 0) this.#store.retain(attributes);
+      if (oldAttributes !== 0) this.#store.release(oldAttributes);
+      this.#best.set(id, attributes);
+    }
+    if (slot !== oldSlot) {
+      this.#sets.retain(slot);
+      this.#sets.release(oldSlot);
+      this.#slot.set(id, slot);
+    }
+    if (index !== oldIndex) {
+      this.#source.set(id, index);
+      if (oldIndex === 0) this.#size++;
+      else if (index === 0) this.#size--;
+    }
+    const bestChanged = attributes !== oldAttributes || index !== oldIndex;
+    for (const subscription of this.#subscriptions) {
+      const { interest } = subscription;
+      if (
+        interest === "best"
+          ? bestChanged
+          : interest === "forwarding"
+            ? slot !== oldSlot
+            : bestChanged && (this.#isLocal(index) || this.#isLocal(oldIndex))
+      ) {
+        subscription.add(id);
+      }
+    }
+  }
+}

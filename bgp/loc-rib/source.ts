@@ -1,0 +1,23 @@
+// Where paths of a Loc-RIB come from: one peer's Adj-RIB-In behind its import policy, or the routes of this node.
+import type { AdjRibIn } from "../adj-rib-in/adj-rib-in.ts";
+import type { ImportFilter } from "../policy/filter.ts";
+import type { NextHopView } from "./next-hops.ts";
+
+export interface RouteSource {
+  /** Peer name; `local` for our own. */
+  readonly name: string;
+  readonly local: boolean;
+  readonly adjRibIn: AdjRibIn;
+  /** Replaced when the policy changes. */
+  filter: ImportFilter;
+  /** Facts of the session that its routes came over; they stay after it ends, for stale routes. */
+  session: SourceSession;
+}
+
+export interface SourceSession {
+  readonly ebgp: boolean;
+  /** BGP identifier of the peer, host order. */
+  readonly routerId: number;
+  readonly address: Uint8Array;
+  readonly nextHops: NextHopView;
+}

@@ -1,0 +1,80 @@
+// An import policy applied to one peer's routes of one family: raw attribute id in, attribute id after policy out. The
+// policy runs once per attribute set and class of prefixes; every further route with that set is two array accesses.
+import type { Family } from "../../net/address.ts";
+import { PagedUint32 } from "../../net/paged-array.ts";
+import type { PrefixTable } from "../../net/prefix-table.ts";
+import type { AttributeStore } from "../attribute-store.ts";
+import type { CompiledPolicy } from "./compile.ts";
+
+/** Remembered instead of an id. Ids never get that high. */
+const REJECTED = 0xffff_ffff;
+
+export class ImportFilter {
+  readonly policy: CompiledPolicy;
+  readonly #prefixes: PrefixTable;
+  readonly #family: Family;
+  readonly #peer: string;
+  readonly #store: AttributeStore;
+  /** Per class of the policy: raw id -> id after policy, or REJECTED; 0: not evaluated yet. */
+  readonly #results: (PagedUint32 | undefined)[] = [];
+  readonly #forget: () => void;
+
+  constructor(policy: CompiledPolicy, prefixes: PrefixTable, peer: string, store: AttributeStore) {
+    this.policy = policy;
+    this.#prefixes = prefixes;
+    this.#family = prefixes.family;
+    this.#peer = peer;
+    this.#store = store;
+    this.#forget = store.onFreed((id) => this.#freed(id));
+  }
+
+  /** The attribute set after policy, 0: rejected. */
+  apply(attributes: number, prefix: number): number {
+    const routeClass = this.policy.classify(this.#prefixes, prefix, this.#peer);
+    const verdict = this.policy.verdictOf(routeClass);
+    if (verdict === "accept") return attributes;
+    if (verdict === "reject") return 0;
+    let results = this.#results[routeClass];
+    if (results === undefined) {
+      results = new PagedUint32();
+      while (this.#results.length <= routeClass) this.#results.push(undefined);
+      this.#results[routeClass] = results;
+    }
+    let result = results.get(attributes);
+    if (result === 0) {
+      result = this.#evaluate(routeClass, attributes);
+      // A set that points at itself would never be freed.
+      if (result !== REJECTED && result !== attributes) this.#store.retain(result);
+      results.set(attributes, result);
+    }
+    return result === REJECTED ? 0 : result;
+  }
+
+  /** Gives back what it remembers; not to be used afterwards. */
+  close(): void {
+    this.#forget();
+    for (const results of this.#results) {
+      results?.forEach((id, result) => {
+        if (result !== REJECTED && result !== id) this.#store.release(result);
+      });
+    }
+    this.#results.length = 0;
+  }
+
+  #evaluate(routeClass: number, id: number): number {
+    const attributes = this.#store.attributes(id);
+    const route = this.policy.evaluate(routeClass, attributes);
+    if (!route) return REJECTED;
+    return route.attributes === attributes ? id : this.#store.intern(route.attributes, this.#family);
+  }
+
+  #freed(id: number): void {
+    for (const results of this.#results) {
+      const result = results?.get(id) ?? 0;
+      if (result === 0) continue;
+      results?.set(id, 0);
+      if (result !== REJECTED && result !== id) this.#store.release(result);
+    }
+  }
+}
+

@@ -1,0 +1,176 @@
+// What all peers of a speaker share: prefixes and attributes by id, Loc-RIBs, next hops, update groups, the time slices;
+// and the upkeep of it: deciding again when next hops or policies change, giving back ids that nobody uses.
+import type { Family } from "../net/address.ts";
+import type { Clock, Timer } from "../net/clock.ts";
+import { DirtySet } from "../net/dirty-set.ts";
+import type { Log } from "../net/log.ts";
+import { Ipv4PrefixTable, Ipv6PrefixTable, type PrefixTable } from "../net/prefix-table.ts";
+import { Slices, type SliceTask } from "../net/slices.ts";
+import { UpdateReader } from "./adj-rib-in/update-reader.ts";
+import { BatchSpace } from "./adj-rib-out/adj-rib-out.ts";
+import { OutgoingSets } from "./adj-rib-out/outgoing-sets.ts";
+import { Packer } from "./adj-rib-out/packer.ts";
+import { UpdateGroups } from "./adj-rib-out/update-groups.ts";
+import { AttributeStore } from "./attribute-store.ts";
+import { Convergence } from "./convergence.ts";
+import { LocRib } from "./loc-rib/loc-rib.ts";
+import { NextHops } from "./loc-rib/next-hops.ts";
+import type { RouteSource } from "./loc-rib/source.ts";
+import type { NextHopResolver } from "./next-hop-resolver.ts";
+import type { SpeakerOptions } from "./speaker-types.ts";
+
+/** Milliseconds from a change to the sweep of what it left behind. */
+const SWEEP_DELAY = 1000;
+/** Prefixes per slice that are decided again. */
+const REVISIT_BATCH = 1024;
+
+export class RibCore {
+  readonly routerId: number;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly slices: Slices;
+  readonly prefixes: { readonly 4: PrefixTable; readonly 6: PrefixTable } = {
+    4: new Ipv4PrefixTable(),
+    6: new Ipv6PrefixTable(),
+  };
+  readonly nextHops: NextHops;
+  readonly store: AttributeStore;
+  readonly reader: UpdateReader;
+  readonly sets = new OutgoingSets();
+  readonly groups: UpdateGroups;
+  readonly packer = new Packer();
+  readonly space = new BatchSpace();
+  readonly convergence: Convergence;
+  readonly locRibs: readonly LocRib[];
+  readonly #revisits: ReadonlyMap<LocRib, Revisit>;
+  readonly #sweep: Sweep;
+  #sweepTimer: Timer | null = null;
+  #stopped = false;
+
+  constructor(
+    options: SpeakerOptions,
+    dependencies: { readonly clock: Clock; readonly log: Log; readonly resolver: NextHopResolver },
+    isConverged: () => boolean,
+  ) {
+    const { clock, log, resolver } = dependencies;
+    this.routerId = options.routerId;
+    this.clock = clock;
+    this.log = log;
+    this.slices = new Slices(clock, (error) => log.error({ err: error }, "internal error in the RIB"));
+    this.nextHops = new NextHops(resolver);
+    this.store = new AttributeStore(this.nextHops);
+    this.reader = new UpdateReader(this.store);
+    this.groups = new UpdateGroups(this.store, this.sets, (peer, { family }, problem) => {
+      log.warn({ peer, family, problem }, `some IPv${family} routes are not announced: ${problem}`);
+    });
+    this.convergence = new Convergence(clock, isConverged);
+    const setIds = { next: 1 };
+    const families = [4, 6] as const;
+    this.locRibs = options.tables.flatMap((table) =>
+      families.map(
+        (family) => new LocRib(table, this.prefixes[family], this.store, this.nextHops, setIds, options.maxPaths),
+      ),
+    );
+    this.#revisits = new Map(this.locRibs.map((locRib) => [locRib, new Revisit(locRib)]));
+    this.#sweep = new Sweep(this);
+    resolver.onChange(() => this.#resolverChanged());
+  }
+
+  /** Throws RangeError for a table that is not configured. */
+  locRib(table: number, family: Family): LocRib {
+    const locRib = this.locRibs.find((candidate) => candidate.table === table && candidate.family === family);
+    if (!locRib) throw new RangeError(`table ${table} is not configured`);
+    return locRib;
+  }
+
+  /** Decides again about every prefix that the source announces. */
+  revisit(locRib: LocRib, source: RouteSource): void {
+    const task = this.#revisits.get(locRib) as Revisit;
+    task.add(source);
+    this.slices.schedule(task);
+  }
+
+  /** Something has changed: ids may have become free. */
+  touched(): void {
+    if (this.#sweepTimer || this.#stopped) return;
+    this.#sweepTimer = this.clock.after(SWEEP_DELAY, () => {
+      this.#sweepTimer = null;
+      this.#sweep.start();
+      this.slices.schedule(this.#sweep);
+    });
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    this.slices.stop();
+    this.#sweepTimer?.cancel();
+    this.convergence.stop();
+  }
+
+  #resolverChanged(): void {
+    if (this.#stopped) return;
+    const { changed, views } = this.nextHops.refresh();
+    if (changed.size === 0) return;
+    for (const locRib of this.locRibs) {
+      // First tell who forwards by these next hops: that repairs the traffic of all their routes at once.
+      locRib.nextHopsChanged(changed);
+      for (const source of locRib.sources) if (views.has(source.session.nextHops)) this.revisit(locRib, source);
+    }
+    this.touched();
+  }
+}
+
+class Revisit implements SliceTask {
+  readonly #locRib: LocRib;
+  readonly #dirty = new DirtySet();
+  readonly #batch = new Uint32Array(REVISIT_BATCH);
+
+  constructor(locRib: LocRib) {
+    this.#locRib = locRib;
+  }
+
+  add({ adjRibIn }: RouteSource): void {
+    for (let id = adjRibIn.next(0); id >= 0; id = adjRibIn.next(id + 1)) this.#dirty.add(id);
+  }
+
+  step(): boolean {
+    const count = this.#dirty.take(this.#batch);
+    for (let i = 0; i < count; i++) this.#locRib.revisit(this.#batch[i]);
+    return this.#dirty.size > 0;
+  }
+}
+
+/** Gives back ids that nobody uses: outgoing sets, attribute sets, prefixes, next-hop sets. One round over what there is. */
+class Sweep implements SliceTask {
+  readonly #core: RibCore;
+  #rounds = 0;
+
+  constructor(core: RibCore) {
+    this.#core = core;
+  }
+
+  start(): void {
+    // Each step takes 256 of everything; what has to stay must not keep it running.
+    this.#rounds = Math.ceil(this.#garbage / 256);
+  }
+
+  step(): boolean {
+    const { store, sets, prefixes, locRibs } = this.#core;
+    store.sweep();
+    sets.sweep();
+    for (const table of [prefixes[4], prefixes[6]])
+      table.sweep((id) => locRibs.some((locRib) => locRib.prefixes === table && locRib.isAwaited(id)));
+    for (const locRib of locRibs) locRib.sweep();
+    if (--this.#rounds > 0) return true;
+    // Freed attribute sets leave outgoing sets behind, and so on.
+    if (this.#garbage > 0) this.#core.touched();
+    return false;
+  }
+
+  get #garbage(): number {
+    const { store, sets, prefixes, locRibs } = this.#core;
+    let most = Math.max(store.garbage, sets.garbage, prefixes[4].garbage, prefixes[6].garbage);
+    for (const locRib of locRibs) most = Math.max(most, locRib.garbage);
+    return most;
+  }
+}

@@ -1,0 +1,229 @@
+// The RIB of a speaker: takes what sessions say (SessionHandler), holds what each peer said and what we use, and answers
+// who asks. Peers are in peer-rib.ts, what they share in rib-core.ts.
+import type { Family } from "../net/address.ts";
+import type { Clock } from "../net/clock.ts";
+import type { Log } from "../net/log.ts";
+import type { Prefix } from "../net/prefix.ts";
+import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
+import type { SpeakerEvent } from "./events.ts";
+import type { LocRib } from "./loc-rib/loc-rib.ts";
+import type { RouteSource } from "./loc-rib/source.ts";
+import type { LocRibView } from "./loc-rib/types.ts";
+import type { NextHopResolver } from "./next-hop-resolver.ts";
+import { PeerRib } from "./peer-rib.ts";
+import { CompiledPolicy, LOCAL_PEER, policyName } from "./policy/compile.ts";
+import { ImportFilter } from "./policy/filter.ts";
+import { RibCore } from "./rib-core.ts";
+import { RouteEvents } from "./route-events.ts";
+import type { RouteQuery } from "./route-query.ts";
+import { RouteReader } from "./route-reader.ts";
+import type {
+  EstablishedSession,
+  PeerOptions,
+  PeerStatus,
+  SessionDown,
+  SessionHandler,
+  SessionState,
+} from "./session/types.ts";
+import type { SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
+import { WireError } from "./wire/error.ts";
+import { emptyAttributes } from "./wire/path-attributes.ts";
+import { CeaseSubcode, ErrorCode } from "./wire/registry.ts";
+
+export class Rib implements SessionHandler {
+  readonly #core: RibCore;
+  readonly #peers = new Map<string, PeerRib>();
+  readonly #locals: ReadonlyMap<LocRib, RouteSource>;
+  readonly #events: RouteEvents;
+  readonly #reader: RouteReader;
+
+  constructor(options: SpeakerOptions, dependencies: { clock: Clock; log: Log; resolver: NextHopResolver }) {
+    this.#core = new RibCore(options, dependencies, () => [...this.#peers.values()].every((peer) => peer.converged));
+    this.#locals = new Map(this.#core.locRibs.map((locRib) => [locRib, this.#localSource(locRib)]));
+    this.#events = new RouteEvents(dependencies.clock, this.#core.locRibs);
+    this.#reader = new RouteReader(this.#core);
+  }
+
+  /** Throws RangeError when the peer's table is not configured or its policy does not compile. */
+  addPeer(peer: SpeakerPeer): void {
+    if (this.#peers.has(peer.name)) throw new RangeError(`peer ${peer.name} exists already`);
+    this.#peers.set(peer.name, new PeerRib(peer, this.#core));
+  }
+
+  removePeer(name: string): void {
+    this.#peers.get(name)?.remove();
+    this.#peers.delete(name);
+    this.#core.convergence.check();
+  }
+
+  setPolicies(peer: SpeakerPeer): void {
+    this.#peer(peer.name).setPolicies(peer);
+  }
+
+  announceLocal(table: number, prefix: Prefix): void {
+    const { locRib, source } = this.#local(table, prefix.family);
+    const id = locRib.prefixes.intern(prefix.bytes, 0, prefix.length);
+    const attributes = this.#core.store.intern(emptyAttributes, prefix.family);
+    if (source.adjRibIn.announce(id, attributes)) locRib.update(source, id);
+    this.#core.touched();
+  }
+
+  withdrawLocal(table: number, prefix: Prefix): void {
+    const { locRib, source } = this.#local(table, prefix.family);
+    const id = locRib.prefixes.find(prefix.bytes, 0, prefix.length);
+    if (id !== 0 && source.adjRibIn.withdraw(id)) locRib.update(source, id);
+    this.#core.touched();
+  }
+
+  locRibs(): readonly LocRibView[] {
+    return this.#core.locRibs;
+  }
+
+  /** A peer's session status together with what the RIB knows of it. */
+  peerView(status: PeerStatus): PeerView {
+    const peer = this.#peer(status.name);
+    const count = (of: (family: Family) => number): PrefixCounts => ({ ipv4: of(4), ipv6: of(6), total: of(4) + of(6) });
+    const part = (family: Family) => peer.families.get(family);
+    const received = count((family) => part(family)?.source.adjRibIn.size ?? 0);
+    const accepted = count((family) => {
+      const { locRib, source } = part(family) ?? {};
+      return locRib && source ? locRib.acceptedOf(source) : 0;
+    });
+    const advertised = count((family) => part(family)?.adjRibOut?.size ?? 0);
+    const stale = count((family) => part(family)?.source.adjRibIn.stale ?? 0);
+    return {
+      ...status,
+      lastError: peer.lastError ?? status.lastError,
+      received: received.total,
+      accepted: accepted.total,
+      advertised: advertised.total,
+      prefixes: { received, accepted, advertised },
+      import: policyName(peer.options.import),
+      export: policyName(peer.options.export),
+      table: this.#core.locRib(peer.options.table, 4).tableName,
+      stale: stale.total,
+      errors: peer.errors,
+    };
+  }
+
+  routes(query: RouteQuery = {}): Iterable<RouteView> {
+    return this.#reader.routes(query);
+  }
+
+  received(peer: string, query: RouteQuery = {}): Iterable<RouteView> {
+    return this.#reader.received(this.#peer(peer), query);
+  }
+
+  advertised(peer: string, query: RouteQuery = {}): Iterable<RouteView> {
+    return this.#reader.advertised(this.#peer(peer), query);
+  }
+
+  /** What is held, for metrics and leak tests. */
+  memory(): { prefixes: number; attributeSets: number; outgoingSets: number; updateGroups: number } {
+    const { prefixes, store, sets, groups } = this.#core;
+    return {
+      prefixes: prefixes[4].size + prefixes[6].size,
+      attributeSets: store.size,
+      outgoingSets: sets.size,
+      updateGroups: groups.size,
+    };
+  }
+
+  /** Prefixes that a peer has been told. */
+  advertisedCount(name: string): number {
+    let count = 0;
+    for (const { adjRibOut } of this.#peer(name).families.values()) count += adjRibOut?.size ?? 0;
+    return count;
+  }
+
+  counts(): PrefixCounts {
+    const count = { 4: 0, 6: 0 };
+    for (const locRib of this.#core.locRibs) count[locRib.family] += locRib.size;
+    return { ipv4: count[4], ipv6: count[6], total: count[4] + count[6] };
+  }
+
+  onEvent(listener: (event: SpeakerEvent) => void): () => void {
+    return this.#events.listen(listener);
+  }
+
+  onConverged(listener: () => void, deferral: number): void {
+    this.#core.convergence.wait(listener, deferral);
+  }
+
+  stop(): void {
+    this.#events.stop();
+    this.#core.stop();
+  }
+
+  // SessionHandler
+
+  established(session: EstablishedSession): void {
+    this.#peers.get(session.peer.name)?.established(session);
+  }
+
+  update(session: EstablishedSession, buffer: Uint8Array, start: number, end: number): void {
+    const peer = this.#of(session);
+    if (!peer) return;
+    try {
+      peer.update(buffer, start, end);
+    } catch (error) {
+      if (error instanceof WireError) throw error;
+      this.#core.log.error({ err: error, peer: session.peer.name }, "internal error while reading an UPDATE");
+      session.reset(ErrorCode.CEASE, CeaseSubcode.OUT_OF_RESOURCES, new Uint8Array(0), "internal error");
+    }
+  }
+
+  routeRefresh(session: EstablishedSession, family: Family): void {
+    this.#of(session)?.routeRefresh(family);
+  }
+
+  writable(session: EstablishedSession): void {
+    this.#of(session)?.writable();
+  }
+
+  down(session: EstablishedSession, down: SessionDown): void {
+    this.#of(session)?.down(down);
+  }
+
+  stateChanged(peer: PeerOptions, from: SessionState, to: SessionState, reason: string): void {
+    this.#events.emit({ type: "session", peer: peer.name, from, to, reason });
+  }
+
+  establishedInterfaces(): { readonly peer: string; readonly ifindex: number }[] {
+    const sessions = [...this.#peers.values()].flatMap(({ session }) => session ?? []);
+    const known = sessions.filter(({ negotiated }) => negotiated.ifindex !== 0);
+    return known.map(({ peer, negotiated }) => ({ peer: peer.name, ifindex: negotiated.ifindex }));
+  }
+
+  /** The peer, when this is its present session. */
+  #of(session: EstablishedSession): PeerRib | null {
+    const peer = this.#peers.get(session.peer.name);
+    return peer?.session === session ? peer : null;
+  }
+
+  #peer(name: string): PeerRib {
+    const peer = this.#peers.get(name);
+    if (!peer) throw new RangeError(`no peer "${name}"; there are: ${[...this.#peers.keys()].join(", ") || "none"}`);
+    return peer;
+  }
+
+  #local(table: number, family: Family): { locRib: LocRib; source: RouteSource } {
+    const locRib = this.#core.locRib(table, family);
+    return { locRib, source: this.#locals.get(locRib) as RouteSource };
+  }
+
+  #localSource(locRib: LocRib): RouteSource {
+    const { store, nextHops, routerId } = this.#core;
+    const { prefixes } = locRib;
+    const source: RouteSource = {
+      name: LOCAL_PEER,
+      local: true,
+      adjRibIn: new AdjRibIn(prefixes, store),
+      filter: new ImportFilter(new CompiledPolicy("all"), prefixes, LOCAL_PEER, store),
+      session: { ebgp: false, routerId, address: new Uint8Array(4), nextHops: nextHops.view(0, []) },
+    };
+    locRib.addSource(source);
+    return source;
+  }
+}

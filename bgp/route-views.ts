@@ -1,0 +1,101 @@
+// Routes as the API and the CLI show them, made one by one from the RIB's columns while somebody iterates.
+import { formatAddress, formatIpv4 } from "../net/address.ts";
+import type { PrefixTable } from "../net/prefix-table.ts";
+import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
+import { NextHopForm, type OutgoingSets } from "./adj-rib-out/outgoing-sets.ts";
+import type { AttributeStore } from "./attribute-store.ts";
+import type { LocRib, PathStatus } from "./loc-rib/loc-rib.ts";
+import { formatAsPath } from "./policy/as-path-text.ts";
+import { LOCAL_PEER } from "./policy/compile.ts";
+import type { PathAttributes } from "./wire/path-attributes.ts";
+import { decodeAttributes } from "./wire/update.ts";
+import type { RouteView } from "./views.ts";
+
+const originNames = ["igp", "egp", "incomplete"] as const;
+const rejections = { policy: "import policy", loop: "AS loop", "next hop": "unresolved next hop" } as const;
+const addressBytes = { 4: new Uint8Array(4), 6: new Uint8Array(16) };
+
+export function formatPrefixId(table: PrefixTable, id: number): string {
+  const bytes = addressBytes[table.family];
+  const length = table.read(id, bytes, 0);
+  return `${formatAddress(bytes)}/${length}`;
+}
+
+/** A path in the Loc-RIB, or one of an Adj-RIB-In with its fate. */
+export function pathView(locRib: LocRib, store: AttributeStore, id: number, path: PathStatus): RouteView {
+  const { source, rejected } = path;
+  const attributes = store.attributes(path.attributes || path.raw);
+  return {
+    prefix: formatPrefixId(locRib.prefixes, id),
+    peer: source.name,
+    ...attributesView(attributes, source.local || source.session.ebgp ? attributes.localPref : (attributes.localPref ?? 100)),
+    best: path.best,
+    multipath: path.multipath,
+    installed: path.used && locRib.nextHopSetOf(id) !== 0,
+    table: locRib.tableName,
+    rejected: rejected && rejections[rejected],
+    stale: path.stale,
+  };
+}
+
+/** A route as it was sent to a peer. */
+export function advertisedView(locRib: LocRib, sets: OutgoingSets, adjRibOut: AdjRibOut, id: number): RouteView {
+  const attributes = outgoingAttributes(sets, adjRibOut, adjRibOut.get(id));
+  return {
+    prefix: formatPrefixId(locRib.prefixes, id),
+    peer: locRib.sourceOf(id)?.name ?? LOCAL_PEER,
+    ...attributesView(attributes, attributes.localPref),
+    best: locRib.bestOf(id) !== 0,
+    multipath: false,
+    installed: locRib.nextHopSetOf(id) !== 0,
+    table: locRib.tableName,
+    rejected: null,
+    stale: false,
+  };
+}
+
+/** Decodes what goes out, with our own address where the set leaves the next hop open. */
+export function outgoingAttributes(sets: OutgoingSets, { ownNextHop, family }: AdjRibOut, set: number): PathAttributes {
+  const self = ownNextHop.form === "none" ? null : ownNextHop.address;
+  const buffer = new Uint8Array(sets.attributeLengthOf(set));
+  sets.copy(set, buffer, 0, self);
+  const context = { as4: sets.as4Of(set), ebgp: false, families: [family], extendedNextHop: true, maxMessage: 65535 };
+  const { attributes } = decodeAttributes(buffer, 0, buffer.length, context, false);
+  if (!attributes) throw new Error(`outgoing attribute set ${set} does not decode`);
+  const form = sets.formOf(set);
+  if (form === NextHopForm.MP_SELF && self) return { ...attributes, nextHop: self.slice(0, 16) };
+  return form === NextHopForm.MP_FIXED ? { ...attributes, nextHop: sets.nextHopOf(set).slice() } : attributes;
+}
+
+type AttributeFields = Pick<RouteView, "nextHops" | "asPath" | "origin" | "localPref" | "med" | "communities">;
+
+function attributesView(attributes: PathAttributes, localPref: number | null): AttributeFields {
+  const { nextHop, linkLocalNextHop } = attributes;
+  const nextHops = [nextHop, linkLocalNextHop].filter((address) => address !== null).map(formatAddress);
+  return {
+    nextHops: [...new Set(nextHops)],
+    asPath: formatAsPath(attributes.asPath),
+    origin: originNames[attributes.origin],
+    localPref,
+    med: attributes.med,
+    communities: formatCommunities(attributes),
+  };
+}
+
+function formatCommunities(attributes: PathAttributes): string[] {
+  return [
+    ...attributes.communities.map((value) => `${value >>> 16}:${value & 0xffff}`),
+    ...attributes.largeCommunities.map((parts) => parts.join(":")),
+    ...attributes.extendedCommunities.map(([high, low]) => formatExtended(high, low)),
+  ];
+}
+
+/** Route targets and origins in words (RFC 4360 §4, RFC 5668), the others as 16 hexadecimal digits. */
+function formatExtended(high: number, low: number): string {
+  const type = (high >>> 24) & 0xbf;
+  const name = { 2: "rt", 3: "ro" }[(high >>> 16) & 0xff];
+  if (name && type === 0) return `${name}:${high & 0xffff}:${low}`;
+  if (name && type === 1) return `${name}:${formatIpv4((((high & 0xffff) << 16) | (low >>> 16)) >>> 0)}:${low & 0xffff}`;
+  if (name && type === 2) return `${name}:${(((high & 0xffff) << 16) | (low >>> 16)) >>> 0}:${low & 0xffff}`;
+  return high.toString(16).padStart(8, "0") + low.toString(16).padStart(8, "0");
+}

@@ -1,0 +1,30 @@
+// How long the FSM waits for what, in milliseconds and before jitter: limits of the RFCs and exponential back-off.
+import type { FsmConfig } from "./fsm-types.ts";
+
+/** How long an OPEN may take (RFC 4271 §8.2.2 suggests 4 minutes), milliseconds. */
+export const OPEN_HOLD_TIME = 240_000;
+/** One attempt to connect is given up after this time, milliseconds: GTSM and a wrong MD5 key answer with silence. */
+export const CONNECT_TIMEOUT = 5_000;
+export const FIRST_RETRY = 1_000;
+export const LONGEST_IDLE_HOLD = 60_000;
+/** A session that lasted this long clears the failure counter, milliseconds. */
+export const STABLE_AFTER = 60_000;
+/** Up to this many failures an incoming connection may end the idle hold. */
+export const PATIENT_FAILURES = 2;
+/** RFC 9687 §4: the greater of 8 minutes and twice the hold time. */
+export const SHORTEST_SEND_HOLD = 480_000;
+
+/** Milliseconds to stay Idle after that many failures in a row. */
+export function idleHoldTime(failures: number): number {
+  return Math.min(LONGEST_IDLE_HOLD, FIRST_RETRY * 2 ** Math.min(16, Math.max(0, failures - 1)));
+}
+
+/** Milliseconds to the next attempt after that many in a row. */
+export function connectRetryTime(attempts: number, config: FsmConfig): number {
+  return Math.min(config.connectRetry * 1000, FIRST_RETRY * 2 ** Math.min(16, Math.max(0, attempts - 1)));
+}
+
+/** Milliseconds the neighbour may leave us without room to send; `holdTime` in seconds. */
+export function sendHoldTime(holdTime: number): number {
+  return Math.max(SHORTEST_SEND_HOLD, holdTime * 2000);
+}

@@ -1,0 +1,33 @@
+// What the RIB holds of a session: one object per time the session was Established. It goes dead with the session, so that
+// whoever still holds it can neither send into the next session nor end that one.
+import type { EstablishedSession, Negotiated, PeerOptions } from "./types.ts";
+
+export interface LiveSessionEnds {
+  send(messages: Uint8Array): boolean;
+  reset(code: number, subcode: number, data: Uint8Array, reason: string): void;
+}
+
+export class LiveSession implements EstablishedSession {
+  readonly peer: PeerOptions;
+  readonly negotiated: Negotiated;
+  #ends: LiveSessionEnds | null;
+
+  constructor(peer: PeerOptions, negotiated: Negotiated, ends: LiveSessionEnds) {
+    this.peer = peer;
+    this.negotiated = negotiated;
+    this.#ends = ends;
+  }
+
+  send(messages: Uint8Array): boolean {
+    return this.#ends?.send(messages) ?? false;
+  }
+
+  reset(code: number, subcode: number, data: Uint8Array, reason: string): void {
+    this.#ends?.reset(code, subcode, data, reason);
+  }
+
+  /** The session is over: nothing goes through any more. */
+  end(): void {
+    this.#ends = null;
+  }
+}

@@ -1,0 +1,165 @@
+// Our OPEN from a peer's options, and what two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492, 4760, 6793, 2918, 8950,
+// 4724, 6286). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
+import { type Family, formatIpv4 } from "../../net/address.ts";
+import type { Capability } from "../wire/capability.ts";
+import { WireError } from "../wire/error.ts";
+import type { OpenMessage } from "../wire/open.ts";
+import { Afi, AS_TRANS, ErrorCode, OpenSubcode, Safi } from "../wire/registry.ts";
+import type { Negotiated, PeerOptions } from "./types.ts";
+
+/** The R and F bits for OPENs to come (RFC 4724 §3, §4.1). */
+export interface RestartState {
+  readonly restarting: boolean;
+  /** Families whose forwarding state has been kept over our restart. */
+  readonly forwarding: ReadonlyMap<Family, boolean>;
+}
+
+export const noRestart: RestartState = { restarting: false, forwarding: new Map() };
+
+/** Where a session runs; local-addresses.ts finds it out. */
+export type SessionEndpoints = Pick<
+  Negotiated,
+  "localAddress" | "remoteAddress" | "localLinkLocal" | "localAddress6" | "localAddress4" | "ifindex"
+>;
+
+const afiOf = (family: Family) => (family === 4 ? Afi.IPV4 : Afi.IPV6);
+
+/** True when the configured remote AS makes this an eBGP session; known before any OPEN. */
+export function isExternal(options: Pick<PeerOptions, "localAsn" | "remoteAsn">): boolean {
+  if (options.remoteAsn === "internal") return false;
+  return options.remoteAsn === "external" || options.remoteAsn !== options.localAsn;
+}
+
+export function buildOpen(options: PeerOptions, restart: RestartState): OpenMessage {
+  const capabilities: Capability[] = options.families.map((family) => ({
+    kind: "multiprotocol",
+    afi: afiOf(family),
+    safi: Safi.UNICAST,
+  }));
+  capabilities.push({ kind: "routeRefresh" }, { kind: "as4", asn: options.localAsn });
+  if (options.extendedNextHop && options.families.includes(4))
+    capabilities.push({
+      kind: "extendedNextHop",
+      entries: [{ afi: Afi.IPV4, safi: Safi.UNICAST, nextHopAfi: Afi.IPV6 }],
+    });
+  if (options.gracefulRestart)
+    capabilities.push({
+      kind: "gracefulRestart",
+      restarting: restart.restarting,
+      notification: false,
+      time: Math.min(4095, Math.max(0, Math.round(options.gracefulRestart.time))),
+      families: options.families.map((family) => ({
+        afi: afiOf(family),
+        safi: Safi.UNICAST,
+        forwarding: restart.forwarding.get(family) ?? false,
+      })),
+    });
+  return {
+    version: 4,
+    asn: options.localAsn > 0xffff ? AS_TRANS : options.localAsn,
+    holdTime: options.holdTime,
+    routerId: options.routerId,
+    capabilities,
+  };
+}
+
+/** Checks the neighbour's OPEN against ours. Throws WireError 2/x. */
+export function negotiate(options: PeerOptions, remote: OpenMessage, endpoints: SessionEndpoints): Negotiated {
+  const as4 = remote.capabilities.find((capability) => capability.kind === "as4");
+  const remoteAsn = as4 ? as4.asn : remote.asn;
+  checkAsn(options, remoteAsn);
+  const ebgp = remoteAsn !== options.localAsn;
+  checkRouterId(options, remote.routerId, ebgp);
+  if (remote.holdTime === 1 || remote.holdTime === 2)
+    throw openError(
+      OpenSubcode.UNACCEPTABLE_HOLD_TIME,
+      `hold time ${remote.holdTime} s is not allowed (0, or 3 and more)`,
+    );
+  const holdTime = Math.min(options.holdTime, remote.holdTime);
+  return {
+    ...endpoints,
+    localAsn: options.localAsn,
+    remoteAsn,
+    remoteRouterId: remote.routerId,
+    holdTime,
+    keepaliveTime: holdTime === 0 ? 0 : Math.max(1, Math.floor(holdTime / 3)),
+    as4: as4 !== undefined,
+    ebgp,
+    families: commonFamilies(options, remote),
+    extendedNextHop: options.extendedNextHop && offersExtendedNextHop(remote),
+    maxMessage: 4096,
+    routeRefresh: remote.capabilities.some((capability) => capability.kind === "routeRefresh"),
+    gracefulRestart: remoteGracefulRestart(remote),
+  };
+}
+
+function openError(subcode: number, message: string, data = new Uint8Array(0)): WireError {
+  return new WireError(message, ErrorCode.OPEN_MESSAGE_ERROR, subcode, { data });
+}
+
+function checkAsn(options: PeerOptions, asn: number): void {
+  const expected = options.remoteAsn;
+  const right =
+    asn !== 0 &&
+    (expected === "external"
+      ? asn !== options.localAsn
+      : expected === "internal"
+        ? asn === options.localAsn
+        : asn === expected);
+  if (right) return;
+  const wanted =
+    expected === "external"
+      ? `another than our own ${options.localAsn}`
+      : expected === "internal"
+        ? `our own ${options.localAsn}`
+        : `${expected}`;
+  throw openError(OpenSubcode.BAD_PEER_AS, `neighbour is in AS ${asn}, configured is ${wanted}`);
+}
+
+/** RFC 6286: not 0, and unique within an AS. */
+function checkRouterId(options: PeerOptions, routerId: number, ebgp: boolean): void {
+  if (routerId === 0) throw openError(OpenSubcode.BAD_BGP_IDENTIFIER, "neighbour's router id is 0.0.0.0");
+  if (!ebgp && routerId === options.routerId)
+    throw openError(OpenSubcode.BAD_BGP_IDENTIFIER, `neighbour has our own router id ${formatIpv4(routerId)}`);
+}
+
+/** Families both sides announced; a neighbour that announces none speaks IPv4 unicast only (RFC 4760 §8). */
+function commonFamilies(options: PeerOptions, remote: OpenMessage): readonly Family[] {
+  const announced = remote.capabilities.filter((capability) => capability.kind === "multiprotocol");
+  const theirs = (family: Family) =>
+    announced.length === 0
+      ? family === 4
+      : announced.some((capability) => capability.afi === afiOf(family) && capability.safi === Safi.UNICAST);
+  const families = options.families.filter(theirs);
+  if (families.length > 0) return families;
+  const ours = options.families.map((family) => `IPv${family} unicast`).join(", ");
+  // RFC 5492 §5: the Data field lists the capabilities that were missed.
+  const data = Uint8Array.from(options.families.flatMap((family) => [1, 4, 0, afiOf(family), 0, Safi.UNICAST]));
+  throw openError(
+    OpenSubcode.UNSUPPORTED_CAPABILITY,
+    `no address family in common with the neighbour (ours: ${ours})`,
+    data,
+  );
+}
+
+function offersExtendedNextHop(remote: OpenMessage): boolean {
+  return remote.capabilities.some(
+    (capability) =>
+      capability.kind === "extendedNextHop" &&
+      capability.entries.some(
+        (entry) => entry.afi === Afi.IPV4 && entry.safi === Safi.UNICAST && entry.nextHopAfi === Afi.IPV6,
+      ),
+  );
+}
+
+function remoteGracefulRestart(remote: OpenMessage): Negotiated["gracefulRestart"] {
+  const capability = remote.capabilities.find((candidate) => candidate.kind === "gracefulRestart");
+  if (!capability) return null;
+  const families = new Map<Family, boolean>();
+  for (const entry of capability.families) {
+    if (entry.safi !== Safi.UNICAST) continue;
+    if (entry.afi === Afi.IPV4) families.set(4, entry.forwarding);
+    if (entry.afi === Afi.IPV6) families.set(6, entry.forwarding);
+  }
+  return { restarting: capability.restarting, time: capability.time, families };
+}

@@ -1,0 +1,337 @@
+// One neighbour: up to two connections, each with its FSM, of which collision resolution leaves one.
+// In: connections accepted for it, its sessions' messages. Out: SessionHandler callbacks, status. Nothing that a handler
+// throws gets past this file: a WireError ends the session with its NOTIFICATION, anything else with a Cease and a log line.
+//
+// The first session is the one that restarts by itself. A second one exists only while an incoming connection competes with
+// it, and takes its place when the first is dumped or has no connection.
+import { type Family, formatAddress, formatIpv4 } from "../../net/address.ts";
+import type { Clock } from "../../net/clock.ts";
+import type { Log } from "../../net/log.ts";
+import type { WorkQueue } from "../../net/work-queue.ts";
+import { describeCapability } from "../wire/capability.ts";
+import { WireError } from "../wire/error.ts";
+import { shutdownCommunication } from "../wire/notification.ts";
+import type { OpenMessage } from "../wire/open.ts";
+import { Afi, CeaseSubcode, describeNotification, ErrorCode, Safi } from "../wire/registry.ts";
+import { encodeRouteRefresh } from "../wire/route-refresh.ts";
+import { resolveCollision } from "./collision.ts";
+import type { Connection } from "./connection.ts";
+import { initialFsm, promote, secondFsm } from "./fsm.ts";
+import { PATIENT_FAILURES } from "./fsm-times.ts";
+import type { Notification } from "./fsm-types.ts";
+import { findEndpoints } from "./local-addresses.ts";
+import { buildOpen, negotiate, type RestartState } from "./negotiate.ts";
+import { type Ended, type MessageCounters, Session, type SessionOwner } from "./session.ts";
+import type { Transport } from "./transport.ts";
+import type { Negotiated, PeerOptions, PeerStatus, SessionDown, SessionHandler, SessionState } from "./types.ts";
+
+export interface PeerDependencies {
+  readonly handler: SessionHandler;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly work: WorkQueue;
+  random(): number;
+  restartState(): RestartState;
+}
+
+export interface PeerStop {
+  readonly kind: "shutdown" | "restart" | "deconfigured";
+  /** For the log, and for the neighbour (RFC 9003). */
+  readonly reason: string;
+}
+
+const rank: Readonly<Record<SessionState, number>> = {
+  Idle: 0,
+  Active: 1,
+  Connect: 2,
+  OpenSent: 3,
+  OpenConfirm: 4,
+  Established: 5,
+};
+const noData = new Uint8Array(0);
+
+export class Peer implements SessionOwner {
+  readonly options: PeerOptions;
+  readonly clock: Clock;
+  readonly work: WorkQueue;
+  readonly counters: MessageCounters = { sent: 0, received: 0, updatesSent: 0, updatesReceived: 0 };
+  readonly #handler: SessionHandler;
+  readonly #log: Log;
+  readonly #random: () => number;
+  readonly #restartState: () => RestartState;
+  /** Connections whose descriptor is not closed yet. */
+  readonly #connections = new Set<Connection>();
+  #first: Session;
+  #second: Session | null = null;
+  #state: SessionState = "Idle";
+  #lastError: string | null = null;
+  #establishedAt: number | null = null;
+  #establishedCount = 0;
+
+  constructor(options: PeerOptions, dependencies: PeerDependencies) {
+    this.options = options;
+    this.clock = dependencies.clock;
+    this.work = dependencies.work;
+    this.#handler = dependencies.handler;
+    this.#log = dependencies.log;
+    this.#random = dependencies.random;
+    this.#restartState = dependencies.restartState;
+    this.#first = new Session(this, initialFsm);
+  }
+
+  start(): void {
+    this.#first.dispatch({ kind: "ManualStart" });
+  }
+
+  /** Resolves when every connection is closed. */
+  async stop({ kind, reason }: PeerStop): Promise<void> {
+    const event = { kind: "ManualStop", notification: stopNotification(kind, reason), reason } as const;
+    this.#second?.dispatch(event);
+    this.#first.dispatch(event);
+    await Promise.all([...this.#connections].map((connection) => connection.closed));
+  }
+
+  /** Cease/4, and a new attempt at once: what an operator asks for is not damped. */
+  reset(reason: string): void {
+    if (!this.#first.fsm.enabled) return;
+    const data = shutdownCommunication(reason);
+    const notification = { code: ErrorCode.CEASE, subcode: CeaseSubcode.ADMINISTRATIVE_RESET, data };
+    const stop = { kind: "ManualStop", notification, reason } as const;
+    this.#second?.dispatch(stop);
+    this.#first.dispatch(stop);
+    this.start();
+  }
+
+  requestRefresh(family: Family): boolean {
+    const session = this.#current();
+    if (session.state !== "Established") return false;
+    const { routeRefresh, families } = session.negotiated;
+    if (!routeRefresh || !families.includes(family)) return false;
+    session.send(encodeRouteRefresh(family === 4 ? Afi.IPV4 : Afi.IPV6, Safi.UNICAST));
+    return true;
+  }
+
+  /** False: stopped, or damped after repeated failures. */
+  acceptsConnections(): boolean {
+    const { enabled, state, failures } = this.#first.fsm;
+    return enabled && (state !== "Idle" || failures <= PATIENT_FAILURES);
+  }
+
+  /** An incoming connection from this neighbour. */
+  accept(transport: Transport): void {
+    // The newest of two incoming ones is the live one: a neighbour that restarted has forgotten the other.
+    this.#second?.dispatch({ kind: "OpenCollisionDump" });
+    const incomplete = this.#first.state === "OpenSent" || this.#first.state === "OpenConfirm";
+    if (incomplete && this.#first.transport?.initiator === "remote")
+      this.#first.dispatch({ kind: "OpenCollisionDump" });
+    if (this.#first.state === "Idle" || this.#first.state === "Active") {
+      this.#first.accept(transport);
+      return;
+    }
+    this.#second = new Session(this, secondFsm);
+    this.#second.accept(transport);
+  }
+
+  status(): PeerStatus {
+    const session = this.#current();
+    const negotiated = session.hasOpen ? session.negotiated : null;
+    const { remoteAsn } = this.options;
+    const established = session.state === "Established";
+    return {
+      name: this.options.name,
+      address: formatAddress(this.options.address),
+      asn: negotiated?.remoteAsn ?? (typeof remoteAsn === "number" ? remoteAsn : null),
+      state: this.#state,
+      remoteRouterId: negotiated ? formatIpv4(negotiated.remoteRouterId) : null,
+      establishedAt: this.#establishedAt,
+      uptime: this.#establishedAt === null ? null : Math.floor((this.clock.now() - this.#establishedAt) / 1000),
+      holdTime: established ? (negotiated?.holdTime ?? null) : null,
+      lastError: this.#lastError,
+      establishedCount: this.#establishedCount,
+      messages: { ...this.counters },
+      families: negotiated?.families ?? this.options.families,
+      capabilities: negotiated ? session.capabilities.map(describeCapability) : [],
+    };
+  }
+
+  // ---- SessionOwner ----
+
+  random(): number {
+    return this.#random();
+  }
+
+  buildOpen(): OpenMessage {
+    return buildOpen(this.options, this.#restartState());
+  }
+
+  receivedOpen(session: Session, open: OpenMessage): Negotiated | null {
+    const { transport } = session;
+    if (!transport) return null;
+    const endpoints = findEndpoints(transport.local, transport.remote, this.options.interface);
+    const negotiated = negotiate(this.options, open, endpoints);
+    const other = session === this.#first ? this.#second : this.#first;
+    if (!other) return negotiated;
+    const verdict = resolveCollision({
+      localRouterId: this.options.routerId,
+      remoteRouterId: negotiated.remoteRouterId,
+      localAsn: negotiated.localAsn,
+      remoteAsn: negotiated.remoteAsn,
+      otherState: other.state,
+      initiator: transport.initiator,
+      gracefulRestart: other.state === "Established" && this.#restartsGracefully(other.negotiated),
+    });
+    switch (verdict) {
+      case "keep-other":
+        session.dispatch({ kind: "OpenCollisionDump" });
+        return null;
+      case "keep-new":
+        other.dispatch({ kind: "OpenCollisionDump" });
+        return negotiated;
+      case "neighbour-restarted":
+        other.dispatch({ kind: "TcpConnectionFails", reason: "the neighbour has restarted: it opened a new session" });
+        return negotiated;
+      case "no-collision":
+        return negotiated;
+    }
+  }
+
+  stateChanged(_session: Session, reason: string): void {
+    this.#publishState(reason);
+  }
+
+  connectFailed(reason: string): void {
+    this.#lastError = reason;
+  }
+
+  established(session: Session): void {
+    this.#establishedAt = this.clock.now();
+    this.#establishedCount++;
+    const { remoteAsn, families, holdTime } = session.negotiated;
+    this.#log.info({ ...this.#fields(), remoteAsn, families, holdTime }, "session established");
+    const other = session === this.#first ? this.#second : this.#first;
+    if (other && !other.waiting) other.dispatch({ kind: "OpenCollisionDump" });
+    this.#guard(session, () => this.#handler.established(session.live));
+  }
+
+  update(session: Session, buffer: Uint8Array, start: number, end: number): void {
+    try {
+      this.#handler.update(session.live, buffer, start, end);
+    } catch (error) {
+      this.failed(session, error);
+    }
+  }
+
+  routeRefresh(session: Session, family: Family): void {
+    this.#guard(session, () => this.#handler.routeRefresh(session.live, family));
+  }
+
+  writable(session: Session): void {
+    if (session.state === "Established") this.#guard(session, () => this.#handler.writable(session.live));
+  }
+
+  ended(session: Session, ended: Ended): void {
+    const { notification, wasEstablished, lost } = ended;
+    let { reason } = ended;
+    if (notification?.sent)
+      reason += ` (sent NOTIFICATION ${describeNotification(notification.code, notification.subcode, noData)})`;
+    this.#lastError = reason;
+    if (!wasEstablished) {
+      this.#log.info({ ...this.#fields(), reason }, "session failed");
+      return;
+    }
+    this.#establishedAt = null;
+    const graceful = lost && session.hasOpen && this.#restartsGracefully(session.negotiated);
+    const down: SessionDown = { reason, notification, graceful };
+    this.#log.warn({ ...this.#fields(), reason, graceful }, "session down");
+    try {
+      this.#handler.down(session.live, down);
+    } catch (error) {
+      this.#log.error({ ...this.#fields(), err: error }, "handling the end of a session failed");
+    }
+  }
+
+  failed(session: Session, error: unknown): void {
+    if (error instanceof WireError) {
+      const { code, subcode, data } = error;
+      session.dispatch({ kind: "UpdateMsgErr", notification: { code, subcode, data }, reason: error.message });
+      return;
+    }
+    this.#log.error({ ...this.#fields(), err: error }, "internal error: session is reset");
+    const notification = { code: ErrorCode.CEASE, subcode: 0, data: noData };
+    const reason = `internal error: ${error instanceof Error ? error.message : String(error)}`;
+    session.dispatch({ kind: "AutomaticStop", notification, reason });
+  }
+
+  settled(): void {
+    const second = this.#second;
+    if (!second) return;
+    if (second.state === "Idle") {
+      second.dispose();
+      this.#second = null;
+    } else if (this.#first.waiting && (this.#first.state !== "Connect" || second.state === "Established")) {
+      const first = this.#first;
+      second.fsm = promote(second.fsm, first.fsm);
+      this.#first = second;
+      this.#second = null;
+      first.dispose();
+    }
+    this.#publishState("");
+  }
+
+  closing(connection: Connection): void {
+    this.#connections.add(connection);
+    void connection.closed.then(() => this.#connections.delete(connection));
+  }
+
+  // ---- ----
+
+  /** The session that matters: the one furthest on. */
+  #current(): Session {
+    return this.#second && rank[this.#second.state] > rank[this.#first.state] ? this.#second : this.#first;
+  }
+
+  #publishState(reason: string): void {
+    const from = this.#state;
+    const to = this.#current().state;
+    if (from === to) return;
+    this.#state = to;
+    this.#log.debug({ ...this.#fields(), from, to, reason }, "session state");
+    try {
+      this.#handler.stateChanged(this.options, from, to, reason);
+    } catch (error) {
+      this.#log.error({ ...this.#fields(), err: error }, "handling a change of session state failed");
+    }
+  }
+
+  /** Both sides offered graceful restart and there is something to keep (RFC 4724 §4.2). */
+  #restartsGracefully(negotiated: Negotiated): boolean {
+    return this.options.gracefulRestart !== null && (negotiated.gracefulRestart?.families.size ?? 0) > 0;
+  }
+
+  #guard(session: Session, call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      this.failed(session, error);
+    }
+  }
+
+  #fields(): { peer: string; address: string } {
+    return { peer: this.options.name, address: formatAddress(this.options.address) };
+  }
+}
+
+function stopNotification(kind: PeerStop["kind"], reason: string): Notification | null {
+  switch (kind) {
+    case "restart":
+      return null;
+    case "shutdown":
+      return {
+        code: ErrorCode.CEASE,
+        subcode: CeaseSubcode.ADMINISTRATIVE_SHUTDOWN,
+        data: shutdownCommunication(reason),
+      };
+    case "deconfigured":
+      return { code: ErrorCode.CEASE, subcode: CeaseSubcode.PEER_DECONFIGURED, data: noData };
+  }
+}

@@ -1,0 +1,126 @@
+// The BGP speaker: sessions on one side, the RIB on the other. Wires them, has no logic of its own.
+import type { Family } from "../net/address.ts";
+import type { Clock } from "../net/clock.ts";
+import type { Log } from "../net/log.ts";
+import type { Prefix } from "../net/prefix.ts";
+import type { SpeakerEvent } from "./events.ts";
+import type { LocRibView } from "./loc-rib/types.ts";
+import type { NextHopResolver } from "./next-hop-resolver.ts";
+import { Rib } from "./rib.ts";
+import type { RouteQuery } from "./route-query.ts";
+import { SessionManager } from "./session/session-manager.ts";
+import type { SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
+
+export interface SpeakerDependencies {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly resolver: NextHopResolver;
+}
+
+export class Speaker {
+  readonly #rib: Rib;
+  readonly #sessions: SessionManager;
+
+  constructor(options: SpeakerOptions, dependencies: SpeakerDependencies) {
+    this.#rib = new Rib(options, dependencies);
+    const { clock, log } = dependencies;
+    const { listenPort, listenAddresses } = options;
+    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses });
+  }
+
+  addPeer(peer: SpeakerPeer): void {
+    this.#rib.addPeer(peer);
+    this.#sessions.addPeer(peer);
+  }
+
+  /** Ends the session; what was learned from the peer is withdrawn. */
+  removePeer(name: string, reason = "peer removed from the configuration"): void {
+    this.#sessions.removePeer(name, reason);
+    this.#rib.removePeer(name);
+  }
+
+  /** New import and export policies and limits for a peer, without touching its session. */
+  setPolicies(peer: SpeakerPeer): void {
+    this.#rib.setPolicies(peer);
+  }
+
+  /** Rejects when the port is taken. */
+  start(): Promise<void> {
+    return this.#sessions.start();
+  }
+
+  /** `shutdown` tells the peers; `restart` leaves them believing, so that graceful-restart helpers keep our routes. */
+  async stop(mode: "shutdown" | "restart"): Promise<void> {
+    await this.#sessions.stop(mode);
+    this.#rib.stop();
+  }
+
+  setRestartState(state: { restarting: boolean; forwarding: ReadonlyMap<Family, boolean> }): void {
+    this.#sessions.setRestartState(state);
+  }
+
+  /** Originates a prefix in a table (origin IGP, empty AS path). */
+  announceLocal(table: number, prefix: Prefix): void {
+    this.#rib.announceLocal(table, prefix);
+  }
+
+  withdrawLocal(table: number, prefix: Prefix): void {
+    this.#rib.withdrawLocal(table, prefix);
+  }
+
+  /** One per table and family. */
+  locRibs(): readonly LocRibView[] {
+    return this.#rib.locRibs();
+  }
+
+  peers(): PeerView[] {
+    return this.#sessions.status().map((status) => this.#rib.peerView(status));
+  }
+
+  /** Paths in the Loc-RIBs, read as the iterator moves. Throws RangeError on a bad query, for these three. */
+  routes(query: RouteQuery = {}): Iterable<RouteView> {
+    return this.#rib.routes(query);
+  }
+
+  received(peer: string, query: RouteQuery = {}): Iterable<RouteView> {
+    return this.#rib.received(peer, query);
+  }
+
+  advertised(peer: string, query: RouteQuery = {}): Iterable<RouteView> {
+    return this.#rib.advertised(peer, query);
+  }
+
+  /** Prefixes with a best path, over all tables. */
+  counts(): PrefixCounts {
+    return this.#rib.counts();
+  }
+
+  /** Returns the function that ends the subscription. */
+  onEvent(listener: (event: SpeakerEvent) => void): () => void {
+    return this.#rib.onEvent(listener);
+  }
+
+  /**
+   * Calls back once: when every configured peer is Established and has sent End-of-RIB for each family, or when
+   * `deferral` seconds have passed. At once when that is so already.
+   */
+  onConverged(listener: () => void, deferral = 60): void {
+    this.#rib.onConverged(listener, deferral);
+  }
+
+  /** Asks a peer to send a family again (RFC 2918); false when it cannot. */
+  requestRefresh(peer: string, family: Family): boolean {
+    return this.#sessions.requestRefresh(peer, family);
+  }
+
+  /** Established sessions that run over a known interface. */
+  establishedInterfaces(): { readonly peer: string; readonly ifindex: number }[] {
+    return this.#rib.establishedInterfaces();
+  }
+
+  /** Ends a session; it comes back by itself. */
+  resetPeer(peer: string, reason: string): void {
+    this.#sessions.reset(peer, reason);
+  }
+}

@@ -1,0 +1,96 @@
+// Asks the daemon over its unix socket. What goes wrong comes out as a CliError: one line for the person, and the exit
+// code.
+import { type IncomingMessage, request } from "node:http";
+import { createInterface } from "node:readline";
+
+/** 1: what was asked about is not well. 2: wrong usage, or no daemon. */
+export class CliError extends Error {
+  readonly exitCode: 1 | 2;
+  constructor(message: string, exitCode: 1 | 2) {
+    super(message);
+    this.name = "CliError";
+    this.exitCode = exitCode;
+  }
+}
+
+const NDJSON = "application/x-ndjson";
+/** Milliseconds without an answer. */
+const TIMEOUT = 30_000;
+
+export class Client {
+  readonly socketPath: string;
+
+  constructor(socketPath: string) {
+    this.socketPath = socketPath;
+  }
+
+  async get<T>(path: string): Promise<T> {
+    return JSON.parse(await text(await this.#request(path, "application/json"))) as T;
+  }
+
+  /** The items of a list, as they come. */
+  async *items<T>(path: string): AsyncGenerator<T> {
+    for await (const line of this.lines(path)) yield JSON.parse(line) as T;
+  }
+
+  /** The items of a list as JSON text, as they come. */
+  async *lines(path: string): AsyncGenerator<string> {
+    const response = await this.#request(path, NDJSON);
+    yield* createInterface({ input: response, crlfDelay: Number.POSITIVE_INFINITY });
+    if (!response.complete) throw new CliError("the daemon ended the connection in the middle of its answer", 1);
+  }
+
+  async #request(path: string, accept: string): Promise<IncomingMessage> {
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const call = request(
+        { socketPath: this.socketPath, path, headers: { Accept: accept }, timeout: TIMEOUT },
+        resolve,
+      );
+      call.on("timeout", () => call.destroy(new CliError(`the daemon at ${this.socketPath} does not answer`, 2)));
+      call.on("error", (error) => reject(connectionError(error, this.socketPath)));
+      call.end();
+    });
+    // An error in the middle shows as an incomplete answer.
+    response.on("error", () => {});
+    if (response.statusCode === 200) return response;
+    const status = response.statusCode ?? 0;
+    throw new CliError(errorText(await text(response)) ?? `the daemon answered ${status}`, status < 500 ? 2 : 1);
+  }
+}
+
+export function connectionError(error: Error, socketPath: string): CliError {
+  if (error instanceof CliError) return error;
+  const { code } = error as NodeJS.ErrnoException;
+  switch (code) {
+    case "ENOENT":
+      return new CliError(
+        `no daemon: there is no ${socketPath}. Is underlayd running? Another socket: --socket PATH`,
+        2,
+      );
+    case "ECONNREFUSED":
+      return new CliError(`no daemon: nobody answers on ${socketPath}. Start underlayd, or give --socket PATH`, 2);
+    case "EACCES":
+    case "EPERM":
+      return new CliError(`not allowed to connect to ${socketPath}: run this as root`, 2);
+    case "ENOTSOCK":
+      return new CliError(`${socketPath} is not a socket`, 2);
+    default:
+      return new CliError(`cannot ask the daemon on ${socketPath}: ${error.message}`, 2);
+  }
+}
+
+async function text(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk);
+  return Buffer.concat(chunks).toString();
+}
+
+/** The message of an error answer, null when it is none of the daemon's. */
+export function errorText(body: string): string | null {
+  try {
+    const { error } = JSON.parse(body) as { error?: unknown };
+    return typeof error === "string" ? error : null;
+  } catch {
+    return null;
+  }
+}

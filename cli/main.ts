@@ -1,0 +1,90 @@
+// underlayctl: asks the daemon and prints the answer, for people or (--json) for programs.
+//
+// Exit codes: 0 success, 1 what was asked about is not well, 2 wrong usage or no daemon.
+import { parseArgs } from "node:util";
+import { CliError, Client } from "./client.ts";
+import { type Command, checkUsage, commands, type Options } from "./commands.ts";
+import { Output } from "./output.ts";
+import { version } from "./version.ts";
+
+const DEFAULT_SOCKET = "/run/underlay/underlayd.sock";
+
+const width = Math.max(...Object.values(commands).map((command) => command.usage.length));
+
+export const help = `Usage: underlayctl [--socket PATH] [--json] COMMAND
+
+Commands:
+${Object.values(commands)
+  .map(({ usage, summary }) => `  ${usage.padEnd(width)}  ${summary}`)
+  .join("\n")}
+
+Options:
+  --socket PATH  the daemon's socket, ${DEFAULT_SOCKET} by default
+  --json         for programs: one JSON array, one item per line; status: one object; watch: one object per line
+  --table T      only this table, by name
+  --family F     only ipv4 or ipv6
+  --best         only routes that are the best ones
+  --types T,T    only events of these types
+  --help         this text
+  --version      the version
+
+Exit codes: 0 success, 1 what was asked about is not well, 2 wrong usage or no daemon.
+`;
+
+function readArguments(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: {
+        socket: { type: "string" },
+        json: { type: "boolean" },
+        table: { type: "string" },
+        family: { type: "string" },
+        best: { type: "boolean" },
+        types: { type: "string" },
+        help: { type: "boolean", short: "h" },
+        version: { type: "boolean" },
+      },
+    });
+  } catch (error) {
+    const [said] = (error as Error).message.split(/\. To specify|\n/);
+    throw new CliError(`${said}\nunderlayctl --help tells what there is`, 2);
+  }
+}
+
+async function main(args: string[]): Promise<number> {
+  const { values, positionals } = readArguments(args);
+  const output = new Output(process.stdout, process.env);
+  if (values.version) {
+    await output.line(`underlayctl ${version}`);
+    return 0;
+  }
+  const [name, ...rest] = positionals;
+  if (values.help || name === "help") {
+    await output.write(help);
+    return 0;
+  }
+  if (name === undefined) throw new CliError(help.trimEnd(), 2);
+  const command: Command | undefined = Object.hasOwn(commands, name) ? commands[name] : undefined;
+  if (!command)
+    throw new CliError(`there is no command ${JSON.stringify(name)}; there are ${Object.keys(commands).join(", ")}`, 2);
+  const options: Options = { ...values, json: values.json ?? false };
+  checkUsage(name, command, rest, options);
+  const client = new Client(values.socket ?? DEFAULT_SOCKET);
+  return command.run({ client, output, options, arguments: rest });
+}
+
+// `underlayctl routes | head` ends here, quietly.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? 0 : 1));
+
+main(process.argv.slice(2)).then(
+  (code) => {
+    process.exitCode = code;
+  },
+  (error: unknown) => {
+    const known = error instanceof CliError;
+    process.stderr.write(`underlayctl: ${known ? error.message : error instanceof Error ? error.message : error}\n`);
+    process.exitCode = known ? error.exitCode : 1;
+  },
+);

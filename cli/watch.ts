@@ -1,0 +1,60 @@
+// underlayctl watch: the daemon's events, one per line, until it or the user stops.
+import { connect } from "node:net";
+import { WebSocket } from "ws";
+import type { WatchEvent } from "../daemon/api/types.ts";
+import { CliError, type Client, connectionError, errorText } from "./client.ts";
+import { type Output, plain } from "./output.ts";
+
+const hidden = new Set(["time", "type"]);
+
+export async function watch(
+  client: Client,
+  output: Output,
+  options: { json: boolean; types?: string },
+): Promise<number> {
+  const query = options.types === undefined ? "" : `?types=${encodeURIComponent(options.types)}`;
+  const socket = new WebSocket(`ws://localhost/v1/watch${query}`, {
+    createConnection: () => connect(client.socketPath),
+    perMessageDeflate: false,
+    handshakeTimeout: 10_000,
+  });
+  let writing = Promise.resolve();
+  return await new Promise((_, reject) => {
+    socket.on("error", (error) => reject(connectionError(error, client.socketPath)));
+    socket.on("unexpected-response", (_request, response) => {
+      let body = "";
+      response.on("data", (chunk) => {
+        body += chunk;
+      });
+      response.on("end", () =>
+        reject(new CliError(errorText(body) ?? `the daemon answered ${response.statusCode}`, 2)),
+      );
+    });
+    socket.on("close", () => {
+      writing.then(() => reject(new CliError("the daemon ended the connection", 1)), reject);
+    });
+    socket.on("message", (data) => {
+      const text = String(data);
+      // A slow reader of ours slows the daemon's connection down, and the daemon drops events and says so.
+      socket.pause();
+      writing = writing
+        .then(() => output.line(options.json ? text : eventLine(JSON.parse(text) as WatchEvent, output)))
+        .then(() => socket.resume());
+    });
+  });
+}
+
+/** `12:34:56.789  session  peer=tor-a to=Established reason="..."` */
+export function eventLine(event: WatchEvent, output: Pick<Output, "paint">): string {
+  const fields = Object.entries(event)
+    .filter(([key, value]) => !hidden.has(key) && value !== undefined && value !== null)
+    .map(([key, value]) => `${output.paint(`${key}=`, "dim")}${fieldText(value)}`);
+  const time = event.time.replace(/^.*T/, "").replace(/Z$/, "");
+  const type = output.paint(event.type.padEnd(7), event.type === "resync" ? "red" : "bold");
+  return [time, type, ...fields].join("  ");
+}
+
+function fieldText(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return plain(typeof value === "string" && /[\s="]/.test(text) ? JSON.stringify(text) : text);
+}

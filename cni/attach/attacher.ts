@@ -1,0 +1,106 @@
+// Main-thread face of the attach worker: promises over messages.
+import { Worker } from "node:worker_threads";
+import { distFile } from "../../net/dist.ts";
+import { CniError, CniErrorCode } from "../protocol/error.ts";
+import type {
+  Attached,
+  AttachRequest,
+  DetachRequest,
+  HostLink,
+  InspectRequest,
+  WorkerAnswer,
+  WorkerFailure,
+  WorkerRequest,
+} from "./messages.ts";
+
+interface Pending {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never;
+
+/** The host has an interface of the chosen name that is not ours. */
+export class HostNameTakenError extends Error {}
+
+export class Attacher {
+  readonly #onGone: (hostInterface: string) => void;
+  readonly #pending = new Map<number, Pending>();
+  #worker: Worker | null = null;
+  #nextId = 1;
+
+  /** `onGone`: a host end left without being asked to. */
+  constructor(onGone: (hostInterface: string) => void) {
+    this.#onGone = onGone;
+  }
+
+  start(): void {
+    const worker = new Worker(distFile("attach-worker.cjs"), { name: "attach" });
+    worker.on("message", (answer: WorkerAnswer) => this.#onAnswer(answer));
+    worker.on("error", (error) => this.#fail(error));
+    worker.on("exit", () => this.#fail(new Error("the attach worker ended")));
+    this.#worker = worker;
+  }
+
+  /** Rejects with CniError, or HostNameTakenError; nothing is left behind then. */
+  attach(request: AttachRequest): Promise<Attached> {
+    return this.#call({ kind: "attach", request });
+  }
+
+  /** Resolves when the veth is gone for every lookup; also when there was none. */
+  detach(request: DetachRequest): Promise<null> {
+    return this.#call({ kind: "detach", request });
+  }
+
+  /** What is missing, in words. */
+  inspect(request: InspectRequest): Promise<string[]> {
+    return this.#call({ kind: "inspect", request });
+  }
+
+  /** Host ends in the kernel; they are watched from now on. */
+  list(): Promise<HostLink[]> {
+    return this.#call({ kind: "list" });
+  }
+
+  async stop(): Promise<void> {
+    const worker = this.#worker;
+    if (!worker) return;
+    const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+    await this.#call({ kind: "stop" });
+    this.#worker = null;
+    await ended;
+  }
+
+  #call<T>(request: Unnumbered<WorkerRequest>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (!this.#worker) return reject(new CniError(CniErrorCode.tryAgainLater, "the attach worker is not running"));
+      const id = this.#nextId++;
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject });
+      this.#worker.postMessage({ ...request, id });
+    });
+  }
+
+  #onAnswer(answer: WorkerAnswer): void {
+    if ("gone" in answer) {
+      this.#onGone(answer.gone);
+      return;
+    }
+    const pending = this.#pending.get(answer.id);
+    this.#pending.delete(answer.id);
+    if ("failure" in answer) pending?.reject(errorOf(answer.failure));
+    else pending?.resolve(answer.value as never);
+  }
+
+  /** The worker is gone: whoever waits is told, and later calls are refused. */
+  #fail(error: Error): void {
+    this.#worker = null;
+    for (const { reject } of this.#pending.values())
+      reject(new CniError(CniErrorCode.internal, `the attach worker failed: ${error.message}`));
+    this.#pending.clear();
+  }
+}
+
+function errorOf(failure: WorkerFailure): Error {
+  if (failure.code < 0) return new HostNameTakenError(failure.message);
+  return new CniError(failure.code, failure.message, failure.details);
+}

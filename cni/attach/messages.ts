@@ -1,0 +1,62 @@
+// What crosses between the main thread and the attach worker. Plain data.
+
+export interface AttachRequest {
+  /** Path of the pod's network namespace, and device:inode of what it led to when the address was allocated. */
+  readonly netns: string;
+  readonly netnsId: string;
+  readonly ifname: string;
+  readonly hostInterface: string;
+  /** Set on the host end as the last step: its presence says that the attachment is complete. */
+  readonly alias: string;
+  readonly mac: Uint8Array;
+  readonly mtu: number;
+  readonly addresses: readonly Uint8Array[];
+}
+
+export interface Attached {
+  /** Of the host end. */
+  readonly ifindex: number;
+}
+
+/** A veth in the host's namespace that is ours by its name and alias. */
+export interface HostLink {
+  readonly ifindex: number;
+  readonly name: string;
+  readonly alias: string | null;
+}
+
+export interface DetachRequest {
+  readonly hostInterface: string;
+  /** Null: find it by name, and delete it only if it looks like one of ours. */
+  readonly ifindex: number | null;
+}
+
+export interface InspectRequest {
+  readonly netns: string;
+  readonly netnsId: string;
+  readonly ifname: string;
+  readonly hostInterface: string;
+  readonly alias: string;
+  readonly addresses: readonly Uint8Array[];
+  /** Null: later plugins of the chain may have changed it. */
+  readonly mac: Uint8Array | null;
+}
+
+export type WorkerRequest =
+  | { readonly id: number; readonly kind: "attach"; readonly request: AttachRequest }
+  | { readonly id: number; readonly kind: "detach"; readonly request: DetachRequest }
+  | { readonly id: number; readonly kind: "inspect"; readonly request: InspectRequest }
+  | { readonly id: number; readonly kind: "list" }
+  | { readonly id: number; readonly kind: "stop" };
+
+export interface WorkerFailure {
+  readonly code: number;
+  readonly message: string;
+  readonly details: string;
+}
+
+export type WorkerAnswer =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly failure: WorkerFailure }
+  /** A host end that nobody asked to remove has left: its pod's namespace is gone. */
+  | { readonly id: 0; readonly gone: string };

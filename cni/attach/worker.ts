@@ -1,0 +1,72 @@
+// Thread entry: all netlink work for pods. Requests in, one answer each; and word of host ends that vanished.
+import { randomInt } from "node:crypto";
+import { parentPort } from "node:worker_threads";
+import { CniError, CniErrorCode } from "../protocol/error.ts";
+import type { DetachRequest, WorkerAnswer, WorkerFailure, WorkerRequest } from "./messages.ts";
+import { Remover } from "./remover.ts";
+import { HostNameTaken, Wiring } from "./wiring.ts";
+
+/** Answered instead of a CNI code: the caller picks another name (attacher.ts knows it by its sign). */
+const HOST_NAME_TAKEN = -1;
+
+const port = parentPort!;
+const answer = (message: WorkerAnswer) => port.postMessage(message);
+
+const wiring = new Wiring();
+const remover = new Remover({
+  group: unusedGroup(wiring.list().groups),
+  exists: (ifindex) => wiring.exists(ifindex),
+  onGone: (name) => answer({ id: 0, gone: name }),
+});
+
+port.on("message", (message: WorkerRequest) => {
+  handle(message).then(
+    (value) => {
+      answer({ id: message.id, value });
+      if (message.kind === "stop") port.close();
+    },
+    (error: unknown) => answer({ id: message.id, failure: failureOf(error) }),
+  );
+});
+
+async function handle(message: WorkerRequest): Promise<unknown> {
+  switch (message.kind) {
+    case "attach": {
+      const attached = wiring.attach(message.request);
+      remover.watch(attached.ifindex, message.request.hostInterface);
+      return attached;
+    }
+    case "detach":
+      return detach(message.request);
+    case "inspect":
+      return wiring.inspect(message.request);
+    case "list": {
+      const { links } = wiring.list();
+      for (const link of links) remover.watch(link.ifindex, link.name);
+      return links;
+    }
+    case "stop":
+      remover.close();
+      wiring.close();
+      return null;
+  }
+}
+
+async function detach({ hostInterface, ifindex }: DetachRequest): Promise<null> {
+  const index = ifindex ?? remover.indexOf(hostInterface) ?? wiring.find(hostInterface);
+  if (index !== null) await remover.remove(index);
+  return null;
+}
+
+function unusedGroup(used: ReadonlySet<number>): number {
+  for (;;) {
+    const group = randomInt(0x40000000, 0x7fffffff);
+    if (!used.has(group)) return group;
+  }
+}
+
+function failureOf(error: unknown): WorkerFailure {
+  if (error instanceof CniError) return { code: error.code, message: error.message, details: error.details };
+  const message = error instanceof Error ? error.message : String(error);
+  return { code: error instanceof HostNameTaken ? HOST_NAME_TAKEN : CniErrorCode.internal, message, details: "" };
+}

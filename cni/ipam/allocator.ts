@@ -1,0 +1,142 @@
+// Who may have which address. Pure bookkeeping in memory; the store makes it last.
+//
+// One address per family of the pool's blocks, all or none. A pool's blocks are tried in their order. An address that
+// was asked for by name is given or refused, never replaced.
+import { type Family, formatAddress, parseAddress } from "../../net/address.ts";
+import { formatPrefix } from "../../net/prefix.ts";
+import { CniError, CniErrorCode } from "../protocol/error.ts";
+import type { PoolOptions } from "../types.ts";
+import type { Block } from "./block.ts";
+import { buildPool, type Pool } from "./pools.ts";
+
+export interface BlockUse {
+  readonly prefix: string;
+  readonly pool: string;
+  readonly capacity: number | null;
+  readonly used: number;
+}
+
+export class Allocator {
+  readonly #pools: ReadonlyMap<string, Pool>;
+
+  constructor(pools: readonly PoolOptions[]) {
+    this.#pools = new Map(pools.map((options) => [options.name, buildPool(options)]));
+  }
+
+  /** The pool named by a network configuration: the name, or `default`, or the only one. Throws code 7. */
+  poolName(requested: string | null): string {
+    const name = requested ?? (this.#pools.size === 1 ? [...this.#pools.keys()][0] : "default");
+    if (this.#pools.has(name)) return name;
+    const known = [...this.#pools.keys()].join(", ") || "none";
+    throw new CniError(CniErrorCode.invalidConfig, `pool "${name}" is unknown; configured pools: ${known}`);
+  }
+
+  /** One canonical address per family, IPv4 first. Throws 100, 101, 102 and leaves everything as it was. */
+  allocate(poolName: string, requested: readonly Uint8Array[]): string[] {
+    const pool = this.#pools.get(this.poolName(poolName))!;
+    const chosen: { block: Block; address: string }[] = [];
+    for (const address of requested) if (!pool.blocks.has(familyOf(address))) throw outside(pool, address);
+    for (const family of [4, 6] as const) {
+      const blocks = pool.blocks.get(family);
+      if (!blocks) continue;
+      const wanted = requested.find((address) => familyOf(address) === family);
+      chosen.push(wanted ? this.#static(pool, blocks, wanted) : dynamic(pool, family, blocks));
+    }
+    if (chosen.length === 0) throw new CniError(CniErrorCode.poolExhausted, `pool "${pool.name}" has no blocks`);
+    for (const { block, address } of chosen) block.take(address);
+    return chosen.map(({ address }) => address);
+  }
+
+  /** Gives addresses back, to the end of the queue. Addresses outside every block are nobody's. */
+  release(addresses: readonly string[]): void {
+    for (const address of addresses) this.#blockOf(address)?.release(address);
+  }
+
+  /** At start: an address that is in use according to the store or the kernel. False when it already has an owner. */
+  adopt(addresses: readonly string[]): boolean {
+    const blocks = addresses.map((address) => this.#blockOf(address));
+    if (blocks.some((block, i) => block?.isUsed(addresses[i]))) return false;
+    blocks.forEach((block, i) => void block?.take(addresses[i]));
+    return true;
+  }
+
+  /** At start: the released addresses, oldest first. Returns those that belong to a block. */
+  restoreReleased(addresses: Iterable<string>): string[] {
+    const kept: string[] = [];
+    for (const address of addresses) {
+      const block = this.#blockOf(address);
+      if (!block || block.isUsed(address)) continue;
+      block.release(address);
+      kept.push(address);
+    }
+    return kept;
+  }
+
+  blocks(): BlockUse[] {
+    const uses: BlockUse[] = [];
+    for (const pool of this.#pools.values())
+      for (const blocks of pool.blocks.values())
+        for (const block of blocks)
+          uses.push({
+            prefix: formatPrefix(block.prefix),
+            pool: pool.name,
+            capacity: block.capacity,
+            used: block.used,
+          });
+    return uses;
+  }
+
+  /** Null when a pod could be served, otherwise why not. */
+  exhausted(poolName: string): string | null {
+    const pool = this.#pools.get(this.poolName(poolName))!;
+    if (pool.blocks.size === 0) return `pool "${pool.name}" has no blocks`;
+    for (const [family, blocks] of pool.blocks)
+      if (blocks.every((block) => block.next() === null)) return `pool "${pool.name}" has no free IPv${family} address`;
+    return null;
+  }
+
+  #static(pool: Pool, blocks: readonly Block[], wanted: Uint8Array): { block: Block; address: string } {
+    const block = blocks.find((candidate) => candidate.contains(wanted));
+    if (!block) throw outside(pool, wanted);
+    const address = formatAddress(wanted);
+    if (block.isExcluded(wanted))
+      throw new CniError(
+        CniErrorCode.addressOutsidePool,
+        `requested address ${address} is excluded from pool "${pool.name}"`,
+      );
+    if (block.isUsed(address))
+      throw new CniError(CniErrorCode.addressTaken, `requested address ${address} is in use by another pod`);
+    return { block, address };
+  }
+
+  #blockOf(address: string): Block | undefined {
+    const bytes = parseAddress(address);
+    if (!bytes) return undefined;
+    for (const pool of this.#pools.values())
+      for (const block of pool.blocks.get(familyOf(bytes)) ?? []) if (block.contains(bytes)) return block;
+    return undefined;
+  }
+}
+
+function familyOf(address: Uint8Array): Family {
+  return address.length === 4 ? 4 : 6;
+}
+
+function dynamic(pool: Pool, family: Family, blocks: readonly Block[]): { block: Block; address: string } {
+  for (const block of blocks) {
+    const address = block.next();
+    if (address !== null) return { block, address };
+  }
+  const uses = blocks.map((block) => `${formatPrefix(block.prefix)} (${block.used} in use)`).join(", ");
+  throw new CniError(
+    CniErrorCode.poolExhausted,
+    `pool "${pool.name}" has no free IPv${family} address: ${uses}; remove pods or add a block`,
+  );
+}
+
+function outside(pool: Pool, address: Uint8Array): CniError {
+  return new CniError(
+    CniErrorCode.addressOutsidePool,
+    `requested address ${formatAddress(address)} is in no block of pool "${pool.name}"`,
+  );
+}

@@ -1,0 +1,51 @@
+// Network namespaces by path: which one it is, and whether it may be a pod's.
+import { readlinkSync } from "node:fs";
+import { stat, statfs } from "node:fs/promises";
+import { CniError, CniErrorCode } from "./protocol/error.ts";
+
+const NSFS_MAGIC = 0x6e736673;
+
+/** `device:inode` of the namespace behind `path`. Throws code 8; `allowOwn` accepts the daemon's own namespace. */
+export async function namespaceId(path: string, allowOwn: boolean): Promise<string> {
+  const [file, system, own] = await Promise.all([
+    stat(path).catch((error: NodeJS.ErrnoException) => error),
+    statfs(path).catch(() => null),
+    stat("/proc/self/ns/net"),
+  ]);
+  if (file instanceof Error) {
+    const why = file.code === "ENOENT" ? "the path does not exist" : `cannot look at it (${file.code})`;
+    throw new CniError(CniErrorCode.invalidNetns, `CNI_NETNS is not a usable network namespace: ${why}`, path);
+  }
+  if (system?.type !== NSFS_MAGIC)
+    throw new CniError(CniErrorCode.invalidNetns, "CNI_NETNS is not a usable network namespace: it is none", path);
+  if (!allowOwn && file.dev === own.dev && file.ino === own.ino)
+    throw new CniError(CniErrorCode.invalidNetns, "CNI_NETNS is the network namespace of the host itself", path);
+  return `${file.dev}:${file.ino}`;
+}
+
+/** True when `path` still leads to the namespace `id`. */
+export async function isNamespace(path: string, id: string): Promise<boolean> {
+  const file = await stat(path).catch(() => null);
+  return file !== null && `${file.dev}:${file.ino}` === id;
+}
+
+/**
+ * A runtime in another network namespace than the daemon's would get interfaces that it cannot see. Throws code 7.
+ * A process that is gone or may not be looked at is not checked.
+ */
+export function requireSameHost(pid: number | null): void {
+  if (!pid) return;
+  let theirs: string;
+  try {
+    theirs = readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return;
+  }
+  const ours = readlinkSync("/proc/self/ns/net");
+  if (theirs === ours) return;
+  throw new CniError(
+    CniErrorCode.invalidConfig,
+    "the container runtime runs in another network namespace than underlayd: run one underlayd in each and name its socket in the network configuration",
+    `runtime ${theirs}, underlayd ${ours}`,
+  );
+}

@@ -1,0 +1,233 @@
+// The CNI plugin's work, verb by verb (specification 1.1.0, also all earlier ones). In: what the client executable
+// carried here. Out: what it prints, and its exit code. Every failure is a CNI error object; nothing throws.
+//
+// Deviations: none known. Choices: CNI_PATH is required as the reference skeleton does; a DEL without a usable namespace
+// path still unplugs the pod; GC without a list releases only what is provably dead, which happens by itself anyway.
+import type { Clock, Timer } from "../net/clock.ts";
+import type { Log } from "../net/log.ts";
+import { buildResult } from "./attach-result.ts";
+import { Attachments } from "./attachments.ts";
+import { namespaceId, requireSameHost } from "./namespace.ts";
+import { type NetworkConfig, parseConfig, parsePodRequest, peekVersion, refuseUnsupported } from "./protocol/config.ts";
+import { type CniCall, readEnvironment } from "./protocol/environment.ts";
+import { CniError, CniErrorCode, formatError } from "./protocol/error.ts";
+import { appendResult, formatResult, parsePrevResult } from "./protocol/result.ts";
+import { formatVersions, newestVersion, requireVerb } from "./protocol/version.ts";
+import { Spool } from "./spool.ts";
+import type { BlockView, CniOptions, CniRequest, CniResponse, PodEvent, PodRoutes, PodView } from "./types.ts";
+
+const SPOOL_INTERVAL = 5_000;
+const DEFAULT_MTU = 1500;
+const MINIMUM_IPV6_MTU = 1280;
+
+export interface CniDependencies {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly routes: PodRoutes;
+  /** The smallest MTU among the uplinks; null when there is none. */
+  readonly uplinkMtu: () => number | null;
+  /** May pods be attached? Absent: always. */
+  readonly ready?: () => { readonly ok: boolean; readonly reason?: string };
+}
+
+export class CniServer {
+  readonly #options: CniOptions;
+  readonly #deps: CniDependencies;
+  readonly #attachments: Attachments;
+  readonly #spool: Spool;
+  readonly #blockStates = new Map<string, BlockView["state"]>();
+  #running = false;
+  #timer: Timer | null = null;
+
+  constructor(options: CniOptions, deps: CniDependencies) {
+    this.#options = options;
+    this.#deps = deps;
+    this.#attachments = new Attachments(options, deps);
+    this.#spool = new Spool(options.spoolDir ?? null, deps.log, (request) => this.handle(request));
+  }
+
+  /** Loads the allocations and brings them together with the kernel. Rejects with what to do when they are damaged. */
+  async start(): Promise<void> {
+    await this.#attachments.start();
+    this.#running = true;
+    await this.#spool.replay();
+    this.#lookIntoSpool();
+  }
+
+  /** Waits for the calls under way; pods and their allocations stay. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    this.#timer?.cancel();
+    await this.#attachments.stop();
+  }
+
+  pods(): PodView[] {
+    return this.#attachments.pods();
+  }
+
+  blocks(): BlockView[] {
+    return this.#attachments.allocator
+      .blocks()
+      .map((use) => ({ ...use, state: this.#blockStates.get(use.prefix) ?? "pending" }));
+  }
+
+  /** `prefix` as the pools have it. */
+  setBlockState(prefix: string, state: BlockView["state"]): void {
+    this.#blockStates.set(prefix, state);
+  }
+
+  onEvent(listener: (event: PodEvent) => void): void {
+    this.#attachments.onEvent(listener);
+  }
+
+  /** Never rejects. */
+  async handle(request: CniRequest): Promise<CniResponse> {
+    const started = this.#deps.clock.now();
+    const context = { verb: request.env.CNI_COMMAND, containerId: request.env.CNI_CONTAINERID };
+    try {
+      const stdout = await this.#dispatch(request);
+      this.#deps.log.debug({ ...context, milliseconds: this.#deps.clock.now() - started }, "CNI call answered");
+      return { exitCode: 0, stdout };
+    } catch (error) {
+      const known = error instanceof CniError;
+      const fields = { ...context, code: known ? error.code : CniErrorCode.internal, error: (error as Error).message };
+      this.#deps.log.warn(known ? fields : { ...fields, stack: (error as Error).stack }, "CNI call refused");
+      return { exitCode: 1, stdout: formatError(error, peekVersion(request.stdin) ?? newestVersion) };
+    }
+  }
+
+  async #dispatch(request: CniRequest): Promise<string> {
+    const call = readEnvironment(request.env);
+    if (call.verb === "VERSION") return formatVersions(peekVersion(request.stdin));
+    const config = parseConfig(request.stdin);
+    if (!this.#running) throw new CniError(CniErrorCode.tryAgainLater, "underlayd is starting or stopping, try again");
+    const exclusively = (work: () => Promise<string>) =>
+      this.#attachments.exclusively(call.containerId, call.ifname, work);
+    switch (call.verb) {
+      case "ADD":
+        requireSameHost(request.pid);
+        await this.#spool.replay();
+        return exclusively(() => this.#add(call, config));
+      case "DEL":
+        return exclusively(() => this.#del(call, config));
+      case "CHECK":
+        requireVerb("CHECK", config.cniVersion, "0.4.0");
+        return exclusively(() => this.#check(call, config));
+      case "STATUS":
+        requireVerb("STATUS", config.cniVersion, "1.1.0");
+        return this.#status(config);
+      case "GC":
+        requireVerb("GC", config.cniVersion, "1.1.0");
+        return this.#gc(config);
+    }
+  }
+
+  async #add(call: CniCall, config: NetworkConfig): Promise<string> {
+    const ready = this.#deps.ready?.();
+    if (ready && !ready.ok)
+      throw new CniError(CniErrorCode.tryAgainLater, `pods cannot be attached now: ${ready.reason ?? "not ready"}`);
+    refuseUnsupported(config);
+    const request = parsePodRequest(config, call.args);
+    const previous = config.prevResult === undefined ? null : parsePrevResult(config.prevResult, config.cniVersion);
+    const pool = this.#attachments.allocator.poolName(config.pool);
+    const mtu = this.#mtu(config, pool);
+    const attachment = await this.#attachments.add({
+      network: config.name,
+      containerId: call.containerId,
+      ifname: call.ifname,
+      pool,
+      netns: call.netns,
+      netnsId: await namespaceId(call.netns, call.netnsOverride),
+      mtu,
+      request,
+    });
+    const ours = buildResult(attachment.record, mtu, config.dns);
+    return formatResult(previous ? appendResult(previous, ours) : ours, config.cniVersion);
+  }
+
+  /** Needs nothing but the name of the attachment, and succeeds when there is none. */
+  async #del(call: CniCall, config: NetworkConfig): Promise<string> {
+    await this.#attachments.remove({ network: config.name, containerId: call.containerId, ifname: call.ifname });
+    return "";
+  }
+
+  async #check(call: CniCall, config: NetworkConfig): Promise<string> {
+    if (config.prevResult === undefined)
+      throw new CniError(CniErrorCode.invalidConfig, "prevResult is missing: CHECK compares with the result of ADD");
+    const previous = parsePrevResult(config.prevResult, config.cniVersion);
+    const attachment = this.#attachments.get({
+      network: config.name,
+      containerId: call.containerId,
+      ifname: call.ifname,
+    });
+    if (!attachment)
+      throw new CniError(
+        CniErrorCode.unknownContainer,
+        `interface ${call.ifname} of this container is not attached to network "${config.name}"`,
+        call.containerId,
+      );
+    const problems = attachment.record.addresses
+      .filter((address) => !previous.ips.some((ip) => ip.address.split("/")[0] === address))
+      .map((address) => `prevResult does not name the allocated address ${address}`);
+    const own = previous.interfaces.find((entry) => entry.name === call.ifname && entry.sandbox);
+    await namespaceId(call.netns, call.netnsOverride);
+    problems.push(...(await this.#attachments.inspect(attachment, call.netns, own?.mac || null)));
+    if (problems.length > 0)
+      throw new CniError(CniErrorCode.attachmentDamaged, problems[0], problems.slice(1).join("; "));
+    return "";
+  }
+
+  #status(config: NetworkConfig): string {
+    const pool = this.#attachments.allocator.poolName(config.pool);
+    const ready = this.#deps.ready?.();
+    if (ready && !ready.ok) throw new CniError(CniErrorCode.notAvailable, ready.reason ?? "not ready");
+    const exhausted = this.#attachments.allocator.exhausted(pool);
+    if (exhausted) throw new CniError(CniErrorCode.notAvailable, exhausted);
+    const blocks = this.blocks().filter((block) => block.pool === pool);
+    if (blocks.every((block) => block.state === "withdrawn"))
+      throw new CniError(
+        CniErrorCode.limitedConnectivity,
+        `no block of pool "${pool}" is announced: pods cannot be reached from other nodes`,
+      );
+    return "";
+  }
+
+  /** Goes on after a failure and reports all of them at the end. */
+  async #gc(config: NetworkConfig): Promise<string> {
+    // Without a list there is nothing to do: what is provably dead is released as soon as its interface vanishes.
+    if (!config.validAttachments) return "";
+    const valid = new Set(config.validAttachments.map((entry) => `${entry.containerId}/${entry.ifname}`));
+    const failures: string[] = [];
+    for (const record of this.#attachments.ofNetwork(config.name)) {
+      if (valid.has(`${record.containerId}/${record.ifname}`)) continue;
+      try {
+        await this.#attachments.exclusively(record.containerId, record.ifname, () => this.#attachments.remove(record));
+      } catch (error) {
+        failures.push(`${record.containerId}/${record.ifname}: ${(error as Error).message}`);
+      }
+    }
+    if (failures.length > 0)
+      throw new CniError(CniErrorCode.internal, `${failures.length} attachments remain`, failures.join("; "));
+    return "";
+  }
+
+  #mtu(config: NetworkConfig, pool: string): number {
+    const mtu = config.mtu ?? this.#options.mtu ?? this.#deps.uplinkMtu() ?? DEFAULT_MTU;
+    const ipv6 = this.#attachments.allocator
+      .blocks()
+      .some((block) => block.pool === pool && block.prefix.includes(":"));
+    if (ipv6 && mtu < MINIMUM_IPV6_MTU)
+      throw new CniError(
+        CniErrorCode.invalidConfig,
+        `MTU ${mtu} is too small for pool "${pool}": IPv6 needs ${MINIMUM_IPV6_MTU}`,
+      );
+    return mtu;
+  }
+
+  #lookIntoSpool(): void {
+    if (!this.#running || this.#options.spoolDir === undefined) return;
+    this.#timer = this.#deps.clock.after(SPOOL_INTERVAL, () => {
+      void this.#spool.replay().then(() => this.#lookIntoSpool());
+    });
+  }
+}

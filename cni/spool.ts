@@ -1,0 +1,88 @@
+// DELs that the client could not deliver: one file each, in the client's own request format, named by time. They are
+// replayed in that order before anything else is answered, and before each ADD, because a DEL that a runtime holds for
+// done must not strike the ADD that follows it.
+import { readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../net/log.ts";
+import type { CniRequest, CniResponse } from "./types.ts";
+
+/** Milliseconds; file systems stamp with the kernel's tick. */
+const TIMESTAMP_GRANULARITY = 100;
+
+export class Spool {
+  readonly #directory: string | null;
+  readonly #log: Log;
+  readonly #handle: (request: CniRequest) => Promise<CniResponse>;
+  #seen = -1;
+  #running: Promise<void> | null = null;
+
+  constructor(directory: string | null, log: Log, handle: (request: CniRequest) => Promise<CniResponse>) {
+    this.#directory = directory;
+    this.#log = log;
+    this.#handle = handle;
+  }
+
+  /** Replays what has come since the last time. Never rejects. */
+  async replay(): Promise<void> {
+    if (this.#directory === null) return;
+    await this.#running;
+    const changed = await stat(this.#directory).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => -1,
+    );
+    if (changed === this.#seen) return;
+    this.#running ??= this.#replayAll(this.#directory, changed).finally(() => {
+      this.#running = null;
+    });
+    await this.#running;
+  }
+
+  async #replayAll(directory: string, changed: number): Promise<void> {
+    try {
+      let left = 0;
+      const names = (await readdir(directory)).filter((name) => name.endsWith(".del") && !name.startsWith("."));
+      for (const name of names.sort()) if (!(await this.#replayOne(join(directory, name)))) left++;
+      // Taking files away has changed the directory; and a change of this very moment may have a twin with the same time.
+      const settled = names.length === 0 && Date.now() - changed > TIMESTAMP_GRANULARITY;
+      if (left === 0) this.#seen = settled ? changed : -1;
+    } catch (error) {
+      this.#log.warn({ directory, error: (error as Error).message }, "cannot read the spool of DEL calls");
+    }
+  }
+
+  /** False when it has to be tried again. */
+  async #replayOne(path: string): Promise<boolean> {
+    const request = parseSpooled(await readFile(path));
+    if (request?.env.CNI_COMMAND !== "DEL") {
+      this.#log.error({ file: path }, "a spooled DEL cannot be read; it is set aside");
+      await rename(path, `${path}.bad`);
+      return true;
+    }
+    const { exitCode, stdout } = await this.#handle(request);
+    if (exitCode !== 0) {
+      this.#log.warn({ file: path, error: stdout.trim() }, "a spooled DEL failed and stays for later");
+      return false;
+    }
+    await unlink(path);
+    this.#log.info(
+      { containerId: request.env.CNI_CONTAINERID, ifname: request.env.CNI_IFNAME },
+      "spooled DEL replayed",
+    );
+    return true;
+  }
+}
+
+/** `KEY=VALUE\0 ... \0 stdin`; null when it is something else. */
+function parseSpooled(bytes: Buffer): CniRequest | null {
+  const env: Record<string, string> = {};
+  for (let at = 0; ; ) {
+    const end = bytes.indexOf(0, at);
+    if (end < 0) return null;
+    if (end === at) return { env, stdin: bytes.subarray(at + 1), pid: null };
+    const entry = bytes.toString("utf8", at, end);
+    const equals = entry.indexOf("=");
+    if (equals < 1 || !entry.startsWith("CNI_")) return null;
+    env[entry.slice(0, equals)] = entry.slice(equals + 1);
+    at = end + 1;
+  }
+}

@@ -1,0 +1,107 @@
+// Parsed and checked sections -> Config, in the terms of the components.
+import type { ExportPolicy, ImportPolicy, Policy, PolicyMatch, PolicySet } from "../bgp/policy/types.ts";
+import type { SpeakerPeer } from "../bgp/speaker-types.ts";
+import { formatPrefix } from "../net/prefix.ts";
+import { exportBuiltIns, importBuiltIns, isInternal } from "./check-peers.ts";
+import type { Parsed, ParsedPeer, ParsedStatement } from "./schema.ts";
+import type { Config } from "./types.ts";
+import { socketPath } from "./validate.ts";
+
+type Complete = { [K in keyof Parsed]: NonNullable<Parsed[K]> };
+
+export interface BuildContext {
+  readonly file: string;
+  readonly hostname: string;
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
+}
+
+export function buildConfig(parsed: Complete, context: BuildContext): Config {
+  const { node, bgp, api, paths, routing, cni, log } = parsed;
+  const tableId = (given: string | undefined): number => {
+    const table = parsed.tables.get(given ?? "fabric") ?? [...parsed.tables.values()][0];
+    return table.id;
+  };
+  const policies = new Map([...parsed.policies].map(([name, list]) => [name, buildPolicy(name, list, node.asn)]));
+  return {
+    file: context.file,
+    node: { name: node.name ?? context.hostname, asn: node.asn, routerId: node.routerId },
+    bgp: { listenPort: bgp.listenPort, listenAddresses: bgp.listenAddresses, maxPaths: bgp.maxPaths },
+    pools: [...parsed.pools].map(([name, pool]) => ({
+      name,
+      blocks: pool.blocks.map(formatPrefix),
+      exclude: pool.exclude.map((exclusion) => exclusion.text),
+      table: tableId(pool.table),
+    })),
+    tables: [...parsed.tables].map(([name, table]) => ({ name, ...table })),
+    peers: [...parsed.peers].map(([name, peer]) =>
+      buildPeer(name, peer, {
+        node,
+        table: tableId(peer.table),
+        policies,
+        password: context.secrets.get(name) ?? null,
+      }),
+    ),
+    routing,
+    cni: { mtu: cni.mtu ?? null },
+    api: { socket: socketPath(api.socket, paths.run), listen: api.listen },
+    paths,
+    log,
+  };
+}
+
+interface PeerContext {
+  readonly node: Complete["node"];
+  readonly table: number;
+  readonly policies: ReadonlyMap<string, Policy>;
+  readonly password: Uint8Array | null;
+}
+
+function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): SpeakerPeer {
+  const internal = isInternal(peer, context.node.asn);
+  const importName = peer.import ?? (internal ? "all" : "none");
+  const exportName = peer.export ?? (internal ? "blocks" : "none");
+  return {
+    name,
+    address: peer.address,
+    interface: peer.interface ?? null,
+    localAsn: context.node.asn,
+    routerId: context.node.routerId,
+    remoteAsn: peer.asn,
+    port: peer.port,
+    passive: peer.passive,
+    localAddress: peer.localAddress ?? null,
+    holdTime: peer.holdTime,
+    connectRetry: peer.connectRetry,
+    families: peer.families,
+    extendedNextHop: peer.extendedNextHop ?? peer.address.length === 16,
+    password: context.password,
+    ttlSecurity: peer.ttlSecurity,
+    multihop: peer.multihop ?? null,
+    gracefulRestart: peer.gracefulRestart === false ? null : peer.gracefulRestart,
+    import: importBuiltIns.includes(importName) ? (importName as ImportPolicy) : context.policies.get(importName)!,
+    export: exportBuiltIns.includes(exportName) ? (exportName as ExportPolicy) : context.policies.get(exportName)!,
+    table: context.table,
+    maxPrefixes: peer.maxPrefixes ?? null,
+  };
+}
+
+function buildPolicy(name: string, statements: readonly ParsedStatement[], ownAsn: number): Policy {
+  return {
+    name,
+    statements: statements.map(({ match, set, then }) => ({
+      match: given(match) as PolicyMatch,
+      set: given({
+        ...set,
+        prepend: typeof set.prepend === "number" ? new Array<number>(set.prepend).fill(ownAsn) : set.prepend,
+        community: set.community && given(set.community),
+        largeCommunity: set.largeCommunity && given(set.largeCommunity),
+      }) as PolicySet,
+      then,
+    })),
+  };
+}
+
+/** Without the keys that were not given. */
+function given<T extends object>(value: T): Partial<T> {
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as Partial<T>;
+}

@@ -1,0 +1,149 @@
+// Peers: addresses, what goes together and what does not, policies that exist, secrets that can be read.
+import { dirname, resolve } from "node:path";
+import { formatAddress, isLinkLocal } from "../net/address.ts";
+import { contains, formatPrefix, hostPrefix } from "../net/prefix.ts";
+import type { Check } from "./check.ts";
+import type { PlacedBlock } from "./check-pools.ts";
+import type { ParsedPeer } from "./schema.ts";
+import { MAX_SECRET, type ReadSecret, systemErrorWords, trimSecret } from "./secret.ts";
+
+export const importBuiltIns: readonly string[] = ["all", "none", "default-route"];
+export const exportBuiltIns: readonly string[] = ["all", "none", "blocks"];
+
+/** Returns the peers' secrets by peer name. */
+export function checkPeers(
+  check: Check,
+  blocks: readonly PlacedBlock[],
+  readSecret: ReadSecret,
+): Map<string, Uint8Array> {
+  const secrets = new Map<string, Uint8Array>();
+  const seen = new Map<string, string>();
+  for (const [name, peer] of check.parsed.peers) {
+    const path = ["peers", name];
+    if (name === "local")
+      check.problem(path, "this name is taken", "routes of this node itself are shown with peer local", "key");
+    checkAddress(check, name, peer, blocks);
+    checkDuplicate(check, name, peer, seen);
+    checkCombinations(check, name, peer);
+    checkPolicies(check, name, peer);
+    check.tableName(path, peer.table);
+    const secret = peer.password && loadSecret(check, name, peer.password.file, readSecret);
+    if (secret) secrets.set(name, secret);
+  }
+  return secrets;
+}
+
+function checkAddress(check: Check, name: string, peer: ParsedPeer, blocks: readonly PlacedBlock[]): void {
+  const path = ["peers", name, "address"];
+  const text = formatAddress(peer.address);
+  if (peer.address.length === 16 && isLinkLocal(peer.address) && peer.interface === undefined)
+    check.problem(
+      path,
+      `${text} is a link-local address, which needs an interface`,
+      "add interface: eth1 (as it is called here)",
+    );
+  const block = blocks.find((entry) => contains(entry.prefix, hostPrefix(peer.address)));
+  if (block)
+    check.problem(
+      path,
+      `${text} is inside of block ${formatPrefix(block.prefix)} (pool ${block.pool}, line ${check.line(block.path)})`,
+      "addresses of a block belong to pods of this node",
+    );
+}
+
+function checkDuplicate(check: Check, name: string, peer: ParsedPeer, seen: Map<string, string>): void {
+  const linkLocal = peer.address.length === 16 && isLinkLocal(peer.address);
+  const text = formatAddress(peer.address);
+  const key = linkLocal ? `${text}%${peer.interface}` : text;
+  const other = seen.get(key);
+  if (other === undefined) seen.set(key, name);
+  else
+    check.problem(
+      ["peers", name, "address"],
+      `${key} is the address of peer ${other} too (line ${check.line(["peers", other, "address"])})`,
+      "one neighbour is one peer, with both address families",
+    );
+}
+
+function checkCombinations(check: Check, name: string, peer: ParsedPeer): void {
+  const at = (key: string) => ["peers", name, key];
+  if (peer.ttlSecurity && peer.multihop !== undefined)
+    check.problem(
+      at("ttlSecurity"),
+      "does not go together with multihop",
+      "ttlSecurity is for neighbours one hop away; remove one",
+    );
+  if (peer.multihop !== undefined && peer.address.length === 16 && isLinkLocal(peer.address))
+    check.problem(at("multihop"), "a link-local address is never more than one hop away", "remove multihop");
+  if (peer.localAddress && peer.localAddress.length !== peer.address.length)
+    check.problem(
+      at("localAddress"),
+      `${formatAddress(peer.localAddress)} is not of the same family as the peer's address`,
+    );
+  if (new Set(peer.families).size < peer.families.length) check.problem(at("families"), "names a family twice");
+  if (peer.passive && check.parsed.bgp?.listenPort === null)
+    check.problem(at("passive"), "a passive peer needs a listener", "set bgp.listenPort, or remove passive");
+  if (peer.asn === 65535 || peer.asn === 0xffffffff) check.warning(at("asn"), `AS ${peer.asn} is reserved (RFC 7300)`);
+}
+
+/** True when both ends are in the same AS, null when that cannot be told. */
+export function isInternal(peer: ParsedPeer, ownAsn: number): boolean {
+  return peer.asn === "internal" || peer.asn === ownAsn;
+}
+
+function checkPolicies(check: Check, name: string, peer: ParsedPeer): void {
+  const { policies } = check.names;
+  const directions = [
+    { key: "import", builtIns: importBuiltIns, others: exportBuiltIns, other: "export" },
+    { key: "export", builtIns: exportBuiltIns, others: importBuiltIns, other: "import" },
+  ] as const;
+  for (const { key, builtIns, others, other } of directions) {
+    const policy = peer[key];
+    if (policy === undefined || builtIns.includes(policy)) continue;
+    const path = ["peers", name, key];
+    if (others.includes(policy) && !policies.includes(policy))
+      check.problem(
+        path,
+        `"${policy}" is for ${other}`,
+        `built in for ${key}: ${builtIns.join(", ")}; or a policy's name`,
+      );
+    else check.reference(path, policy, "policy", [...builtIns, ...policies]);
+  }
+  const own = check.parsed.node?.asn;
+  if (own === undefined || isInternal(peer, own)) return;
+  const missing = [peer.import === undefined && "import", peer.export === undefined && "export"].filter(Boolean);
+  if (missing.length === 0) return;
+  const nothing = { import: "imports nothing", export: "exports nothing", both: "imports and exports nothing" };
+  const what = missing.length === 2 ? nothing.both : nothing[missing[0] as "import" | "export"];
+  check.warning(
+    ["peers", name],
+    `${what}: a neighbour in another AS needs a policy in so many words (RFC 8212)`,
+    "usual: import: default-route, export: blocks",
+    "key",
+  );
+}
+
+function loadSecret(check: Check, name: string, file: string, readSecret: ReadSecret): Uint8Array | null {
+  const path = ["peers", name, "password", "file"];
+  const absolute = resolve(dirname(check.source.file), file);
+  try {
+    const { bytes, worldReadable } = readSecret(absolute);
+    const secret = trimSecret(bytes);
+    if (secret.length === 0) {
+      check.problem(path, `${absolute} is empty`, "write the secret into it; a peer without its secret does not start");
+      return null;
+    }
+    if (secret.length > MAX_SECRET) {
+      check.problem(path, `the secret in ${absolute} is longer than ${MAX_SECRET} bytes`, "TCP MD5 allows no more");
+      return null;
+    }
+    if (secret.includes(10))
+      check.problem(path, `${absolute} has more than one line`, "only the secret belongs into it");
+    if (worldReadable) check.warning(path, `everybody on this host can read ${absolute}`, `chmod 600 ${absolute}`);
+    return secret;
+  } catch (error) {
+    const hint = "a peer whose secret is missing does not start; create the file, or remove password";
+    check.problem(path, `cannot read ${absolute}: ${systemErrorWords(error)}`, hint);
+    return null;
+  }
+}

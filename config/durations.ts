@@ -1,0 +1,47 @@
+// Durations as people write them (`90s`, `2m`, `1m30s`, or a plain number of seconds) -> seconds.
+import { quote, Refusal, type Scalar } from "./scalar.ts";
+
+const units: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3600, d: 86400 };
+
+/** Seconds, or null when it is no duration. */
+export function parseDuration(value: unknown): number | null {
+  if (typeof value === "number") return Number.isFinite(value) && value >= 0 ? value : null;
+  if (typeof value !== "string" || !/^(\d+(?:\.\d+)?(?:ms|s|m|h|d))+$/.test(value)) return null;
+  let seconds = 0;
+  for (const [, number, unit] of value.matchAll(/(\d+(?:\.\d+)?)(ms|s|m|h|d)/g))
+    seconds += Number(number) * units[unit];
+  return Math.round(seconds * 1000) / 1000;
+}
+
+/** Whole seconds within bounds. */
+export function seconds(minimum: number, maximum: number): Scalar<number> {
+  return {
+    json: {
+      title: "duration",
+      anyOf: [
+        { type: "integer", minimum, maximum },
+        { type: "string", pattern: "^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d))+$" },
+      ],
+    },
+    parse(value) {
+      const parsed = parseDuration(value);
+      if (parsed === null)
+        return new Refusal(`${quote(value)} is not a duration`, "write 90s, 2m, 1h, or a number of seconds");
+      if (!Number.isInteger(parsed)) return new Refusal(`${quote(value)} is not a whole number of seconds`);
+      if (parsed < minimum || parsed > maximum)
+        return new Refusal(`${quote(value)} is outside of ${minimum} to ${maximum} seconds`);
+      return parsed;
+    },
+  };
+}
+
+/** RFC 4271 §4.2: zero (no keepalives) or at least three seconds. */
+export const holdTime: Scalar<number> = {
+  json: seconds(0, 65535).json,
+  parse(value) {
+    const parsed = seconds(0, 65535).parse(value);
+    if (parsed === 1 || parsed === 2)
+      return new Refusal(`a hold time of ${parsed} s is not allowed (RFC 4271)`, "0 (never expires), or 3s and more");
+    return parsed;
+  },
+};

@@ -1,0 +1,82 @@
+// Plain values -> parsed sections. Every entry is parsed by itself, so that a fault in one peer does not hide what is
+// wrong with another one, or between two others.
+import type * as z from "zod";
+import { problemsOf } from "./issues.ts";
+import type { ConfigProblem } from "./problem.ts";
+import { quote, Refusal } from "./scalar.ts";
+import { name as nameScalar } from "./scalars.ts";
+import { maps, type Parsed, schema, sections } from "./schema.ts";
+import type { Path, Source } from "./source.ts";
+
+export interface ParseResult {
+  readonly parsed: Parsed;
+  /** Names as written, of entries with faults too: a reference to one of these is not unknown. */
+  readonly names: { readonly [K in keyof typeof maps]: readonly string[] };
+  readonly problems: ConfigProblem[];
+}
+
+const defaultTables = { fabric: { id: 7100 } };
+
+export function parseSections(source: Source, top: Record<string, unknown>): ParseResult {
+  const problems: ConfigProblem[] = [];
+  const known = Object.keys(schema.shape);
+  const unknown = Object.keys(top).filter((key) => !known.includes(key));
+  if (unknown.length > 0)
+    problems.push(
+      ...problemsOf(source, schema, top, [], [{ code: "unrecognized_keys", keys: unknown, path: [], message: "" }]),
+    );
+
+  const parseOne = <T>(type: z.ZodType<T>, value: unknown, path: Path): T | null => {
+    const result = type.safeParse(value);
+    if (result.success) return result.data;
+    problems.push(...problemsOf(source, type, value, path, result.error.issues));
+    return null;
+  };
+  const parseMap = <T>(key: keyof typeof maps, type: z.ZodType<T>): [Map<string, T>, string[]] => {
+    const entries = new Map<string, T>();
+    const value = top[key] ?? (key === "tables" ? defaultTables : {});
+    if (!isMap(value)) {
+      const hint = "write one entry per name, indented, below it";
+      problems.push(source.problem([key], `${quote(value)} is not a map`, hint));
+      return [entries, []];
+    }
+    const names = Object.keys(value);
+    for (const name of names) {
+      const refusal = nameScalar.parse(name);
+      if (refusal instanceof Refusal) problems.push(source.problem([key, name], refusal.message, refusal.hint, "key"));
+      const entry = parseOne(type, value[name] ?? (key === "policies" ? [] : {}), [key, name]);
+      if (entry !== null) entries.set(name, entry);
+    }
+    return [entries, names];
+  };
+
+  const [pools, poolNames] = parseMap("pools", maps.pools);
+  const [tables, tableNames] = parseMap("tables", maps.tables);
+  const [peers, peerNames] = parseMap("peers", maps.peers);
+  const [policies, policyNames] = parseMap("policies", maps.policies);
+  const section = <K extends keyof typeof sections>(key: K): Parsed[K] => {
+    const value = top[key] ?? (key === "node" ? undefined : {});
+    return parseOne(sections[key] as unknown as z.ZodType<NonNullable<Parsed[K]>>, value, [key]);
+  };
+  return {
+    parsed: {
+      pools,
+      tables,
+      peers,
+      policies,
+      node: section("node"),
+      routing: section("routing"),
+      bgp: section("bgp"),
+      cni: section("cni"),
+      api: section("api"),
+      paths: section("paths"),
+      log: section("log"),
+    },
+    names: { pools: poolNames, tables: tableNames, peers: peerNames, policies: policyNames },
+    problems,
+  };
+}
+
+export function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,169 @@
+// What takes more than one key to judge. Works on what could be parsed, so that one fault does not hide another.
+import type { Check } from "./check.ts";
+import { checkPeers, exportBuiltIns, importBuiltIns } from "./check-peers.ts";
+import { checkPools } from "./check-pools.ts";
+import type { ParsedStatement } from "./schema.ts";
+import type { ReadSecret } from "./secret.ts";
+
+/** Tables that every host has: unspec, default, main, local. */
+const hostTables: Readonly<Record<number, string>> = { 0: "unspec", 253: "default", 254: "main", 255: "local" };
+
+/** Route protocol numbers of other programs (iproute2's rt_protos): what they own, they delete. */
+const foreignProtocols: Readonly<Record<number, string>> = {
+  8: "gated",
+  9: "router advertisements",
+  10: "MRT",
+  11: "zebra",
+  12: "BIRD",
+  13: "DNRouted",
+  14: "XORP",
+  15: "NTK",
+  16: "DHCP",
+  17: "mrouted",
+  18: "keepalived",
+  42: "babeld",
+  84: "OVN",
+  99: "Open/R",
+  186: "FRR bgpd",
+  187: "FRR isisd",
+  188: "FRR ospfd",
+  189: "FRR ripd",
+  192: "FRR eigrpd",
+};
+
+/** Linux's sun_path without its closing zero byte. */
+const MAX_SOCKET_PATH = 107;
+
+/** Adds to check.problems and check.warnings; returns the secrets by peer name. */
+export function validate(check: Check, readSecret: ReadSecret): Map<string, Uint8Array> {
+  checkNode(check);
+  checkTables(check);
+  checkRouting(check);
+  checkListenAddresses(check);
+  checkSocket(check);
+  checkPolicies(check);
+  return checkPeers(check, checkPools(check), readSecret);
+}
+
+function checkNode(check: Check): void {
+  const asn = check.parsed.node?.asn;
+  if (asn === 65535 || asn === 0xffffffff) check.warning(["node", "asn"], `AS ${asn} is reserved (RFC 7300)`);
+}
+
+function checkTables(check: Check): void {
+  const localTable = check.parsed.routing?.localTable;
+  if (localTable !== undefined && hostTables[localTable])
+    check.problem(
+      ["routing", "localTable"],
+      `table ${localTable} is the host's ${hostTables[localTable]} table`,
+      "use a number of its own, 7000",
+    );
+  if (check.names.tables.length === 0)
+    check.problem(["tables"], "there is no table", "remove tables: for the usual fabric: { id: 7100 }");
+  const seen = new Map<number, string>();
+  for (const [name, table] of check.parsed.tables) {
+    const path = ["tables", name, "id"];
+    const other = seen.get(table.id);
+    if (["main", "local", "default", "unspec"].includes(name))
+      check.problem(["tables", name], "this name is taken", "fabric and storage are good names", "key");
+    if (hostTables[table.id])
+      check.problem(
+        path,
+        `table ${table.id} is the host's ${hostTables[table.id]} table`,
+        "learned routes go to a table of their own, 7100",
+      );
+    else if (table.id === localTable)
+      check.problem(path, `table ${table.id} is the local table already (routing.localTable)`, "use another number");
+    else if (other !== undefined)
+      check.problem(
+        path,
+        `table ${table.id} is ${other} already (line ${check.line(["tables", other, "id"])})`,
+        "use another number",
+      );
+    else seen.set(table.id, name);
+  }
+}
+
+function checkRouting(check: Check): void {
+  const { routing } = check.parsed;
+  if (!routing) return;
+  const { protocol, rulePriority, nextHopIds } = routing;
+  if (foreignProtocols[protocol])
+    check.problem(
+      ["routing", "protocol"],
+      `${protocol} is the number of ${foreignProtocols[protocol]}`,
+      "use a number of our own, 201",
+    );
+  const { local, block, host } = rulePriority;
+  if (local >= block || block >= host)
+    check.problem(
+      ["routing", "rulePriority"],
+      `${local}, ${block}, ${host} are not in the order local < block < host`,
+      "the local table comes first, the host's own traffic last",
+    );
+  if (nextHopIds.base + nextHopIds.count - 1 > 0xffffffff)
+    check.problem(["routing", "nextHopIds"], "the last id is beyond 4294967295", "lower base or count");
+}
+
+function checkListenAddresses(check: Check): void {
+  for (const [index, address] of (check.parsed.bgp?.listenAddresses ?? []).entries())
+    if (address.length === 16 && address[0] === 0xfe && (address[1] & 0xc0) === 0x80)
+      check.problem(
+        ["bgp", "listenAddresses", index],
+        "a link-local address cannot be listened on by itself",
+        "leave listenAddresses away to listen on all",
+      );
+}
+
+function checkSocket(check: Check): void {
+  const { api, paths } = check.parsed;
+  if (!api || !paths) return;
+  const socket = socketPath(api.socket, paths.run);
+  if (Buffer.byteLength(socket) > MAX_SOCKET_PATH)
+    check.problem(
+      api.socket === undefined ? ["paths", "run"] : ["api", "socket"],
+      `the socket's path is longer than ${MAX_SOCKET_PATH} bytes: ${socket}`,
+      "use a shorter directory",
+    );
+}
+
+export function socketPath(given: string | undefined, run: string): string {
+  return given ?? `${run.replace(/\/+$/, "")}/underlayd.sock`;
+}
+
+function checkPolicies(check: Check): void {
+  for (const [name, statements] of check.parsed.policies) {
+    const path = ["policies", name];
+    if (importBuiltIns.includes(name) || exportBuiltIns.includes(name))
+      check.problem(path, "this name is built in", "choose another one", "key");
+    if (statements.length === 0) check.warning(path, "has no statement and rejects every route", null, "key");
+    let decided: number | null = null;
+    for (const [index, statement] of statements.entries()) {
+      checkStatement(check, [...path, index], statement);
+      if (decided !== null) {
+        const line = check.line([...path, decided]);
+        check.warning([...path, index], `is never reached: the statement in line ${line} decides every route`);
+        break;
+      }
+      if (Object.values(statement.match).every((condition) => condition === undefined) && statement.then !== "next")
+        decided = index;
+    }
+  }
+}
+
+function checkStatement(check: Check, path: (string | number)[], { match, set, then }: ParsedStatement): void {
+  for (const [index, peer] of (match.peer ?? []).entries())
+    if (peer !== "local") check.reference([...path, "match", "peer", index], peer, "peer", check.names.peers);
+  if (match.family !== undefined) {
+    const others = (match.prefix ?? []).filter(({ prefix }) => prefix.family !== match.family);
+    if (others.length > 0 && others.length === match.prefix?.length)
+      check.problem([...path, "match", "prefix"], `matches nothing: no prefix is of family ipv${match.family}`);
+  }
+  if (then === "reject" && Object.values(set).some((change) => change !== undefined))
+    check.warning(
+      [...path, "set"],
+      "changes a route that is rejected",
+      "remove set, or did you mean then: accept?",
+      "key",
+    );
+}

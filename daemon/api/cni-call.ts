@@ -1,0 +1,95 @@
+// POST /v1/cni: what the CNI client executable sends on behalf of a container runtime.
+//
+//   KEY=VALUE\0 for every CNI_* variable, one more \0, then stdin's bytes to the end
+//
+// The answer is 200 with the exit code in `Underlay-Exit` and stdout's bytes as body. A caller that vanishes does not
+// stop the work: the runtime will ask again, or send DEL.
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { CniRequest } from "../../cni/types.ts";
+import { type ApiBackend, ApiError } from "./types.ts";
+
+export const CNI_MEDIA_TYPE = "application/vnd.underlay.cni";
+const MAX_BODY = 16 << 20;
+/** All bodies that are being received at once. */
+const MAX_ALL = 64 << 20;
+const MAX_VARIABLES = 64;
+
+export class CniCalls {
+  readonly #backend: ApiBackend;
+  readonly #timeout: number;
+  #receiving = 0;
+
+  /** `timeout`: milliseconds a client has to send its request. */
+  constructor(backend: ApiBackend, timeout: number) {
+    this.#backend = backend;
+    this.#timeout = timeout;
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse, pid: number | null): Promise<void> {
+    if (request.headers["content-type"] !== CNI_MEDIA_TYPE)
+      throw new ApiError(415, `Content-Type must be ${CNI_MEDIA_TYPE}`);
+    const body = await this.#receive(request);
+    if (!body) return;
+    const answer = await this.#backend.cni(parseCniBody(body, pid));
+    if (response.destroyed) return;
+    const bytes = Buffer.from(answer.stdout);
+    response.writeHead(200, {
+      "Content-Type": "application/json",
+      "Content-Length": bytes.length,
+      "Underlay-Exit": String(answer.exitCode),
+    });
+    response.end(bytes);
+  }
+
+  /** Null when the client went away, or took too long. */
+  async #receive(request: IncomingMessage): Promise<Uint8Array | null> {
+    if (Number(request.headers["content-length"] ?? 0) > MAX_BODY) throw tooLarge();
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    const timer = setTimeout(() => request.destroy(), this.#timeout);
+    try {
+      return await new Promise((resolve, reject) => {
+        request.on("data", (chunk: Uint8Array) => {
+          length += chunk.length;
+          this.#receiving += chunk.length;
+          if (length > MAX_BODY) reject(tooLarge());
+          else if (this.#receiving > MAX_ALL) reject(new ApiError(503, "too many large requests at once, try again"));
+          else chunks.push(chunk);
+        });
+        request.once("end", () => resolve(Buffer.concat(chunks, length)));
+        request.once("error", () => resolve(null));
+        request.once("close", () => resolve(null));
+      });
+    } finally {
+      clearTimeout(timer);
+      this.#receiving -= length;
+      request.removeAllListeners("data");
+      request.pause();
+    }
+  }
+}
+
+const tooLarge = () => new ApiError(413, `the request is larger than ${MAX_BODY >> 20} MiB`);
+
+/** Throws ApiError 400. */
+export function parseCniBody(body: Uint8Array, pid: number | null): CniRequest {
+  const env: Record<string, string> = {};
+  const text = new TextDecoder();
+  let at = 0;
+  for (let count = 0; ; count++) {
+    const end = body.indexOf(0, at);
+    if (end < 0) throw new ApiError(400, "the variables do not end with an empty one");
+    if (end === at) return { env, stdin: body.subarray(at + 1), pid };
+    if (count === MAX_VARIABLES) throw new ApiError(400, `more than ${MAX_VARIABLES} variables`);
+    const entry = text.decode(body.subarray(at, end));
+    const equals = entry.indexOf("=");
+    if (equals < 1) throw new ApiError(400, `not KEY=VALUE: ${JSON.stringify(entry.slice(0, 40))}`);
+    Object.defineProperty(env, entry.slice(0, equals), {
+      value: entry.slice(equals + 1),
+      enumerable: true,
+      writable: true,
+      configurable: true,
+    });
+    at = end + 1;
+  }
+}

@@ -1,0 +1,114 @@
+// GET /metrics: the daemon's figures in Prometheus' text format, read at the time of asking. Nothing is counted for it
+// on the way of a route.
+import { Counter, Gauge, Registry } from "prom-client";
+import type { PeerView } from "../../bgp/views.ts";
+import type { BlockView, PodView } from "../../cni/types.ts";
+import type { StatusView } from "./types.ts";
+
+export interface MetricsInput {
+  readonly status: StatusView;
+  readonly peers: readonly PeerView[];
+  readonly pods: readonly PodView[];
+  readonly blocks: readonly BlockView[];
+}
+
+type Labels = Record<string, string>;
+type Sample = [value: number, labels?: Labels];
+
+export async function renderMetrics({ status, peers, pods, blocks }: MetricsInput): Promise<string> {
+  const registry = new Registry();
+  const metric = (kind: typeof Gauge | typeof Counter, name: string, help: string, samples: Sample[]) => {
+    const labelNames = Object.keys(samples[0]?.[1] ?? {});
+    const instance = new kind({ name, help, labelNames, registers: [registry] });
+    for (const [value, labels] of samples) labels ? instance.inc(labels, value) : instance.inc(value);
+  };
+  const gauge = (name: string, help: string, ...samples: Sample[]) => metric(Gauge, `underlay_${name}`, help, samples);
+  const counter = (name: string, help: string, ...samples: Sample[]) =>
+    metric(Counter, `underlay_${name}`, help, samples);
+
+  gauge("info", "Version, node name and AS number as labels.", [
+    1,
+    { version: status.version, node: status.name, asn: String(status.asn) },
+  ]);
+  gauge("healthy", "1 when nothing is wrong, 0 otherwise; GET /v1/status says what.", [status.state === "ok" ? 1 : 0]);
+
+  const perPeer = (value: (peer: PeerView) => number): Sample[] =>
+    peers.map((peer) => [value(peer), { peer: peer.name }]);
+  gauge(
+    "peer_established",
+    "1 when the session is Established.",
+    ...perPeer((peer) => (peer.state === "Established" ? 1 : 0)),
+  );
+  gauge("peer_uptime_seconds", "Seconds since the session became Established.", ...perPeer((peer) => peer.uptime ?? 0));
+  counter(
+    "peer_established_total",
+    "How often the session became Established.",
+    ...perPeer((peer) => peer.establishedCount),
+  );
+  counter(
+    "peer_updates_received_total",
+    "UPDATE messages received.",
+    ...perPeer((peer) => peer.messages.updatesReceived),
+  );
+  counter("peer_updates_sent_total", "UPDATE messages sent.", ...perPeer((peer) => peer.messages.updatesSent));
+  counter(
+    "peer_attribute_errors_total",
+    "Routes treated as withdrawn and attributes discarded for malformed attributes (RFC 7606).",
+    ...perPeer((peer) => peer.errors.treatedAsWithdrawn + peer.errors.attributesDiscarded),
+  );
+  gauge(
+    "peer_prefixes",
+    "Prefixes per peer and family: received, accepted by policy, advertised.",
+    ...peers.flatMap((peer) =>
+      (["received", "accepted", "advertised"] as const).flatMap((kind) =>
+        (["ipv4", "ipv6"] as const).map(
+          (family): Sample => [peer.prefixes[kind][family], { peer: peer.name, kind, family }],
+        ),
+      ),
+    ),
+  );
+
+  gauge(
+    "routes",
+    "Prefixes with a route.",
+    [status.routes.ipv4, { family: "ipv4" }],
+    [status.routes.ipv6, { family: "ipv6" }],
+  );
+  const { kernel } = status;
+  gauge("kernel_routes_desired", "Routes that should be in the kernel.", [kernel.desired]);
+  gauge("kernel_routes_installed", "Routes that are in the kernel.", [kernel.installed]);
+  gauge("kernel_routes_failed", "Routes that the kernel refused.", [kernel.failed.length]);
+  gauge("kernel_routes_stale", "Routes of a former run that are not confirmed yet.", [kernel.stale]);
+  gauge("kernel_next_hop_sets", "Next hop groups in use.", [kernel.nextHopSets]);
+  counter("kernel_resyncs_total", "Full comparisons with the kernel.", [kernel.resyncs]);
+  counter("kernel_overruns_total", "Times the kernel told more than the socket could hold.", [kernel.overruns]);
+
+  gauge("pods", "Pods attached.", [pods.length]);
+  const perBlock = (value: (block: BlockView) => number): Sample[] =>
+    blocks.map((block) => [value(block), { block: block.prefix, pool: block.pool }]);
+  gauge("block_used", "Addresses in use.", ...perBlock((block) => block.used));
+  gauge("block_capacity", "Usable addresses.", ...perBlock((block) => block.capacity ?? Number.POSITIVE_INFINITY));
+  gauge(
+    "block_announced",
+    "1 when the block is announced.",
+    ...perBlock((block) => (block.state === "announced" ? 1 : 0)),
+  );
+
+  const { p50, p99, max } = status.eventLoopDelay;
+  gauge(
+    "event_loop_delay_seconds",
+    "How late the event loop ran, over the last minute.",
+    [p50 / 1000, { quantile: "0.5" }],
+    [p99 / 1000, { quantile: "0.99" }],
+    [max / 1000, { quantile: "1" }],
+  );
+  const { userCPUTime, systemCPUTime } = process.resourceUsage();
+  metric(Gauge, "process_resident_memory_bytes", "Resident memory.", [[status.memory.rss]]);
+  metric(Counter, "process_cpu_seconds_total", "User and system time.", [[(userCPUTime + systemCPUTime) / 1e6]]);
+  metric(Gauge, "process_start_time_seconds", "Start of the process, in seconds since 1970.", [
+    [Math.round(Date.now() / 1000 - process.uptime())],
+  ]);
+  return registry.metrics();
+}
+
+export const METRICS_MEDIA_TYPE = Registry.PROMETHEUS_CONTENT_TYPE;

@@ -1,0 +1,48 @@
+// The query part of a request -> a filter, strictly: a parameter that we do not know would silently filter nothing.
+import { parseAddress } from "../../net/address.ts";
+import { formatPrefix, maskBytes, parsePrefix } from "../../net/prefix.ts";
+import { ApiError, type RouteFilter } from "./types.ts";
+
+const families: Readonly<Record<string, 4 | 6>> = { "4": 4, "6": 6, ipv4: 4, ipv6: 6 };
+const booleans: Readonly<Record<string, boolean>> = { "": true, "1": true, true: true, "0": false, false: false };
+
+/** `?prefix=&table=&family=&best=`. Throws ApiError 400. */
+export function routeFilter(query: URLSearchParams): RouteFilter {
+  only(query, ["prefix", "table", "family", "best"]);
+  const filter: { -readonly [K in keyof RouteFilter]: RouteFilter[K] } = {};
+  const prefix = query.get("prefix");
+  if (prefix !== null) filter.prefix = addressOrPrefix(prefix);
+  const table = query.get("table");
+  if (table !== null) filter.table = table;
+  const family = query.get("family");
+  if (family !== null) filter.family = oneOf(families, family, "family", "ipv4 or ipv6");
+  const best = query.get("best");
+  if (best !== null) filter.best = oneOf(booleans, best, "best", "true or false");
+  return filter;
+}
+
+/** Throws ApiError 400 when there is another parameter than these. */
+export function only(query: URLSearchParams, names: readonly string[]): void {
+  for (const name of query.keys()) {
+    if (names.includes(name)) continue;
+    throw new ApiError(400, `unknown parameter ${name}; there is ${names.join(", ") || "none"}`);
+  }
+}
+
+function oneOf<T>(values: Readonly<Record<string, T>>, value: string, name: string, wanted: string): T {
+  if (!Object.hasOwn(values, value)) throw new ApiError(400, `${name}=${value}: write ${wanted}`);
+  return values[value];
+}
+
+function addressOrPrefix(text: string): string {
+  if (parseAddress(text)) return text;
+  const parsed = parsePrefix(text);
+  if (typeof parsed !== "string") return text;
+  const [head, length] = text.split("/");
+  const bytes = parseAddress(head);
+  const hint =
+    parsed === "hostBits" && bytes
+      ? `; did you mean ${formatPrefix({ family: bytes.length === 4 ? 4 : 6, bytes: maskBytes(bytes, Number(length)), length: Number(length) })}?`
+      : "";
+  throw new ApiError(400, `${text} is neither an address nor a prefix${hint}`);
+}

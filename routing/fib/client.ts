@@ -1,0 +1,200 @@
+// The fib worker as the main thread sees it. Out: commands, and columns of route changes whose buffers are transferred.
+// In: links, events, and how much of what was sent has been taken over, so that the sender can be told to wait.
+import { Worker } from "node:worker_threads";
+import { distFile } from "../../net/dist.ts";
+import { type Log, silentLog } from "../../net/log.ts";
+import type {
+  Fib,
+  FibStatus,
+  KernelEvent,
+  KernelRoute,
+  KernelRule,
+  LinkInfo,
+  NextHopMember,
+  OwnedState,
+  PodRoute,
+  RouteBatch,
+  RoutingOptions,
+} from "../types.ts";
+import type { FromWorker, RequestName, Requests, ToWorker, WorkerOptions } from "./protocol.ts";
+
+/** Prefixes sent and not taken over yet, above which apply() asks to wait, and below which onDrain calls. */
+const HIGH_WATER = 128 * 1024;
+const LOW_WATER = 32 * 1024;
+
+export interface FibClientDeps {
+  readonly log?: Log;
+  /** Path of the network namespace to work in, such as /run/netns/blue; absent: the process's own. */
+  readonly netns?: string;
+  /** Bytes of receive buffer for kernel notifications; 32 MiB takes a burst of 100,000 routes. */
+  readonly receiveBuffer?: number;
+}
+
+interface Waiting {
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+export class FibClient implements Fib {
+  readonly #worker: Worker;
+  readonly #log: Log;
+  readonly #waiting = new Map<number, Waiting>();
+  readonly #linkListeners: (() => void)[] = [];
+  readonly #eventListeners: ((event: KernelEvent) => void)[] = [];
+  readonly #drainListeners: (() => void)[] = [];
+  #links: readonly LinkInfo[] = [];
+  #nextRequest = 1;
+  #inFlight = 0;
+  #waitForDrain = false;
+  #ended: Error | null = null;
+
+  constructor(options: RoutingOptions, deps: FibClientDeps = {}) {
+    this.#log = deps.log ?? silentLog;
+    const workerData: WorkerOptions = {
+      routing: options,
+      netns: deps.netns ?? null,
+      receiveBuffer: deps.receiveBuffer ?? 32 << 20,
+    };
+    this.#worker = new Worker(distFile("fib-worker.cjs"), { workerData, name: "fib" });
+    this.#worker.on("message", (message: FromWorker) => this.#receive(message));
+    this.#worker.on("error", (error) =>
+      this.#end(new Error(`the fib worker failed: ${error.message}`, { cause: error })),
+    );
+    this.#worker.on("exit", (code) => this.#end(new Error(`the fib worker ended (exit code ${code})`)));
+  }
+
+  async start(): Promise<void> {
+    await this.#request("start", null);
+  }
+
+  links(): readonly LinkInfo[] {
+    return this.#links;
+  }
+
+  onLinks(listener: () => void): void {
+    this.#linkListeners.push(listener);
+  }
+
+  onEvent(listener: (event: KernelEvent) => void): void {
+    this.#eventListeners.push(listener);
+  }
+
+  async setOwned(owned: OwnedState): Promise<void> {
+    await this.#request("setOwned", owned);
+  }
+
+  setNextHopSet(id: number, members: readonly NextHopMember[]): void {
+    this.#post({ kind: "setNextHopSet", set: id, members });
+  }
+
+  removeNextHopSet(id: number): void {
+    this.#post({ kind: "removeNextHopSet", set: id });
+  }
+
+  apply(batch: RouteBatch): boolean {
+    const { addresses, lengths, nextHopSets } = batch;
+    const buffers = [addresses.buffer, lengths.buffer, nextHopSets.buffer] as ArrayBuffer[];
+    this.#inFlight += batch.count;
+    this.#post({ kind: "apply", batch }, [...new Set(buffers)]);
+    if (this.#inFlight > HIGH_WATER) this.#waitForDrain = true;
+    return !this.#waitForDrain;
+  }
+
+  onDrain(listener: () => void): void {
+    this.#drainListeners.push(listener);
+  }
+
+  async flush(): Promise<void> {
+    await this.#request("flush", null);
+  }
+
+  async addPodRoutes(routes: readonly PodRoute[]): Promise<void> {
+    await this.#request("addPodRoutes", routes);
+  }
+
+  async removePodRoutes(routes: readonly PodRoute[]): Promise<void> {
+    await this.#request("removePodRoutes", routes);
+  }
+
+  sweepStale(): Promise<number> {
+    return this.#request("sweepStale", null);
+  }
+
+  status(): Promise<FibStatus> {
+    return this.#request("status", null);
+  }
+
+  rules(): Promise<KernelRule[]> {
+    return this.#request("rules", null);
+  }
+
+  routes(table: number): Promise<KernelRoute[]> {
+    return this.#request("routes", table);
+  }
+
+  async stop(mode: "keep" | "remove"): Promise<void> {
+    if (this.#ended) return;
+    try {
+      await this.#request("stop", mode);
+    } finally {
+      this.#ended ??= new Error("the fib worker has been stopped");
+      await this.#worker.terminate();
+    }
+  }
+
+  #request<Name extends RequestName>(
+    name: Name,
+    argument: Requests[Name]["argument"],
+  ): Promise<Requests[Name]["result"]> {
+    return new Promise((resolve, reject) => {
+      if (this.#ended) return reject(this.#ended);
+      const id = this.#nextRequest++;
+      this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject });
+      this.#post({ kind: "request", id, name, argument } as ToWorker);
+    });
+  }
+
+  #post(message: ToWorker, transfer: ArrayBuffer[] = []): void {
+    if (!this.#ended) this.#worker.postMessage(message, transfer);
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.kind) {
+      case "result":
+      case "failure": {
+        const waiting = this.#waiting.get(message.id);
+        this.#waiting.delete(message.id);
+        if (message.kind === "result") waiting?.resolve(message.value);
+        else waiting?.reject(Object.assign(new Error(message.message), message.code ? { code: message.code } : {}));
+        return;
+      }
+      case "links":
+        this.#links = message.links;
+        for (const listener of this.#linkListeners) listener();
+        return;
+      case "event":
+        this.#report(message.event);
+        return;
+      case "absorbed":
+        this.#inFlight -= message.count;
+        if (!this.#waitForDrain || this.#inFlight > LOW_WATER) return;
+        this.#waitForDrain = false;
+        for (const listener of this.#drainListeners) listener();
+    }
+  }
+
+  #report(event: KernelEvent): void {
+    const serious = event.kind === "error" || event.kind === "routesFailed" || event.kind === "foreign";
+    this.#log[serious ? "warn" : "info"]({ kind: event.kind, count: event.count }, event.message);
+    for (const listener of this.#eventListeners) listener(event);
+  }
+
+  #end(error: Error): void {
+    const expected = this.#ended !== null;
+    this.#ended ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#ended);
+    this.#waiting.clear();
+    if (!expected)
+      this.#report({ kind: "error", message: `${error.message}; routes in the kernel are not kept up to date` });
+  }
+}

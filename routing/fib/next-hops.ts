@@ -1,0 +1,366 @@
+// Next-hop sets -> nexthop objects and groups. In: the sets that routes refer to, which links carry traffic, dumps.
+// Out: one nexthop object per gateway and interface, one group per set, always a group, so that a set can change its
+// members with one message whatever the number of routes.
+//
+// The kernel takes objects away in silence when their link loses its carrier, a group with its last member, and routes
+// with their group. So after every change of a link the objects are dumped (there are few) and compared: reconcile().
+import { formatAddress } from "../../net/address.ts";
+import { NetlinkError } from "../netlink/error.ts";
+import {
+  decodeNextHop,
+  encodeDelNextHop,
+  encodeNewGroup,
+  encodeNewNextHop,
+  encodeNextHopDump,
+  type GroupMember,
+} from "../netlink/nexthop.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import type { Ownership } from "../ownership.ts";
+import type { NextHopMember, RoutingOptions } from "../types.ts";
+
+interface Hop {
+  readonly id: number;
+  readonly ifindex: number;
+  readonly gateway: Uint8Array;
+  installed: boolean;
+}
+
+interface Group {
+  readonly id: number;
+  /** The caller's set id; 0: found in the kernel and not asked for. */
+  set: number;
+  wanted: readonly NextHopMember[];
+  /** Members in the kernel in canonical form; null: no such group there. */
+  installed: string | null;
+  /** No route wants the set any more. */
+  released: boolean;
+}
+
+export interface NextHopCallbacks {
+  isUp(ifindex: number): boolean;
+  /** Routes in the kernel that use this group are gone. */
+  groupGone(groupId: number): void;
+  /** Routes that want this set can be installed, or have to go. */
+  setChanged(set: number): void;
+  /** Routes in the kernel that use the group. */
+  routesOf(groupId: number): number;
+  /** Whether a route in the kernel uses the group, or wants the set. */
+  usedBy(groupId: number, set: number): boolean;
+  problem(text: string): void;
+}
+
+export class NextHops {
+  readonly #socket: NetlinkSocket;
+  readonly #ownership: Ownership;
+  readonly #ids: RoutingOptions["nextHopIds"];
+  readonly #callbacks: NextHopCallbacks;
+  readonly #hops = new Map<string, Hop>();
+  readonly #groups = new Map<number, Group>();
+  readonly #bySet = new Map<number, Group>();
+  /** Ids of the range that something else occupies. */
+  readonly #occupied = new Set<number>();
+  readonly #usedIds = new Set<number>();
+  #nextId: number;
+  /** Kernel id of the group of a set, by set id; 0: not in the kernel. */
+  #kernelIds = new Uint32Array(64);
+  #adopting = true;
+  #swept = false;
+
+  constructor(socket: NetlinkSocket, ownership: Ownership, options: RoutingOptions, callbacks: NextHopCallbacks) {
+    this.#socket = socket;
+    this.#ownership = ownership;
+    this.#ids = options.nextHopIds;
+    this.#nextId = options.nextHopIds.base;
+    this.#callbacks = callbacks;
+  }
+
+  get setCount(): number {
+    return this.#bySet.size;
+  }
+
+  /** The group's id in the kernel, or 0 while no member of the set can be used. */
+  kernelIdOf(set: number): number {
+    return set < this.#kernelIds.length ? this.#kernelIds[set] : 0;
+  }
+
+  /** Defines a set or replaces its members. */
+  define(set: number, members: readonly NextHopMember[]): void {
+    const wanted = unique(members);
+    let group = this.#bySet.get(set);
+    if (!group) {
+      const adopted = this.#adopted(wanted);
+      if (!adopted && this.#free() === 0) {
+        this.#callbacks.problem(
+          `all ${this.#ids.count} nexthop ids from ${this.#ids.base} are in use: routes of a new set of next hops stay out`,
+        );
+        return;
+      }
+      group = adopted ?? { id: this.#allocate(), set, wanted, installed: null, released: false };
+      group.set = set;
+      this.#groups.set(group.id, group);
+      this.#bySet.set(set, group);
+    }
+    group.wanted = wanted;
+    group.released = false;
+    this.#sync(group);
+    this.#dropUnusedHops();
+  }
+
+  /** No route will want the set again; its group goes when the last route has left it. */
+  release(set: number): void {
+    const group = this.#bySet.get(set);
+    if (!group) return;
+    group.released = true;
+    this.collect();
+  }
+
+  /** Deletes released groups that no route uses any more. */
+  collect(): void {
+    for (const group of [...this.#bySet.values()])
+      if (group.released && !this.#callbacks.usedBy(group.id, group.set)) this.#delete(group);
+    this.#dropUnusedHops();
+  }
+
+  /** Compares with a dump and repairs. Returns how many objects had to be written. */
+  reconcile(): number {
+    const dumped = this.#socket.dump(encodeNextHopDump, decodeNextHop);
+    const singles = new Map<number, string>();
+    const groups = new Map<number, string>();
+    this.#occupied.clear();
+    for (const nextHop of dumped) {
+      if (!this.#ownership.ownsNextHopId(nextHop.id)) continue;
+      if (!this.#ownership.ownsNextHop(nextHop)) this.#occupied.add(nextHop.id);
+      else if (nextHop.group) groups.set(nextHop.id, canonical(nextHop.group));
+      else if (nextHop.gateway && nextHop.ifindex !== 0) {
+        singles.set(nextHop.id, hopKey(nextHop.ifindex, nextHop.gateway));
+        if (this.#adopting) this.#adopt(nextHop.id, nextHop.ifindex, nextHop.gateway);
+      } else this.#occupied.add(nextHop.id);
+    }
+    for (const [key, hop] of this.#hops) hop.installed = singles.get(hop.id) === key;
+    for (const [id, members] of groups) {
+      if (this.#groups.has(id)) continue;
+      if (this.#adopting) {
+        this.#groups.set(id, { id, set: 0, wanted: [], installed: members, released: false });
+        this.#usedIds.add(id);
+      } else this.#occupied.add(id);
+    }
+    for (const id of singles.keys()) if (!this.#usedIds.has(id)) this.#occupied.add(id);
+    this.#adopting = false;
+
+    let written = 0;
+    for (const group of [...this.#groups.values()]) {
+      const before = group.installed;
+      group.installed = groups.get(group.id) ?? null;
+      if (before !== null && group.installed === null) {
+        this.#callbacks.groupGone(group.id);
+        if (group.set === 0) this.#forget(group);
+      }
+      if (group.set !== 0) written += this.#sync(group);
+    }
+    this.#dropUnusedHops();
+    return written;
+  }
+
+  /** Removes what was adopted and never asked for, once no route uses it. Returns how many groups went. */
+  sweep(): number {
+    let swept = 0;
+    for (const group of [...this.#groups.values()]) {
+      if (group.set !== 0 || this.#callbacks.usedBy(group.id, 0)) continue;
+      this.#delete(group);
+      swept++;
+    }
+    this.#swept = true;
+    this.#dropUnusedHops();
+    return swept;
+  }
+
+  /** Removes all objects of ours, and with them the routes that use them. */
+  removeAll(): void {
+    for (const group of [...this.#groups.values()]) this.#delete(group);
+    for (const hop of this.#hops.values()) this.#deleteId(hop.id);
+    this.#hops.clear();
+  }
+
+  /** Brings the kernel's group in line with the members that can be used; returns the number of messages it took. */
+  #sync(group: Group): number {
+    let written = 0;
+    const live: GroupMember[] = [];
+    const unusable: string[] = [];
+    for (const member of group.wanted) {
+      if (!this.#callbacks.isUp(member.ifindex)) continue;
+      const hop = this.#hop(member);
+      if (!hop) continue;
+      if (!hop.installed) {
+        const problem = this.#try((out) =>
+          encodeNewNextHop(out, hop.id, this.#ownership.protocol, hop.ifindex, hop.gateway),
+        );
+        written++;
+        if (problem) {
+          unusable.push(`${formatAddress(member.gateway)}: ${problem.message}`);
+          continue;
+        }
+        hop.installed = true;
+      }
+      live.push({ id: hop.id, weight: member.weight });
+    }
+    if (unusable.length > 0) this.#callbacks.problem(`next hop refused by the kernel: ${unusable.join("; ")}`);
+
+    const members = canonical(live);
+    const before = group.installed;
+    if (live.length === 0) {
+      if (before !== null) {
+        this.#deleteId(group.id);
+        written++;
+        group.installed = null;
+      }
+    } else if (before !== members) {
+      const problem = this.#try((out) => encodeNewGroup(out, group.id, this.#ownership.protocol, live));
+      written++;
+      if (problem) this.#callbacks.problem(`next-hop group refused by the kernel: ${problem.message}`);
+      else group.installed = members;
+    }
+    if (before !== null && group.installed === null) this.#callbacks.groupGone(group.id);
+    const kernelId = group.installed === null ? 0 : group.id;
+    if (this.kernelIdOf(group.set) !== kernelId || (before === null && group.installed !== null)) {
+      this.#setKernelId(group.set, kernelId);
+      this.#callbacks.setChanged(group.set);
+    }
+    return written;
+  }
+
+  /** The object for a member, made up if need be; null when no id is left. */
+  #hop(member: NextHopMember): Hop | null {
+    const key = hopKey(member.ifindex, member.gateway);
+    let hop = this.#hops.get(key);
+    if (!hop) {
+      if (this.#free() === 0) return null;
+      hop = { id: this.#allocate(), ifindex: member.ifindex, gateway: member.gateway, installed: false };
+      this.#hops.set(key, hop);
+    }
+    return hop;
+  }
+
+  /** A group found at start with exactly these members; of several the one with the most routes. */
+  #adopted(wanted: readonly NextHopMember[]): Group | null {
+    const members: GroupMember[] = [];
+    for (const { ifindex, gateway, weight } of wanted) {
+      const hop = this.#hops.get(hopKey(ifindex, gateway));
+      if (!hop?.installed) return null;
+      members.push({ id: hop.id, weight });
+    }
+    const installed = canonical(members);
+    let best: Group | null = null;
+    for (const group of this.#groups.values()) {
+      if (group.set !== 0 || group.installed !== installed) continue;
+      if (!best || this.#callbacks.routesOf(group.id) > this.#callbacks.routesOf(best.id)) best = group;
+    }
+    return best;
+  }
+
+  #adopt(id: number, ifindex: number, gateway: Uint8Array): void {
+    const key = hopKey(ifindex, gateway);
+    if (this.#hops.has(key)) this.#occupied.add(id);
+    else {
+      this.#hops.set(key, { id, ifindex, gateway, installed: true });
+      this.#usedIds.add(id);
+    }
+  }
+
+  /** Before the sweep nothing goes: an object of a former run may be asked for yet, or carry routes by itself. */
+  #dropUnusedHops(): void {
+    if (!this.#swept) return;
+    const used = new Set<string>();
+    const inGroups = new Set<number>();
+    for (const group of this.#groups.values()) {
+      for (const member of group.wanted) used.add(hopKey(member.ifindex, member.gateway));
+      for (const id of idsOf(group.installed)) inGroups.add(id);
+    }
+    for (const [key, hop] of this.#hops) {
+      if (used.has(key) || inGroups.has(hop.id)) continue;
+      if (hop.installed) this.#deleteId(hop.id);
+      this.#hops.delete(key);
+      this.#usedIds.delete(hop.id);
+    }
+  }
+
+  #delete(group: Group): void {
+    if (group.installed !== null) this.#deleteId(group.id);
+    group.installed = null;
+    this.#callbacks.groupGone(group.id);
+    this.#forget(group);
+  }
+
+  #forget(group: Group): void {
+    this.#groups.delete(group.id);
+    this.#usedIds.delete(group.id);
+    if (group.set === 0) return;
+    this.#bySet.delete(group.set);
+    this.#setKernelId(group.set, 0);
+  }
+
+  #deleteId(id: number): void {
+    const problem = this.#try((out) => encodeDelNextHop(out, id));
+    if (problem && problem.code !== "ENOENT") this.#callbacks.problem(`nexthop ${id} stays: ${problem.message}`);
+  }
+
+  #try(encode: Parameters<NetlinkSocket["request"]>[0]): NetlinkError | null {
+    try {
+      this.#socket.request(encode);
+      return null;
+    } catch (error) {
+      if (error instanceof NetlinkError) return error;
+      throw error;
+    }
+  }
+
+  #setKernelId(set: number, id: number): void {
+    if (set >= this.#kernelIds.length) {
+      const larger = new Uint32Array(Math.max(set + 1, this.#kernelIds.length * 2));
+      larger.set(this.#kernelIds);
+      this.#kernelIds = larger;
+    }
+    this.#kernelIds[set] = id;
+  }
+
+  #free(): number {
+    return this.#ids.count - this.#usedIds.size - this.#occupied.size;
+  }
+
+  /** The next id in turn, so that an id just given up is not given out again at once. */
+  #allocate(): number {
+    const { base, count } = this.#ids;
+    for (;;) {
+      const id = this.#nextId;
+      this.#nextId = id + 1 < base + count ? id + 1 : base;
+      if (this.#usedIds.has(id) || this.#occupied.has(id)) continue;
+      this.#usedIds.add(id);
+      return id;
+    }
+  }
+}
+
+function hopKey(ifindex: number, gateway: Uint8Array): string {
+  return `${ifindex}|${gateway.join(".")}`;
+}
+
+function canonical(members: readonly GroupMember[]): string {
+  return members
+    .map(({ id, weight }) => `${id},${weight}`)
+    .sort()
+    .join("/");
+}
+
+function idsOf(members: string | null): number[] {
+  return members ? members.split("/").map((member) => Number.parseInt(member, 10)) : [];
+}
+
+/** The kernel refuses the same object twice in a group: weights of equal members are added up. */
+function unique(members: readonly NextHopMember[]): NextHopMember[] {
+  const byKey = new Map<string, NextHopMember>();
+  for (const member of members) {
+    const key = hopKey(member.ifindex, member.gateway);
+    const weight = Math.min(256, member.weight + (byKey.get(key)?.weight ?? 0));
+    byKey.set(key, { ...member, weight });
+  }
+  return [...byKey.values()];
+}

@@ -1,0 +1,53 @@
+// What client.ts and worker.ts say to each other. Requests are answered in order of completion, by id.
+import type {
+  FibStatus,
+  KernelEvent,
+  KernelRoute,
+  KernelRule,
+  LinkInfo,
+  NextHopMember,
+  OwnedState,
+  PodRoute,
+  RouteBatch,
+  RoutingOptions,
+} from "../types.ts";
+
+export interface WorkerOptions {
+  readonly routing: RoutingOptions;
+  /** Path of the network namespace to work in; null: the process's own. */
+  readonly netns: string | null;
+  /** Bytes of receive buffer for kernel notifications. */
+  readonly receiveBuffer: number;
+}
+
+/** Requests and their results. */
+export interface Requests {
+  start: { argument: null; result: null };
+  setOwned: { argument: OwnedState; result: null };
+  addPodRoutes: { argument: readonly PodRoute[]; result: null };
+  removePodRoutes: { argument: readonly PodRoute[]; result: null };
+  flush: { argument: null; result: null };
+  sweepStale: { argument: null; result: number };
+  status: { argument: null; result: FibStatus };
+  rules: { argument: null; result: KernelRule[] };
+  routes: { argument: number; result: KernelRoute[] };
+  stop: { argument: "keep" | "remove"; result: null };
+}
+
+export type RequestName = keyof Requests;
+
+export type ToWorker =
+  | {
+      [Name in RequestName]: { kind: "request"; id: number; name: Name; argument: Requests[Name]["argument"] };
+    }[RequestName]
+  | { kind: "setNextHopSet"; set: number; members: readonly NextHopMember[] }
+  | { kind: "removeNextHopSet"; set: number }
+  | { kind: "apply"; batch: RouteBatch };
+
+export type FromWorker =
+  | { kind: "result"; id: number; value: unknown }
+  | { kind: "failure"; id: number; message: string; code: string | null }
+  | { kind: "links"; links: LinkInfo[] }
+  | { kind: "event"; event: KernelEvent }
+  /** So many prefixes have been taken over from batches. */
+  | { kind: "absorbed"; count: number };

@@ -1,0 +1,273 @@
+// The learned routes of one family in one table: what is wanted and what the kernel has, side by side, keyed by prefix.
+//
+// Columns over typed arrays, found through an open-addressing hash; no object per route, about 30 bytes each for IPv4.
+// A route whose two sides may differ is dirty; removals are handed out scattered, because the kernel's trie deletes in
+// sorted order four to eight times slower than in scattered order.
+import type { Family } from "../../net/address.ts";
+
+const DIRTY = 1;
+const STALE = 2;
+const FAILED = 4;
+const SEEN = 8;
+const USED = 16;
+
+export class RouteTable {
+  readonly family: Family;
+  readonly table: number;
+  /** Bytes per address: 4 or 16. */
+  readonly size: number;
+  /** Prefix of id n: `size` bytes at n * size, and lengths[n]. */
+  addresses: Uint8Array;
+  lengths: Uint8Array;
+  /** Next-hop set wanted; 0: no route wanted. Change through want(). */
+  desired: Uint32Array;
+  /** Nexthop object id of the route in the kernel; 0: no route there. Change through setKernel(). */
+  kernel: Uint32Array;
+  /** Routes wanted, and of these how many are in the kernel. */
+  desiredCount = 0;
+  installedCount = 0;
+  staleCount = 0;
+  #flags: Uint8Array;
+  #index: Int32Array;
+  #indexMask: number;
+  /** Ids in use are below this, apart from the free ones. */
+  #top = 0;
+  #free: number[] = [];
+  #size = 0;
+  #dirty: Uint32Array = new Uint32Array(64);
+  #dirtyCount = 0;
+  #work: Uint32Array = new Uint32Array(64);
+  #workCount = 0;
+  #workLeft = 0;
+  #workAt = 0;
+  #stride = 1;
+
+  constructor(family: Family, table: number) {
+    this.family = family;
+    this.table = table;
+    this.size = family === 4 ? 4 : 16;
+    this.addresses = new Uint8Array(64 * this.size);
+    this.lengths = new Uint8Array(64);
+    this.desired = new Uint32Array(64);
+    this.kernel = new Uint32Array(64);
+    this.#flags = new Uint8Array(64);
+    this.#index = new Int32Array(128).fill(-1);
+    this.#indexMask = 127;
+  }
+
+  /** Every id is below this; those not in use have desired and kernel 0. */
+  get top(): number {
+    return this.#top;
+  }
+
+  /** Prefixes held. */
+  get count(): number {
+    return this.#size;
+  }
+
+  /** Ids waiting for next(). */
+  get dirty(): number {
+    return this.#dirtyCount + this.#workLeft;
+  }
+
+  find(bytes: Uint8Array, offset: number, length: number): number {
+    for (let slot = this.#hash(bytes, offset, length) & this.#indexMask; ; slot = (slot + 1) & this.#indexMask) {
+      const id = this.#index[slot];
+      if (id < 0 || this.#equal(id, bytes, offset, length)) return id;
+    }
+  }
+
+  /** The id of the prefix, new or not. */
+  intern(bytes: Uint8Array, offset: number, length: number): number {
+    const found = this.find(bytes, offset, length);
+    if (found >= 0) return found;
+    if (this.#free.length === 0 && this.#top === this.lengths.length) this.#grow();
+    const id = this.#free.pop() ?? this.#top++;
+    const at = id * this.size;
+    for (let i = 0; i < this.size; i++) this.addresses[at + i] = bytes[offset + i];
+    this.lengths[id] = length;
+    this.#flags[id] = USED;
+    this.#size++;
+    if (this.#size * 2 > this.#index.length) this.#rehash(this.#index.length * 2);
+    else this.#insert(id);
+    return id;
+  }
+
+  /** Forgets the prefix if nothing is wanted, installed or queued. */
+  releaseIfUnused(id: number): void {
+    if (this.desired[id] !== 0 || this.kernel[id] !== 0 || this.#flags[id] & DIRTY || !(this.#flags[id] & USED)) return;
+    const mask = this.#indexMask;
+    const index = this.#index;
+    let hole = this.#hash(this.addresses, id * this.size, this.lengths[id]) & mask;
+    while (index[hole] !== id) hole = (hole + 1) & mask;
+    // Close the gap: entries after it move up as long as that brings them no further than their own slot.
+    for (let slot = (hole + 1) & mask; index[slot] >= 0; slot = (slot + 1) & mask) {
+      const other = index[slot];
+      const home = this.#hash(this.addresses, other * this.size, this.lengths[other]) & mask;
+      if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
+      index[hole] = other;
+      hole = slot;
+    }
+    index[hole] = -1;
+    this.#flags[id] = 0;
+    this.#free.push(id);
+    this.#size--;
+  }
+
+  /** Sets what is wanted; also takes back that the route is stale or failed. */
+  want(id: number, set: number): void {
+    const before = this.desired[id];
+    if (before === 0 && set !== 0) {
+      this.desiredCount++;
+      if (this.kernel[id] !== 0) this.installedCount++;
+    } else if (before !== 0 && set === 0) {
+      this.desiredCount--;
+      if (this.kernel[id] !== 0) this.installedCount--;
+    }
+    this.desired[id] = set;
+    this.setStale(id, false);
+    this.#flags[id] &= ~FAILED;
+  }
+
+  setKernel(id: number, nextHopId: number): void {
+    if (this.desired[id] !== 0) {
+      if (this.kernel[id] === 0 && nextHopId !== 0) this.installedCount++;
+      else if (this.kernel[id] !== 0 && nextHopId === 0) this.installedCount--;
+    }
+    this.kernel[id] = nextHopId;
+    this.#flags[id] |= SEEN;
+    if (nextHopId === 0) this.setStale(id, false);
+  }
+
+  isStale(id: number): boolean {
+    return (this.#flags[id] & STALE) !== 0;
+  }
+
+  setStale(id: number, stale: boolean): void {
+    if (this.isStale(id) === stale) return;
+    this.#flags[id] ^= STALE;
+    this.staleCount += stale ? 1 : -1;
+  }
+
+  isFailed(id: number): boolean {
+    return (this.#flags[id] & FAILED) !== 0;
+  }
+
+  setFailed(id: number, failed: boolean): void {
+    if (failed) this.#flags[id] |= FAILED;
+    else this.#flags[id] &= ~FAILED;
+  }
+
+  /** Whether a dump, or a write of ours since it began, has told the kernel's state of this route. */
+  isSeen(id: number): boolean {
+    return (this.#flags[id] & SEEN) !== 0;
+  }
+
+  clearSeen(): void {
+    for (let id = 0; id < this.#top; id++) this.#flags[id] &= ~SEEN;
+  }
+
+  isUsed(id: number): boolean {
+    return (this.#flags[id] & USED) !== 0;
+  }
+
+  markDirty(id: number): void {
+    if (this.#flags[id] & DIRTY) return;
+    this.#flags[id] |= DIRTY;
+    if (this.#dirtyCount === this.#dirty.length) this.#dirty = grown(this.#dirty);
+    this.#dirty[this.#dirtyCount++] = id;
+  }
+
+  /** Takes a dirty id, removals in scattered order; -1 when there is none. */
+  next(): number {
+    if (this.#workLeft === 0) {
+      if (this.#dirtyCount === 0) return -1;
+      const empty = this.#work;
+      this.#work = this.#dirty;
+      this.#dirty = empty;
+      this.#workCount = this.#workLeft = this.#dirtyCount;
+      this.#dirtyCount = 0;
+      this.#workAt = 0;
+      this.#stride = coprime(this.#workCount);
+    }
+    const id = this.#work[this.#workAt];
+    this.#workAt = (this.#workAt + this.#stride) % this.#workCount;
+    this.#workLeft--;
+    this.#flags[id] &= ~DIRTY;
+    return id;
+  }
+
+  /** Additions are as quick in any order for the kernel, and quicker for us in the order they came. */
+  #mostlyRemovals(): boolean {
+    const samples = Math.min(64, this.#workCount);
+    let removals = 0;
+    for (let i = 0; i < samples; i++)
+      if (this.desired[this.#work[Math.floor((i * this.#workCount) / samples)]] === 0) removals++;
+    return removals * 4 > samples;
+  }
+
+  #hash(bytes: Uint8Array, offset: number, length: number): number {
+    let hash = length;
+    for (let i = 0; i < this.size; i += 4) {
+      const word =
+        bytes[offset + i] |
+        (bytes[offset + i + 1] << 8) |
+        (bytes[offset + i + 2] << 16) |
+        (bytes[offset + i + 3] << 24);
+      hash = Math.imul(hash ^ word, 0x9e3779b1);
+      hash ^= hash >>> 15;
+    }
+    hash = Math.imul(hash, 0x85ebca6b);
+    return hash ^ (hash >>> 13);
+  }
+
+  #equal(id: number, bytes: Uint8Array, offset: number, length: number): boolean {
+    if (this.lengths[id] !== length) return false;
+    const at = id * this.size;
+    for (let i = 0; i < this.size; i++) if (this.addresses[at + i] !== bytes[offset + i]) return false;
+    return true;
+  }
+
+  #insert(id: number): void {
+    let slot = this.#hash(this.addresses, id * this.size, this.lengths[id]) & this.#indexMask;
+    while (this.#index[slot] >= 0) slot = (slot + 1) & this.#indexMask;
+    this.#index[slot] = id;
+  }
+
+  #rehash(slots: number): void {
+    this.#index = new Int32Array(slots).fill(-1);
+    this.#indexMask = slots - 1;
+    for (let id = 0; id < this.#top; id++) if (this.#flags[id] & USED) this.#insert(id);
+  }
+
+  #grow(): void {
+    const before = this.lengths.length;
+    const addresses = new Uint8Array(before * 2 * this.size);
+    addresses.set(this.addresses);
+    this.addresses = addresses;
+    const lengths = new Uint8Array(before * 2);
+    lengths.set(this.lengths);
+    this.lengths = lengths;
+    const flags = new Uint8Array(before * 2);
+    flags.set(this.#flags);
+    this.#flags = flags;
+    this.desired = grown(this.desired);
+    this.kernel = grown(this.kernel);
+  }
+}
+
+function grown(array: Uint32Array): Uint32Array {
+  const larger = new Uint32Array(array.length * 2);
+  larger.set(array);
+  return larger;
+}
+
+/** A step near the golden ratio of n that visits every index once. */
+function coprime(n: number): number {
+  for (let step = Math.max(1, Math.floor(n * 0.618)); ; step++) {
+    let a = n;
+    let b = step;
+    while (b !== 0) [a, b] = [b, a % b];
+    if (a === 1) return step;
+  }
+}

@@ -1,0 +1,127 @@
+// Policy rules: what the configuration wants against what the kernel has, compared by a dump each time, because rules
+// are few and order matters. Rules of others are looked at, and reported when they come before ours, never touched.
+import { formatAddress } from "../../net/address.ts";
+import { NetlinkError } from "../netlink/error.ts";
+import { decodeRule, encodeDelRule, encodeNewRule, encodeRuleDump, type Rule, type RuleSpec } from "../netlink/rule.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import type { Ownership } from "../ownership.ts";
+import { ruleText } from "./views.ts";
+
+const REPORTED_LIMIT = 1000;
+
+export class Rules {
+  readonly #socket: NetlinkSocket;
+  readonly #ownership: Ownership;
+  /** Null until the configuration has said what it wants; until then nothing is removed. */
+  #wanted: readonly RuleSpec[] | null = null;
+  readonly #reported = new Set<string>();
+  #stale = 0;
+
+  constructor(socket: NetlinkSocket, ownership: Ownership) {
+    this.#socket = socket;
+    this.#ownership = ownership;
+  }
+
+  /** Rules of ours found at start, before the configuration said what it wants. */
+  get stale(): number {
+    return this.#stale;
+  }
+
+  want(rules: readonly RuleSpec[]): void {
+    this.#wanted = rules;
+    this.#stale = 0;
+  }
+
+  dump(): Rule[] {
+    return [4, 6].flatMap((family) => this.#socket.dump((out) => encodeRuleDump(out, family as 4 | 6), decodeRule));
+  }
+
+  /** Counts what a former run left. */
+  adopt(): number {
+    this.#stale = this.dump().filter((rule) => this.#ownership.ownsRule(rule)).length;
+    return this.#stale;
+  }
+
+  /** Adds what is missing; `remove()` then takes away what is not wanted any more. Throws the kernel's refusal. */
+  reconcile(): { added: number; remove(): number } {
+    if (!this.#wanted) return { added: 0, remove: () => 0 };
+    const present = new Map<string, Rule[]>();
+    for (const rule of this.dump()) {
+      if (!this.#ownership.ownsRule(rule)) continue;
+      const key = plain(rule) ? keyOf(rule) : `other ${ruleText(rule)}`;
+      const equal = present.get(key);
+      if (equal) equal.push(rule);
+      else present.set(key, [rule]);
+    }
+    let added = 0;
+    for (const rule of this.#wanted) {
+      const found = present.get(keyOf(rule));
+      if (found) {
+        found.shift();
+        continue;
+      }
+      this.#socket.request((out) => encodeNewRule(out, rule), `rule ${describe(rule)}`);
+      added++;
+    }
+    const surplus = [...present.values()].flat();
+    return {
+      added,
+      remove: () => {
+        for (const rule of surplus) this.#delete(rule);
+        return surplus.length;
+      },
+    };
+  }
+
+  /** Removes every rule of ours. */
+  removeAll(): number {
+    this.#wanted = null;
+    this.#stale = 0;
+    const ours = this.dump().filter((rule) => this.#ownership.ownsRule(rule));
+    for (const rule of ours) this.#delete(rule);
+    return ours.length;
+  }
+
+  /** Rules of others that are looked at before the last of ours and were not reported yet. */
+  newlyPreceding(): Rule[] {
+    const fresh = this.dump().filter((rule) => {
+      if (!this.#ownership.precedesOurs(rule) || this.#reported.has(`${rule.family} ${ruleText(rule)}`)) return false;
+      this.#reported.add(`${rule.family} ${ruleText(rule)}`);
+      return true;
+    });
+    if (this.#reported.size > REPORTED_LIMIT) this.#reported.clear();
+    return fresh;
+  }
+
+  #delete(rule: RuleSpec): void {
+    try {
+      this.#socket.request((out) => encodeDelRule(out, rule), `rule ${describe(rule)}`);
+    } catch (error) {
+      if (!(error instanceof NetlinkError) || error.code !== "ENOENT") throw error;
+    }
+  }
+}
+
+/** Nothing but priority, source and table: what ours look like. */
+function plain(rule: Rule): boolean {
+  return (
+    !rule.destination &&
+    !rule.invert &&
+    !rule.iif &&
+    !rule.oif &&
+    rule.fwmark === 0 &&
+    rule.goto === 0 &&
+    !rule.more &&
+    rule.suppressPrefixLength === -1 &&
+    rule.action === 1
+  );
+}
+
+function keyOf(rule: RuleSpec): string {
+  return `${rule.family} ${rule.priority} ${rule.source?.join(".") ?? ""}/${rule.sourceLength} ${rule.table}`;
+}
+
+function describe(rule: RuleSpec): string {
+  const source = rule.source ? `${formatAddress(rule.source)}/${rule.sourceLength}` : "all";
+  return `${rule.priority}: from ${source} lookup ${rule.table} (IPv${rule.family})`;
+}

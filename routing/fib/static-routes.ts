@@ -1,0 +1,259 @@
+// Routes that exist because of the configuration (blackholes, last resorts) or a pod, not because of a peer. Few, so an
+// object each. In: what is wanted, what a dump or notification says. Out: netlink requests, failures in the kernel's words.
+import { constants } from "node:os";
+import { formatAddress } from "../../net/address.ts";
+import { Flag, RouteType } from "../netlink/constants.ts";
+import { NetlinkError } from "../netlink/error.ts";
+import { encodeDelRoute, encodeNewRoute, type Route, type RouteReader, type RouteSpec } from "../netlink/route.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
+import { LAST_RESORT_METRIC, METRIC, type Ownership } from "../ownership.ts";
+
+/** Who wants a route: the configuration, a pod, or nobody (found in the kernel with our number). */
+export type Purpose = "owned" | "pod" | "stray";
+
+interface Entry {
+  spec: RouteSpec;
+  purpose: Purpose;
+  wanted: boolean;
+  installed: boolean;
+  /** Perhaps dropped by the kernel in silence: to be written once more. */
+  suspect: boolean;
+  seen: boolean;
+}
+
+export class StaticRoutes {
+  readonly #socket: NetlinkSocket;
+  readonly #ownership: Ownership;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(socket: NetlinkSocket, ownership: Ownership) {
+    this.#socket = socket;
+    this.#ownership = ownership;
+  }
+
+  /** Found at start and not wanted by anybody so far; a pod's route goes with its veth and is not counted. */
+  get stale(): number {
+    let count = 0;
+    for (const entry of this.#entries.values()) if (!entry.wanted && entry.purpose !== "pod") count++;
+    return count;
+  }
+
+  /** Has the kernel keep these; rejects with the first refusal, having tried all. Those refused are forgotten. */
+  add(specs: readonly RouteSpec[], purpose: Purpose): void {
+    const pending: Entry[] = [];
+    for (const spec of specs) {
+      const key = keyOf(spec);
+      const known = this.#entries.get(key);
+      const same = known && sameRoute(known.spec, spec);
+      const installed = known?.installed ?? false;
+      const entry: Entry = { spec, purpose, wanted: true, installed, suspect: false, seen: true };
+      this.#entries.set(key, entry);
+      if (!same || !installed || known.suspect) pending.push(entry);
+    }
+    const failures = this.#write(pending);
+    for (const { entry, known } of failures) if (!known) this.#entries.delete(keyOf(entry.spec));
+    if (failures.length > 0) throw failures[0].error;
+  }
+
+  /** Routes that are not there are fine. */
+  remove(specs: readonly RouteSpec[]): void {
+    for (const spec of specs) {
+      const key = keyOf(spec);
+      const entry = this.#entries.get(key);
+      if (spec.oif && entry?.wanted && entry.spec.oif !== spec.oif) continue; // somebody else's by now
+      this.#delete(entry?.spec ?? spec);
+      this.#entries.delete(key);
+    }
+  }
+
+  /** The configuration's routes are exactly these: adds, then removes what it wanted before. */
+  setOwned(specs: readonly RouteSpec[]): { removeOld(): void } {
+    this.add(specs, "owned");
+    const keep = new Set(specs.map(keyOf));
+    const old = [...this.#entries].filter(([key, entry]) => entry.purpose === "owned" && !keep.has(key));
+    return { removeOld: () => this.remove(old.map(([, entry]) => entry.spec)) };
+  }
+
+  /** Removes what nobody wants. Returns how many routes went. */
+  sweep(): number {
+    const old = [...this.#entries.values()].filter((entry) => !entry.wanted && entry.purpose !== "pod");
+    this.remove(old.map((entry) => entry.spec));
+    return old.length;
+  }
+
+  beginDump(): void {
+    for (const entry of this.#entries.values()) entry.seen = false;
+  }
+
+  /** A route of ours that is not a learned one. */
+  found(route: Route): void {
+    const spec = specOf(route);
+    const key = keyOf(spec);
+    const known = this.#entries.get(key);
+    if (!known) {
+      const purpose = this.#purposeOf(route);
+      this.#entries.set(key, { spec, purpose, wanted: false, installed: true, suspect: false, seen: true });
+      return;
+    }
+    if (known.seen) return;
+    known.seen = true;
+    known.installed = sameRoute(known.spec, spec);
+  }
+
+  /** What the dump did not show is gone. Returns how many wanted routes that concerns. */
+  endDump(): number {
+    let lost = 0;
+    for (const [key, entry] of this.#entries) {
+      if (entry.seen) continue;
+      if (!entry.wanted) this.#entries.delete(key);
+      else if (entry.installed) {
+        entry.installed = false;
+        lost++;
+      }
+    }
+    return lost;
+  }
+
+  /** A notification said that the kernel has no such route any more. True when it was wanted. */
+  deleted(reader: RouteReader): boolean {
+    const key = keyOfReader(reader);
+    const entry = this.#entries.get(key);
+    if (!entry) return false;
+    if (!entry.wanted) {
+      this.#entries.delete(key);
+      return false;
+    }
+    entry.installed = false;
+    return true;
+  }
+
+  /** The kernel drops routes of a link that loses its carrier or an address, in silence. */
+  suspect(ifindex: number): void {
+    for (const entry of this.#entries.values()) if (entry.spec.oif === ifindex) entry.suspect = true;
+  }
+
+  /** IPv6 blackholes are kept on the loopback device and go with it. */
+  suspectOwned(): void {
+    for (const entry of this.#entries.values()) if (entry.purpose === "owned") entry.suspect = true;
+  }
+
+  /** The link is gone, and so are the pods behind it. */
+  linkRemoved(ifindex: number): void {
+    for (const [key, entry] of this.#entries) if (entry.spec.oif === ifindex) this.#entries.delete(key);
+  }
+
+  /** Puts back what is wanted and missing; `usable` tells whether a link can have routes. Returns count and problems. */
+  restore(usable: (ifindex: number) => boolean): { restored: number; problems: string[] } {
+    const missing = [...this.#entries.values()].filter(
+      ({ wanted, installed, suspect, spec }) =>
+        wanted && (!installed || suspect) && (spec.oif === undefined || usable(spec.oif)),
+    );
+    const lost = missing.filter((entry) => !entry.installed).length;
+    const failures = this.#write(missing);
+    return {
+      restored: lost - failures.filter(({ known }) => !known).length,
+      problems: failures.map(({ error }) => error.message),
+    };
+  }
+
+  /** Writes entries in one go; idempotent for those of ours that are there already. */
+  #write(entries: readonly Entry[]): { entry: Entry; known: boolean; error: NetlinkError }[] {
+    const failures: { entry: Entry; known: boolean; error: NetlinkError }[] = [];
+    for (let from = 0; from < entries.length; from += 256) {
+      const slice = entries.slice(from, from + 256);
+      const known = slice.map((entry) => entry.installed);
+      const { out } = this.#socket;
+      out.reset();
+      for (const entry of slice)
+        encodeNewRoute(out, Flag.create | (entry.installed ? Flag.replace : Flag.exclusive), entry.spec);
+      const refused = new Map(this.#socket.flush().map((failure) => [failure.index, failure]));
+      slice.forEach((entry, i) => {
+        const failure = refused.get(i);
+        entry.suspect = false;
+        if (!failure) entry.installed = true;
+        else if (failure.errno === constants.errno.EEXIST && this.#isOurs(entry.spec)) entry.installed = true;
+        else {
+          entry.installed = false;
+          const error = new NetlinkError(`route ${describe(entry.spec)}`, failure.errno, failure.text);
+          failures.push({ entry, known: known[i], error });
+        }
+      });
+    }
+    return failures;
+  }
+
+  /** After EEXIST: replaces the route there if it is one of ours, and says whether it was. */
+  #isOurs(spec: RouteSpec): boolean {
+    // A delete that names our protocol removes our own route only; for a moment the next less specific one applies.
+    try {
+      this.#socket.request((out) => encodeDelRoute(out, { ...spec, type: 0, scope: 255, oif: undefined }));
+      this.#socket.request((out) => encodeNewRoute(out, Flag.create | Flag.exclusive, spec));
+      return true;
+    } catch (error) {
+      if (error instanceof NetlinkError) return false;
+      throw error;
+    }
+  }
+
+  #delete(spec: RouteSpec): void {
+    try {
+      this.#socket.request((out) => encodeDelRoute(out, spec), `route ${describe(spec)}`);
+    } catch (error) {
+      if (!(error instanceof NetlinkError) || !["ESRCH", "ENODEV", "ENOENT"].includes(error.code)) throw error;
+    }
+  }
+
+  #purposeOf(route: Route): Purpose {
+    const { localTable } = this.#ownership;
+    if (route.priority === LAST_RESORT_METRIC) {
+      if (route.type === RouteType.blackhole && route.table === localTable) return "owned";
+      if (route.type === RouteType.unreachable && route.length === 0) return "owned";
+    }
+    const host = route.length === route.destination.length * 8;
+    return host && route.table === localTable && route.priority === METRIC && route.hops.length > 0 ? "pod" : "stray";
+  }
+}
+
+/** True for a route of ours that a peer taught us. */
+export function isLearned(reader: RouteReader, localTable: number): boolean {
+  return (
+    reader.table !== localTable &&
+    reader.type === RouteType.unicast &&
+    reader.tos === 0 &&
+    reader.priority === METRIC &&
+    reader.nextHopId !== 0
+  );
+}
+
+function keyOf(spec: RouteSpec): string {
+  return `${spec.family} ${spec.table} ${spec.destination?.join(".") ?? ""}/${spec.length} ${spec.priority ?? 0}`;
+}
+
+function keyOfReader(reader: RouteReader): string {
+  const bytes = reader.length === 0 ? "" : reader.address.subarray(0, reader.family === 4 ? 4 : 16).join(".");
+  return `${reader.family} ${reader.table} ${bytes}/${reader.length} ${reader.priority}`;
+}
+
+function specOf(route: Route): RouteSpec {
+  const loopback = route.type !== RouteType.unicast;
+  return {
+    family: route.family,
+    table: route.table,
+    destination: route.length === 0 ? null : route.destination,
+    length: route.length,
+    type: route.type,
+    scope: route.scope,
+    protocol: route.protocol,
+    priority: route.priority,
+    oif: loopback ? undefined : route.hops[0]?.ifindex,
+  };
+}
+
+function sameRoute(a: RouteSpec, b: RouteSpec): boolean {
+  return (a.type ?? RouteType.unicast) === (b.type ?? RouteType.unicast) && (a.oif ?? 0) === (b.oif ?? 0);
+}
+
+function describe(spec: RouteSpec): string {
+  const address = spec.destination ? formatAddress(spec.destination) : spec.family === 4 ? "0.0.0.0" : "::";
+  return `${address}/${spec.length} in table ${spec.table}`;
+}

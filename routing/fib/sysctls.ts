@@ -1,0 +1,27 @@
+// The settings of the network namespace that routing depends on, through /proc/sys.
+import { readFileSync, writeFileSync } from "node:fs";
+
+const SETTINGS: readonly (readonly [name: string, value: string, why: string])[] = [
+  ["net/ipv4/ip_forward", "1", "pods' IPv4 packets are not forwarded"],
+  ["net/ipv6/conf/all/forwarding", "1", "pods' IPv6 packets are not forwarded"],
+  ["net/ipv4/nexthop_compat_mode", "0", "replacing a next-hop group takes time for every route that uses it"],
+  ["net/ipv4/fib_multipath_hash_policy", "1", "flows between two hosts all take the same uplink"],
+  ["net/ipv6/fib_multipath_hash_policy", "1", "flows between two hosts all take the same uplink"],
+];
+
+/** Writes what differs. Returns one line for each that could not be set: which, why, what follows, what to do. */
+export function applySysctls(): string[] {
+  const problems: string[] = [];
+  for (const [name, value, consequence] of SETTINGS) {
+    const path = `/proc/sys/${name}`;
+    try {
+      if (readFileSync(path, "utf8").trim() !== value) writeFileSync(path, value);
+    } catch (error) {
+      const key = name.replaceAll("/", ".");
+      const reason = (error as NodeJS.ErrnoException).code;
+      if (reason === "ENOENT" && name.startsWith("net/ipv6/")) continue; // a kernel without IPv6
+      problems.push(`cannot set ${key} (${reason}): ${consequence}. Set it with: sysctl -w ${key}=${value}`);
+    }
+  }
+  return problems;
+}

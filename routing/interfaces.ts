@@ -1,0 +1,118 @@
+// Which interface and gateway a BGP next hop stands for (RFC 4271 section 5.1.3: directly connected next hops). In: links
+// and addresses from the fib worker. Out: NextHopResolver for the RIB.
+//
+// The longest connected network that contains the address decides, among links that are up; of equal ones the session's
+// interface. A link-local address means nothing without an interface. Known deviation: a next hop that is not on a
+// connected network is not resolved through other routes.
+import type { NextHopResolver, ResolvedNextHop } from "../bgp/next-hop-resolver.ts";
+import { isLinkLocal, sameBytes } from "../net/address.ts";
+import type { Fib, LinkInfo } from "./types.ts";
+
+interface Connected {
+  readonly ifindex: number;
+  readonly network: Uint8Array;
+  readonly length: number;
+}
+
+export class InterfaceTable implements NextHopResolver {
+  readonly #fib: Pick<Fib, "links" | "onLinks">;
+  readonly #listeners: (() => void)[] = [];
+  #links = new Map<number, LinkInfo>();
+  #own: Uint8Array[] = [];
+  /** Longest first. */
+  #connected: Connected[] = [];
+  /** What resolution depends on, as text: listeners hear of nothing else. */
+  #state = "";
+  readonly #uplinks = new Set<number>();
+
+  constructor(fib: Pick<Fib, "links" | "onLinks">) {
+    this.#fib = fib;
+    fib.onLinks(() => this.#update());
+    this.#update();
+  }
+
+  resolve(address: Uint8Array, ifindex: number): ResolvedNextHop | null {
+    const resolved = this.#interfaceOf(address, ifindex);
+    if (resolved === 0) return null;
+    this.#uplinks.add(resolved);
+    return { ifindex: resolved, gateway: address };
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /**
+   * Bytes: the smallest MTU among the links that next hops were found on; before there are any, among links that are up
+   * and have an address other than a link-local one. 1500 when there is neither.
+   */
+  smallestUplinkMtu(): number {
+    const used = [...this.#uplinks].flatMap((ifindex) => this.#links.get(ifindex) ?? []);
+    const addressed = () =>
+      [...this.#links.values()].filter(
+        ({ up, name, addresses }) => up && name !== "lo" && addresses.some(({ address }) => !isLinkLocal(address)),
+      );
+    const mtus = (used.length > 0 ? used : addressed()).map((link) => link.mtu);
+    return mtus.length > 0 ? Math.min(...mtus) : 1500;
+  }
+
+  #interfaceOf(address: Uint8Array, ifindex: number): number {
+    if (address.every((byte) => byte === 0)) return 0;
+    if (this.#own.some((own) => sameBytes(own, address))) return 0;
+    if (address.length === 16 && isLinkLocal(address)) return this.#links.get(ifindex)?.up ? ifindex : 0;
+    let best: Connected | null = null;
+    for (const network of this.#connected) {
+      if (best && network.length < best.length) break;
+      if (!covers(network, address)) continue;
+      if (network.ifindex === ifindex) return ifindex;
+      best ??= network;
+    }
+    return best?.ifindex ?? 0;
+  }
+
+  #update(): void {
+    const links = this.#fib.links();
+    const own: Uint8Array[] = [];
+    const connected: Connected[] = [];
+    const state: string[] = [];
+    for (const { ifindex, up, addresses } of links) {
+      if (up) state.push(`${ifindex}`);
+      for (const { address, length, peer } of addresses) {
+        own.push(address);
+        state.push(`${address}/${length}/${peer}`);
+        if (!up || (address.length === 16 && isLinkLocal(address))) continue;
+        const pointToPoint = peer !== undefined && !sameBytes(peer, address);
+        // Without a peer, a full-length address connects nothing.
+        if (length === address.length * 8 && !pointToPoint) continue;
+        connected.push({ ifindex, network: pointToPoint ? peer : address, length });
+      }
+    }
+    connected.sort((a, b) => b.length - a.length || a.ifindex - b.ifindex);
+    this.#links = new Map(links.map((link) => [link.ifindex, link]));
+    this.#own = own;
+    this.#connected = connected;
+    for (const ifindex of this.#uplinks) if (!this.#links.has(ifindex)) this.#uplinks.delete(ifindex);
+    const next = state.join(" ");
+    if (next === this.#state) return;
+    this.#state = next;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Whether the address is in the network and can be a neighbour in it: not its all-zeros or all-ones address. */
+function covers({ network, length }: Connected, address: Uint8Array): boolean {
+  if (network.length !== address.length) return false;
+  const whole = length >> 3;
+  for (let i = 0; i < whole; i++) if (network[i] !== address[i]) return false;
+  const mask = 0xff00 >> (length & 7);
+  if ((length & 7) !== 0 && ((network[whole] ^ address[whole]) & mask & 0xff) !== 0) return false;
+  return address.length === 16 || length >= 31 || !isEdge(address, length);
+}
+
+/** The network or broadcast address of an IPv4 network. */
+function isEdge(address: Uint8Array, length: number): boolean {
+  const value = ((address[0] << 24) | (address[1] << 16) | (address[2] << 8) | address[3]) >>> 0;
+  const hostMask = length === 0 ? 0xffffffff : (1 << (32 - length)) - 1;
+  const host = (value & hostMask) >>> 0;
+  return host === 0 || host === hostMask >>> 0;
+}

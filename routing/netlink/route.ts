@@ -1,0 +1,230 @@
+// RTM_*ROUTE: struct rtmsg { family u8, dst_len u8, src_len u8, tos u8, table u8, protocol u8, scope u8, type u8,
+// flags u32 } and RTA_* attributes. Two ways in: RouteSpec for single routes, and encodeRouteById for columns of a
+// million, without an object for each. Two ways out likewise: decodeRoute, and RouteReader.
+import type { Family } from "../../net/address.ts";
+import { Attributes, LITTLE } from "./attribute.ts";
+import { AF_INET, AF_INET6, Flag, MessageType, RouteAttribute, RouteType, Scope } from "./constants.ts";
+import type { MessageWriter } from "./message.ts";
+
+const HEADER = 12;
+
+export interface RouteSpec {
+  readonly family: Family;
+  readonly table: number;
+  /** Null with length 0: the default route. */
+  readonly destination: Uint8Array | null;
+  readonly length: number;
+  /** RTN_*; unicast when absent. */
+  readonly type?: number;
+  /** RT_SCOPE_*; universe when absent. */
+  readonly scope?: number;
+  /** RTPROT_*. */
+  readonly protocol: number;
+  /** Metric; absent or 0: the kernel's default (IPv4 0, IPv6 1024). */
+  readonly priority?: number;
+  readonly oif?: number;
+  readonly gateway?: Uint8Array;
+  readonly preferredSource?: Uint8Array;
+  readonly nextHopId?: number;
+  /** RTNH_F_*, for example NextHopFlag.onlink. */
+  readonly flags?: number;
+}
+
+export interface RouteHop {
+  readonly ifindex: number;
+  readonly gateway: Uint8Array | null;
+  readonly weight: number;
+}
+
+export interface Route {
+  readonly family: Family;
+  readonly table: number;
+  readonly destination: Uint8Array;
+  readonly length: number;
+  readonly tos: number;
+  readonly type: number;
+  readonly scope: number;
+  readonly protocol: number;
+  readonly priority: number;
+  readonly nextHopId: number;
+  readonly hops: readonly RouteHop[];
+}
+
+/** `flags`: NLM_F_CREATE with EXCL (only if absent) or REPLACE. */
+export function encodeNewRoute(out: MessageWriter, flags: number, route: RouteSpec): void {
+  encode(out, MessageType.newRoute, flags, route);
+}
+
+/** Deletes a route that matches in everything named, the protocol included. */
+export function encodeDelRoute(out: MessageWriter, route: RouteSpec): void {
+  encode(out, MessageType.delRoute, 0, route);
+}
+
+function encode(out: MessageWriter, messageType: number, flags: number, route: RouteSpec): void {
+  const family = route.family === 4 ? AF_INET : AF_INET6;
+  out.begin(messageType, flags);
+  out.u8(family);
+  out.u8(route.length);
+  out.u16(0);
+  out.u8(route.table < 256 ? route.table : 0);
+  out.u8(route.protocol);
+  out.u8(route.scope ?? Scope.universe);
+  out.u8(route.type ?? RouteType.unicast);
+  out.u32(route.flags ?? 0);
+  if (route.destination && route.length > 0) out.attributeBytes(RouteAttribute.destination, route.destination);
+  out.attributeU32(RouteAttribute.table, route.table);
+  if (route.priority) out.attributeU32(RouteAttribute.priority, route.priority);
+  if (route.oif) out.attributeU32(RouteAttribute.oif, route.oif);
+  if (route.preferredSource) out.attributeBytes(RouteAttribute.preferredSource, route.preferredSource);
+  if (route.nextHopId) out.attributeU32(RouteAttribute.nextHopId, route.nextHopId);
+  if (route.gateway) {
+    if (route.gateway.length === 16 && route.family === 4) {
+      const via = new Uint8Array(18);
+      new DataView(via.buffer).setUint16(0, AF_INET6, LITTLE);
+      via.set(route.gateway, 2);
+      out.attributeBytes(RouteAttribute.via, via);
+    } else out.attributeBytes(RouteAttribute.gateway, route.gateway);
+  }
+  out.end();
+}
+
+/**
+ * One route that uses the nexthop object `nextHopId`; 0 deletes the route of this protocol and metric. `address` holds
+ * the prefix's 4 or 16 bytes at `offset`.
+ */
+export function encodeRouteById(
+  out: MessageWriter,
+  flags: number,
+  family: Family,
+  table: number,
+  protocol: number,
+  priority: number,
+  address: Uint8Array,
+  offset: number,
+  length: number,
+  nextHopId: number,
+): void {
+  out.begin(nextHopId === 0 ? MessageType.delRoute : MessageType.newRoute, flags);
+  out.u32(
+    LITTLE
+      ? (family === 4 ? AF_INET : AF_INET6) | (length << 8)
+      : ((family === 4 ? AF_INET : AF_INET6) << 24) | (length << 16),
+  );
+  out.u8(table < 256 ? table : 0);
+  out.u8(protocol);
+  out.u8(Scope.universe);
+  out.u8(RouteType.unicast);
+  out.u32(0);
+  if (length > 0) out.attributeBytes(RouteAttribute.destination, address, offset, family === 4 ? 4 : 16);
+  out.attributeU32(RouteAttribute.table, table);
+  out.attributeU32(RouteAttribute.priority, priority);
+  if (nextHopId !== 0) out.attributeU32(RouteAttribute.nextHopId, nextHopId);
+  out.end();
+}
+
+/** The kernel filters by table (0: all) and protocol (0: all), given strict checking. */
+export function encodeRouteDump(out: MessageWriter, family: Family, table = 0, protocol = 0): void {
+  out.begin(MessageType.getRoute, Flag.dump);
+  out.u8(family === 4 ? AF_INET : AF_INET6);
+  out.zeros(3);
+  out.u8(0);
+  out.u8(protocol);
+  out.zeros(6);
+  if (table !== 0) out.attributeU32(RouteAttribute.table, table);
+  out.end();
+}
+
+/** Fields of the last route read, reused: a dump of a million routes makes no objects. */
+export class RouteReader {
+  readonly #attributes = new Attributes(RouteAttribute.nextHopId);
+  readonly address: Uint8Array = new Uint8Array(16);
+  family: Family = 4;
+  length = 0;
+  tos = 0;
+  table = 0;
+  protocol = 0;
+  scope = 0;
+  type = 0;
+  flags = 0;
+  priority = 0;
+  nextHopId = 0;
+  oif = 0;
+
+  /** Body of RTM_NEWROUTE or RTM_DELROUTE; false when it is neither of IPv4 nor of IPv6. */
+  read(buffer: Buffer, start: number, end: number): boolean {
+    if (end - start < HEADER) return false;
+    const family = buffer[start];
+    if (family !== AF_INET && family !== AF_INET6) return false;
+    const size = family === AF_INET ? 4 : 16;
+    this.length = buffer[start + 1];
+    if (this.length > size * 8) return false;
+    const attributes = this.#attributes.parse(buffer, start + HEADER, end);
+    this.family = family === AF_INET ? 4 : 6;
+    this.tos = buffer[start + 3];
+    this.table = attributes.u32(RouteAttribute.table, buffer[start + 4]);
+    this.protocol = buffer[start + 5];
+    this.scope = buffer[start + 6];
+    this.type = buffer[start + 7];
+    this.flags = LITTLE ? buffer.readUInt32LE(start + 8) : buffer.readUInt32BE(start + 8);
+    this.priority = attributes.u32(RouteAttribute.priority);
+    this.nextHopId = attributes.u32(RouteAttribute.nextHopId);
+    this.oif = attributes.u32(RouteAttribute.oif);
+    const at = attributes.start(RouteAttribute.destination);
+    if (at >= 0 && attributes.length(RouteAttribute.destination) === size)
+      for (let i = 0; i < size; i++) this.address[i] = buffer[at + i];
+    else this.address.fill(0);
+    return true;
+  }
+
+  /** The hops of the last route read: the single one, or those of RTA_MULTIPATH. */
+  hops(buffer: Buffer): RouteHop[] {
+    const attributes = this.#attributes;
+    const start = attributes.start(RouteAttribute.multipath);
+    if (start < 0) {
+      const gateway = gatewayOf(attributes);
+      return this.oif === 0 && gateway === null ? [] : [{ ifindex: this.oif, gateway, weight: 1 }];
+    }
+    // struct rtnexthop { len u16, flags u8, hops u8, ifindex s32 } and attributes
+    const end = start + attributes.length(RouteAttribute.multipath);
+    const hops: RouteHop[] = [];
+    const nested = new Attributes(RouteAttribute.via);
+    for (let at = start; at + 8 <= end; ) {
+      const length = LITTLE ? buffer.readUInt16LE(at) : buffer.readUInt16BE(at);
+      if (length < 8 || at + length > end) break;
+      nested.parse(buffer, at + 8, at + length);
+      hops.push({
+        ifindex: LITTLE ? buffer.readInt32LE(at + 4) : buffer.readInt32BE(at + 4),
+        gateway: gatewayOf(nested),
+        weight: buffer[at + 3] + 1,
+      });
+      at += (length + 3) & ~3;
+    }
+    return hops;
+  }
+}
+
+function gatewayOf(attributes: Attributes): Uint8Array | null {
+  const via = attributes.bytes(RouteAttribute.via);
+  if (via && (via.length === 6 || via.length === 18)) return via.subarray(2);
+  return attributes.address(RouteAttribute.gateway);
+}
+
+const reader = new RouteReader();
+
+/** Body of RTM_NEWROUTE or RTM_DELROUTE; null when it is neither of IPv4 nor of IPv6. */
+export function decodeRoute(buffer: Buffer, start: number, end: number): Route | null {
+  if (!reader.read(buffer, start, end)) return null;
+  return {
+    family: reader.family,
+    table: reader.table,
+    destination: reader.address.slice(0, reader.family === 4 ? 4 : 16),
+    length: reader.length,
+    tos: reader.tos,
+    type: reader.type,
+    scope: reader.scope,
+    protocol: reader.protocol,
+    priority: reader.priority,
+    nextHopId: reader.nextHopId,
+    hops: reader.hops(buffer),
+  };
+}

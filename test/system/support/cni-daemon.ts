@@ -1,0 +1,70 @@
+// A process that serves the CNI socket with the real CniServer and nothing else of the daemon. Started inside the test's
+// host namespace with its options as JSON in argv[2]; prints "ready" when the socket answers.
+import { createServer } from "node:http";
+import { systemClock } from "../../../net/clock.ts";
+import type { Log } from "../../../net/log.ts";
+import { CniServer } from "../../../cni/server.ts";
+import type { CniOptions, PodRoutes } from "../../../cni/types.ts";
+import { Flag } from "../../../routing/netlink/constants.ts";
+import { encodeDelRoute, encodeNewRoute, type RouteSpec } from "../../../routing/netlink/route.ts";
+import { NetlinkSocket } from "../../../routing/netlink/socket.ts";
+import { parseCniBody } from "../../../daemon/api/cni-call.ts";
+
+const LOCAL_TABLE = 7000;
+const PROTOCOL = 201;
+
+const options = JSON.parse(process.argv[2]) as CniOptions & { socket: string; verbose?: boolean };
+
+const print = (level: string) => (fields: object, message: string) => {
+  if (options.verbose || level === "error" || level === "warn")
+    process.stderr.write(`${level} ${message} ${JSON.stringify(fields)}\n`);
+};
+const log: Log = { debug: print("debug"), info: print("info"), warn: print("warn"), error: print("error") };
+
+const netlink = new NetlinkSocket();
+const spec = (route: { address: Uint8Array; ifindex: number }): RouteSpec => ({
+  family: route.address.length === 4 ? 4 : 6,
+  table: LOCAL_TABLE,
+  protocol: PROTOCOL,
+  destination: route.address,
+  length: route.address.length * 8,
+  oif: route.ifindex,
+});
+const routes: PodRoutes = {
+  async addPodRoutes(list) {
+    netlink.request((out) => {
+      for (const route of list) encodeNewRoute(out, Flag.create | Flag.replace, spec(route));
+    });
+  },
+  async removePodRoutes(list) {
+    for (const route of list) encodeDelRoute(netlink.out, spec(route));
+    netlink.flush();
+  },
+};
+
+const cni = new CniServer(options, { clock: systemClock, log, routes, uplinkMtu: () => null });
+cni.start().then(
+  () => {
+    const server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", async () => {
+        if (request.url === "/pods") return void response.end(JSON.stringify(cni.pods()));
+        if (request.url === "/blocks") return void response.end(JSON.stringify(cni.blocks()));
+        const answer = await cni.handle(parseCniBody(Buffer.concat(chunks), null));
+        const body = Buffer.from(answer.stdout);
+        response.writeHead(200, { "Underlay-Exit": answer.exitCode, "Content-Length": body.length });
+        response.end(body);
+      });
+    });
+    server.listen(options.socket, () => process.stdout.write("ready\n"));
+    process.on("SIGTERM", () => {
+      server.close();
+      void cni.stop().then(() => process.exit(0));
+    });
+  },
+  (error: Error) => {
+    process.stdout.write(`failed: ${error.message}\n`);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,146 @@
+// An ApiBackend that holds its answers in memory, in the shapes that the daemon has; lists can be endless.
+import type { PeerView, RouteView } from "../../../bgp/views.ts";
+import type { BlockView, CniRequest, CniResponse, PodView } from "../../../cni/types.ts";
+import {
+  type ApiBackend,
+  ApiError,
+  type RouteFilter,
+  type StatusView,
+  type WatchEvent,
+} from "../../../daemon/api/types.ts";
+import type { KernelRoute, KernelRule } from "../../../routing/types.ts";
+
+export const route = (index: number): RouteView => ({
+  prefix: `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}/32`,
+  peer: "tor-a",
+  nextHops: ["192.0.2.1", "192.0.2.3"],
+  asPath: "65001 65002",
+  origin: "igp",
+  localPref: null,
+  med: 5,
+  communities: ["65001:100"],
+  best: true,
+  multipath: true,
+  installed: true,
+  table: "fabric",
+  rejected: null,
+  stale: false,
+});
+
+export const peer = (name: string, state: PeerView["state"]): PeerView => ({
+  name,
+  address: "192.0.2.1",
+  asn: 65001,
+  state,
+  remoteRouterId: state === "Established" ? "10.0.0.1" : null,
+  establishedAt: null,
+  uptime: state === "Established" ? 3725 : null,
+  holdTime: 90,
+  lastError: state === "Established" ? null : "NOTIFICATION received: Cease\u001b[2J",
+  establishedCount: 1,
+  messages: { sent: 10, received: 12, updatesSent: 2, updatesReceived: 3 },
+  families: [4, 6],
+  capabilities: ["route refresh"],
+  received: 5,
+  accepted: 4,
+  advertised: 3,
+  prefixes: {
+    received: { ipv4: 3, ipv6: 2, total: 5 },
+    accepted: { ipv4: 2, ipv6: 2, total: 4 },
+    advertised: { ipv4: 2, ipv6: 1, total: 3 },
+  },
+  import: "default-route",
+  export: "blocks",
+  table: "fabric",
+  stale: 0,
+  errors: { treatedAsWithdrawn: 1, attributesDiscarded: 2 },
+});
+
+const status: StatusView = {
+  name: "node1",
+  asn: 65101,
+  routerId: "10.0.0.11",
+  version: "0.1.0",
+  pid: 42,
+  uptime: 61,
+  state: "ok",
+  problems: [],
+  peers: { configured: 2, established: 2 },
+  routes: { ipv4: 2, ipv6: 1 },
+  kernel: { install: true, desired: 3, installed: 3, failed: [], nextHopSets: 1, resyncs: 0, overruns: 0, stale: 0 },
+  pods: 1,
+  memory: { rss: 90 << 20, heapUsed: 20 << 20 },
+  eventLoopDelay: { p50: 0.1, p99: 0.5, max: 3 },
+};
+
+export class MemoryBackend implements ApiBackend {
+  statusView: StatusView = status;
+  peerViews: PeerView[] = [peer("tor-a", "Established"), peer("tor/b", "Established")];
+  routeViews: () => Iterable<RouteView> = () => [route(1), route(2)];
+  cniHandler: (request: CniRequest) => Promise<CniResponse> = async ({ stdin }) => ({
+    exitCode: 0,
+    stdout: new TextDecoder().decode(stdin),
+  });
+  readonly filters: RouteFilter[] = [];
+  readonly listeners = new Set<(event: WatchEvent) => void>();
+
+  async status(): Promise<StatusView> {
+    return this.statusView;
+  }
+  peers(): PeerView[] {
+    return this.peerViews;
+  }
+  routes(filter: RouteFilter): Iterable<RouteView> {
+    this.filters.push(filter);
+    return this.routeViews();
+  }
+  received(name: string, filter: RouteFilter): Iterable<RouteView> {
+    if (!this.peerViews.some((view) => view.name === name)) throw new ApiError(404, `no peer ${name}`);
+    return this.routes(filter);
+  }
+  advertised(name: string, filter: RouteFilter): Iterable<RouteView> {
+    return this.received(name, filter);
+  }
+  pods(): PodView[] {
+    return [
+      {
+        network: "underlay",
+        containerId: "c0ffee0123456789",
+        ifname: "eth0",
+        addresses: ["10.244.1.2", "2001:db8:244:1::2"],
+        pool: "default",
+        netns: "/run/netns/p1",
+        hostInterface: "ul0123",
+        pod: "default/web",
+      },
+    ];
+  }
+  blocks(): BlockView[] {
+    return [{ prefix: "10.244.1.0/26", pool: "default", capacity: 63, used: 1, state: "announced" }];
+  }
+  async rules(): Promise<KernelRule[]> {
+    const text = "from all lookup 7000";
+    return [{ family: 4, priority: 1000, from: null, to: null, table: 7000, protocol: 201, ours: true, text }];
+  }
+  async kernelRoutes(table: string): Promise<KernelRoute[]> {
+    if (table !== "fabric") throw new ApiError(404, `no table ${table}`);
+    return [
+      {
+        prefix: "0.0.0.0/0",
+        table: 7100,
+        type: "unicast",
+        nextHops: [{ gateway: "192.0.2.1", interface: "eth0", weight: 1 }],
+      },
+    ];
+  }
+  cni(request: CniRequest): Promise<CniResponse> {
+    return this.cniHandler(request);
+  }
+  onEvent(listener: (event: WatchEvent) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+  emit(event: WatchEvent): void {
+    for (const listener of this.listeners) listener(event);
+  }
+}

@@ -1,0 +1,136 @@
+import { connect } from "node:net";
+import { afterEach, expect, it } from "vitest";
+import { WebSocket } from "ws";
+import { Harness, sleep, until } from "./harness.ts";
+
+let harness: Harness;
+const clients: WebSocket[] = [];
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.terminate();
+  await harness.stop();
+});
+
+async function start(...args: ConstructorParameters<typeof Harness>): Promise<void> {
+  harness = new Harness(...args);
+  await harness.server.start();
+}
+
+interface Watcher {
+  readonly socket: WebSocket;
+  readonly events: Record<string, unknown>[];
+}
+
+async function watch(query = "", options: WebSocket.ClientOptions = {}): Promise<Watcher> {
+  const socket = new WebSocket(`ws://localhost/v1/watch${query}`, {
+    createConnection: () => connect(harness.socketPath),
+    ...options,
+  });
+  clients.push(socket);
+  const events: Record<string, unknown>[] = [];
+  socket.on("message", (data) => events.push(JSON.parse(String(data))));
+  await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
+  return { socket, events };
+}
+
+const event = (type: "session" | "route" | "pod", fields: object = {}) => ({
+  time: new Date().toISOString(),
+  type,
+  ...fields,
+});
+
+it("sends events to all who watch, and subscribes only while somebody does", async () => {
+  await start();
+  expect(harness.backend.listeners.size).toBe(0);
+  const [all, pods] = [await watch(), await watch("?types=pod,session")];
+  expect(harness.backend.listeners.size).toBe(1);
+  harness.backend.emit(event("route", { prefix: "10.0.0.0/8" }));
+  harness.backend.emit(event("pod", { kind: "added" }));
+  await until(() => all.events.length === 2 && pods.events.length === 1, "events");
+  expect(all.events.map(({ type }) => type)).toEqual(["route", "pod"]);
+  expect(pods.events[0]).toMatchObject({ type: "pod", kind: "added" });
+  all.socket.close();
+  pods.socket.terminate();
+  await until(() => harness.backend.listeners.size === 0, "the end of the subscription");
+});
+
+it("drops events for a slow client, tells it to read anew, and goes on", async () => {
+  await start({ watchHighWater: 64 << 10 });
+  const [slow, quick] = [await watch(), await watch()];
+  slow.socket.pause();
+  const padding = "x".repeat(1000);
+  const before = process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed;
+  const total = 20_000;
+  for (let i = 0; i < total; i++) {
+    harness.backend.emit(event("route", { i, padding }));
+    if (i % 50 === 49) await sleep(0);
+  }
+  await until(() => quick.events.length === total, "the quick one's events");
+  quick.events.length = 0;
+  // 20 MB of events, and nearly none of it waits.
+  expect(process.memoryUsage().arrayBuffers + process.memoryUsage().heapUsed - before).toBeLessThan(60 << 20);
+  slow.socket.resume();
+  await until(() => slow.events.some(({ type }) => type === "resync"), "the marker");
+  const marker = slow.events.find(({ type }) => type === "resync")!;
+  const received = slow.events.filter(({ type }) => type === "route").length;
+  expect(marker["dropped"]).toBeGreaterThan(total / 2);
+  expect(received + Number(marker["dropped"])).toBe(total);
+  harness.backend.emit(event("session", { to: "Established" }));
+  await until(() => slow.events.at(-1)!["type"] === "session", "events after the marker");
+});
+
+it("disconnects a client that answers no ping", async () => {
+  await start({ watchHeartbeat: 50 });
+  const dead = await watch("", { autoPong: false });
+  const live = await watch();
+  const closed = new Promise((resolve) => dead.socket.once("close", resolve));
+  await closed;
+  expect(live.socket.readyState).toBe(WebSocket.OPEN);
+});
+
+it("answers pings, but queues no answers for one who does not read", async () => {
+  await start({ watchHighWater: 64 << 10 });
+  const { socket } = await watch();
+  const pong = new Promise((resolve) => socket.once("pong", resolve));
+  socket.ping("x");
+  await pong;
+});
+
+it("ends a client that sends too much, or nonsense", async () => {
+  await start();
+  const big = await watch();
+  const closed = new Promise<number>((resolve) => big.socket.once("close", resolve));
+  big.socket.on("error", () => {});
+  big.socket.send("x".repeat(2000));
+  expect(await closed).toBe(1009);
+  const odd = await watch();
+  const ended = new Promise((resolve) => odd.socket.once("close", resolve));
+  odd.socket.on("error", () => {});
+  (odd.socket as unknown as { _socket: NodeJS.WritableStream })._socket.write(Buffer.from([0xff, 0xff, 0xff, 0xff]));
+  await ended;
+  expect((await harness.fetch("/v1/peers")).status).toBe(200);
+});
+
+it("has room for 64", async () => {
+  await start();
+  for (let i = 0; i < 64; i++) await watch();
+  await expect(watch()).rejects.toThrow("503");
+});
+
+it("says goodbye when the daemon stops", async () => {
+  await start();
+  const { socket } = await watch();
+  const code = new Promise<number>((resolve) => socket.once("close", resolve));
+  await harness.server.stop();
+  expect(await code).toBe(1001);
+});
+
+it("on TCP is not for pages of another origin", async () => {
+  await start({}, true);
+  const open = (origin: string) => {
+    const socket = new WebSocket(`ws://127.0.0.1:${harness.server.port}/v1/watch`, { origin });
+    clients.push(socket);
+    return new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
+  };
+  await expect(open("http://evil.example")).rejects.toThrow("403");
+  await open(`http://127.0.0.1:${harness.server.port}`);
+});

@@ -1,0 +1,122 @@
+// Sessions without sockets, for tests of everything behind the session: what the RIB sends is recorded, what it
+// receives are real UPDATE octets.
+import type { NextHopResolver, ResolvedNextHop } from "../../../bgp/next-hop-resolver.ts";
+import type { EstablishedSession, Negotiated } from "../../../bgp/session/types.ts";
+import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
+import type { Family } from "../../../net/address.ts";
+import { parseAddress } from "../../../net/address.ts";
+
+export const LOCAL_ASN = 65000;
+
+export function address(text: string): Uint8Array {
+  const bytes = parseAddress(text);
+  if (!bytes) throw new Error(`not an address: ${text}`);
+  return bytes;
+}
+
+export function peer(name: string, at: string, asn: number, options: Partial<SpeakerPeer>): SpeakerPeer {
+  return {
+    name,
+    address: address(at),
+    interface: null,
+    localAsn: LOCAL_ASN,
+    routerId: 0x0a000001,
+    remoteAsn: asn,
+    port: 179,
+    passive: false,
+    localAddress: null,
+    holdTime: 90,
+    connectRetry: 10,
+    families: [4, 6],
+    extendedNextHop: true,
+    password: null,
+    ttlSecurity: false,
+    multihop: null,
+    gracefulRestart: { time: 120 },
+    import: "all",
+    export: "all",
+    table: 7100,
+    maxPrefixes: null,
+    ...options,
+  };
+}
+
+/** Every address is on a connected network of interface 1. */
+export const resolveAll: NextHopResolver = {
+  resolve: (gateway, ifindex) => ({ ifindex: ifindex || 1, gateway }),
+  onChange() {},
+};
+
+/** Answers from a table that tests change. */
+export class FakeResolver implements NextHopResolver {
+  readonly unreachable = new Set<string>();
+  readonly interfaces = new Map<string, number>();
+  readonly #listeners: (() => void)[] = [];
+
+  resolve(gateway: Uint8Array, ifindex: number): ResolvedNextHop | null {
+    const key = String(gateway);
+    return this.unreachable.has(key) ? null : { ifindex: this.interfaces.get(key) ?? (ifindex || 1), gateway };
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  set(gateway: string, state: "reachable" | "unreachable" | number): void {
+    const key = String(address(gateway));
+    if (state === "unreachable") this.unreachable.add(key);
+    else this.unreachable.delete(key);
+    if (typeof state === "number") this.interfaces.set(key, state);
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+export class FakeSession implements EstablishedSession {
+  readonly peer: SpeakerPeer;
+  readonly negotiated: Negotiated;
+  readonly sent: Uint8Array[] = [];
+  readonly resets: { code: number; subcode: number; data: Uint8Array; reason: string }[] = [];
+  readonly #take: ((messages: Uint8Array) => boolean) | null;
+
+  constructor(
+    options: SpeakerPeer,
+    take: ((messages: Uint8Array) => boolean) | null = null,
+    negotiated: Partial<Negotiated> = {},
+  ) {
+    this.peer = options;
+    this.#take = take;
+    const remoteAsn = typeof options.remoteAsn === "number" ? options.remoteAsn : 65001;
+    const ipv4 = options.address.length === 4;
+    this.negotiated = {
+      as4: true,
+      ebgp: remoteAsn !== options.localAsn,
+      families: [4, 6] satisfies Family[],
+      extendedNextHop: false,
+      maxMessage: 4096,
+      localAsn: options.localAsn,
+      remoteAsn,
+      remoteRouterId: options.address[options.address.length - 1],
+      localAddress: ipv4 ? address("192.0.2.254") : address("2001:db8::fe"),
+      remoteAddress: options.address,
+      localLinkLocal: address("fe80::fe"),
+      localAddress6: ipv4 ? address("2001:db8::fe") : null,
+      localAddress4: null,
+      ifindex: 1,
+      holdTime: 90,
+      keepaliveTime: 30,
+      routeRefresh: true,
+      gracefulRestart: null,
+      ...negotiated,
+    };
+  }
+
+  send(messages: Uint8Array): boolean {
+    if (this.#take) return this.#take(messages);
+    this.sent.push(messages);
+    return true;
+  }
+
+  reset(code: number, subcode: number, data: Uint8Array, reason: string): void {
+    this.resets.push({ code, subcode, data, reason });
+  }
+}

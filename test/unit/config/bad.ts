@@ -1,0 +1,565 @@
+// Configurations that are refused: what is written, and what the person is told.
+// `top` is put after a good node section, which takes line 1; `whole` stands by itself.
+
+export interface Bad {
+  readonly name: string;
+  readonly whole?: string;
+  readonly top?: string;
+  /** Every problem as `line:column path: message`, in order. */
+  readonly says: readonly string[];
+  /** Parts of the hints, in the same order. */
+  readonly hints?: readonly (string | null)[];
+}
+
+export const NODE = "node: { name: n1, asn: 65101, routerId: 10.0.0.11 }\n";
+
+const peer = (lines: string) =>
+  `peers:\n  tor-a:\n    address: 192.0.2.1\n    asn: 65001\n    import: all\n    export: blocks\n${lines}`;
+const pool = (blocks: string, rest = "") => `pools:\n  default:\n    blocks: ${blocks}\n${rest}`;
+const policy = (statement: string) => `policies:\n  p:\n    - ${statement}\n`;
+
+export const bad: readonly Bad[] = [
+  // ===== the text =====
+  { name: "empty", whole: "", says: ["is empty"], hints: ["docs/configuration.md"] },
+  { name: "only a comment", whole: "# nothing\n", says: ["is empty"] },
+  { name: "null", whole: "null\n", says: ["is empty"] },
+  { name: "a word", whole: "hello\n", says: ['1:1 "hello" is not a map'] },
+  { name: "a list", whole: "- a\n", says: ["1:1 a list is not a map"] },
+  {
+    name: "binary",
+    whole: "node:\n  \u0000\u0001",
+    says: ["2:3 is not text: there is a control character or a byte that is not UTF-8 here"],
+  },
+  {
+    name: "a byte that is not UTF-8",
+    whole: "a: \ufffd\n",
+    says: ["1:4 is not text: there is a control character or a byte that is not UTF-8 here"],
+  },
+  {
+    name: "tabs",
+    whole: "node:\n\tasn: 1\n",
+    says: ["2:1 there is a tab in the indentation"],
+    hints: ["spaces"],
+  },
+  { name: "an open bracket", whole: "node: [1, 2\n", says: [/is not YAML|indentation|missing/.source] },
+  { name: "two documents", whole: `${NODE}---\na: 1\n`, says: ["2:1 a second YAML document begins here"] },
+  {
+    name: "a key twice",
+    top: "log: {}\nlog: {}\n",
+    says: ["3:1 log: is written twice"],
+    hints: ["line 2"],
+  },
+  {
+    name: "a peer twice",
+    top: `${peer("")}  tor-a:\n    address: 192.0.2.2\n`,
+    says: ["8:3 peers.tor-a: is written twice"],
+    hints: ["line 3"],
+  },
+  {
+    name: "an alias without anchor",
+    top: "log: *nowhere\n",
+    says: ["2:6 log: there is no anchor &nowhere before this alias"],
+  },
+  {
+    name: "an alias within itself",
+    top: "log: &a { level: *a }\n",
+    says: ["2:18 log.level: the alias *a stands for something that contains it"],
+  },
+  { name: "a merge of a word", top: "log: { <<: info }\n", says: ["2:12 log.<<: only a map can be merged"] },
+  { name: "a list as key", top: "? [a]\n: b\n", says: ["2:3 a key must be a single word"] },
+
+  // ===== keys =====
+  {
+    name: "an unknown section",
+    top: "peer: {}\n",
+    says: ["2:1 peer: is not a known key"],
+    hints: ["did you mean peers?"],
+  },
+  {
+    name: "an unknown key, misspelled",
+    top: peer("    holdtime: 9s\n"),
+    says: ["8:5 peers.tor-a.holdtime: is not a known key"],
+    hints: ["did you mean holdTime?"],
+  },
+  {
+    name: "a key of another router",
+    top: peer("    remote-as: 65001\n    md5: x\n"),
+    says: ["8:5 peers.tor-a.remote-as: is not a known key", "9:5 peers.tor-a.md5: is not a known key"],
+    hints: ["it is called asn here", "it is called password here"],
+  },
+  {
+    name: "a feature that is not there",
+    top: peer("    bfd: { interval: 300ms, multiplier: 3 }\n"),
+    says: ["8:5 peers.tor-a.bfd: is not a known key"],
+    hints: ["BFD is not part of this version"],
+  },
+  {
+    name: "an unknown key deep inside",
+    top: policy("{ set: { community: { plus: no-export } }, then: accept }"),
+    says: ["4:29 policies.p[0].set.community.plus: is not a known key"],
+    hints: ["known here: replace, remove, add"],
+  },
+  {
+    name: "an unknown key beside false",
+    top: peer("    gracefulRestart: { tme: 10s }\n"),
+    says: ["8:24 peers.tor-a.gracefulRestart.tme: is not a known key"],
+    hints: ["did you mean time?"],
+  },
+  {
+    name: "a peer without anything",
+    top: "peers:\n  tor-a:\n",
+    says: ["3:3 peers.tor-a.address: is missing", "3:3 peers.tor-a.asn: is missing"],
+  },
+  {
+    name: "a name with a space",
+    top: "pools:\n  my pool:\n    blocks: 10.0.0.0/24\n",
+    says: ['3:3 pools.my pool: "my pool" is not a name'],
+  },
+  { name: "a section that is a word", top: "log: debug\n", says: ['2:6 log: "debug" is not a map'] },
+  { name: "peers as a list", top: "peers:\n  - address: 192.0.2.1\n", says: ["3:3 peers: a list is not a map"] },
+  {
+    name: "a policy as a map",
+    top: "policies:\n  p: { then: accept }\n",
+    says: ["3:6 policies.p: a map is not a list"],
+  },
+
+  // ===== node =====
+  { name: "no AS number", whole: "node: { routerId: 10.0.0.1 }\n", says: ["1:1 node.asn: is missing"] },
+  { name: "no node", whole: "log: {}\n", says: ["1:1 node: is missing"] },
+  {
+    name: "AS numbers",
+    whole: "node: { asn: abc, routerId: 10.0.0.1 }\n",
+    says: ['1:14 node.asn: "abc" is not an AS number'],
+    hints: ["a number from 1 to 4294967295"],
+  },
+  { name: "AS 0", whole: "node: { asn: 0, routerId: 10.0.0.1 }\n", says: ["1:14 node.asn: 0 is not an AS number"] },
+  {
+    name: "AS too large",
+    whole: "node: { asn: 4294967296, routerId: 10.0.0.1 }\n",
+    says: ["1:14 node.asn: 4294967296 is not an AS number"],
+  },
+  {
+    name: "AS_TRANS",
+    whole: "node: { asn: 23456, routerId: 10.0.0.1 }\n",
+    says: ["1:14 node.asn: 23456 is AS_TRANS, which no router has as its own (RFC 6793)"],
+  },
+  {
+    name: "asdot",
+    whole: 'node: { asn: "1.10", routerId: 10.0.0.1 }\n',
+    says: ['1:14 node.asn: "1.10" is not an AS number'],
+    hints: ["write it as a plain number: 65546"],
+  },
+  {
+    name: "router id zero",
+    whole: "node: { asn: 1, routerId: 0.0.0.0 }\n",
+    says: ["1:27 node.routerId: 0.0.0.0 cannot be a router id (RFC 6286)"],
+  },
+  {
+    name: "router id IPv6",
+    whole: 'node: { asn: 1, routerId: "::1" }\n',
+    says: ['1:27 node.routerId: "::1" is not a router id'],
+  },
+  {
+    name: "router id number",
+    whole: "node: { asn: 1, routerId: 1 }\n",
+    says: ["1:27 node.routerId: 1 is not a router id"],
+  },
+
+  // ===== pools =====
+  {
+    name: "host bits",
+    top: pool("10.244.1.5/26"),
+    says: ['4:13 pools.default.blocks: "10.244.1.5/26" has bits set after the prefix length'],
+    hints: ["the prefix is 10.244.1.0/26"],
+  },
+  {
+    name: "host bits, IPv6, in a list",
+    top: pool('[10.244.1.0/26, "2001:db8::1/64"]'),
+    says: ['4:29 pools.default.blocks[1]: "2001:db8::1/64" has bits set after the prefix length'],
+    hints: ["the prefix is 2001:db8::/64"],
+  },
+  {
+    name: "no length",
+    top: pool("10.244.1.0"),
+    says: ['4:13 pools.default.blocks: "10.244.1.0" is not a block'],
+    hints: ["10.244.1.0/32"],
+  },
+  {
+    name: "a netmask",
+    top: pool("10.244.1.0/255.255.255.192"),
+    says: ['4:13 pools.default.blocks: "10.244.1.0/255.255.255.192" is not a block'],
+    hints: ["write 10.244.1.0/26"],
+  },
+  {
+    name: "length too large",
+    top: pool("10.244.1.0/33"),
+    says: ['4:13 pools.default.blocks: "10.244.1.0/33" is not a block'],
+    hints: ["at most 32"],
+  },
+  {
+    name: "IPv4 in IPv6 notation",
+    top: pool('"::ffff:10.0.0.0/120"'),
+    says: ['4:13 pools.default.blocks: "::ffff:10.0.0.0/120" is an IPv4 prefix in IPv6 notation'],
+  },
+  {
+    name: "multicast",
+    top: pool("224.0.0.0/24"),
+    says: ['4:13 pools.default.blocks: "224.0.0.0/24" is multicast or reserved'],
+  },
+  { name: "link-local", top: pool('"fe80::/64"'), says: ['4:13 pools.default.blocks: "fe80::/64" is link-local'] },
+  {
+    name: "everything",
+    top: pool("0.0.0.0/0"),
+    says: ['4:13 pools.default.blocks: "0.0.0.0/0" is the whole address space'],
+  },
+  { name: "no block", top: pool("[]"), says: ["4:13 pools.default.blocks: the list is empty"] },
+  { name: "a number", top: pool("[7]"), says: ["4:14 pools.default.blocks[0]: 7 is not a block"] },
+  {
+    name: "overlap within a pool",
+    top: pool("[10.244.0.0/16, 10.244.1.0/26]"),
+    says: ["4:29 pools.default.blocks[1]: 10.244.1.0/26 overlaps with 10.244.0.0/16 (pool default, line 4)"],
+  },
+  {
+    name: "overlap across pools",
+    top: "pools:\n  a:\n    blocks:\n      - 10.1.0.0/24\n      - 10.0.0.0/24\n  b:\n    blocks: 10.0.0.0/23\n",
+    says: ["8:13 pools.b.blocks: 10.0.0.0/23 overlaps with 10.0.0.0/24 (pool a, line 6)"],
+  },
+  {
+    name: "a block twice",
+    top: pool("[10.0.0.0/24, 10.0.0.0/24]"),
+    says: ["4:27 pools.default.blocks[1]: 10.0.0.0/24 is there twice (pool default, line 4)"],
+  },
+  {
+    name: "exclusion outside",
+    top: pool("10.0.0.0/24", "    exclude: [10.0.0.1, 10.0.1.1]\n"),
+    says: ["5:25 pools.default.exclude[1]: 10.0.1.1 is not inside of any block of this pool"],
+    hints: ["10.0.0.0/24"],
+  },
+  {
+    name: "exclusion over the edge",
+    top: pool("10.0.0.0/24", "    exclude: 10.0.0.250-10.0.1.2\n"),
+    says: ["5:14 pools.default.exclude: 10.0.0.250-10.0.1.2 is not inside of any block of this pool"],
+  },
+  {
+    name: "exclusion backwards",
+    top: pool("10.0.0.0/24", "    exclude: 10.0.0.9-10.0.0.2\n"),
+    says: ['5:14 pools.default.exclude: "10.0.0.9-10.0.0.2" ends before it begins'],
+    hints: ["10.0.0.2-10.0.0.9"],
+  },
+  {
+    name: "exclusion nonsense",
+    top: pool("10.0.0.0/24", "    exclude: [first]\n"),
+    says: ['5:15 pools.default.exclude[0]: "first" is not an address, a range or a prefix'],
+  },
+  {
+    name: "unknown table",
+    top: pool("10.0.0.0/24", "    table: fabrik\n"),
+    says: ['5:12 pools.default.table: there is no table "fabrik"'],
+    hints: ["did you mean fabric?"],
+  },
+
+  // ===== tables =====
+  {
+    name: "main as table",
+    top: "tables: { fabric: { id: 254 } }\n",
+    says: ["2:25 tables.fabric.id: table 254 is the host's main table"],
+  },
+  {
+    name: "table 0",
+    top: "tables: { fabric: { id: 0 } }\n",
+    says: ["2:25 tables.fabric.id: 0 is outside of 1 to 4294967295"],
+  },
+  {
+    name: "duplicate table id",
+    top: "tables:\n  a: { id: 7100 }\n  b: { id: 7100 }\n",
+    says: ["4:12 tables.b.id: table 7100 is a already (line 3)"],
+  },
+  {
+    name: "local table clash",
+    top: "tables: { fabric: { id: 7000 } }\n",
+    says: ["2:25 tables.fabric.id: table 7000 is the local table already (routing.localTable)"],
+  },
+  {
+    name: "local table is main",
+    top: "routing: { localTable: 254 }\n",
+    says: ["2:24 routing.localTable: table 254 is the host's main table"],
+  },
+  {
+    name: "table called main",
+    top: "tables: { main: { id: 7100 } }\n",
+    says: ["2:11 tables.main: this name is taken"],
+  },
+  {
+    name: "no table to take",
+    top: "tables: { a: { id: 1 }, b: { id: 2 } }\npools: { p: { blocks: 10.0.0.0/24 } }\n",
+    says: ["3:10 pools.p.table: is missing: there is no table called fabric to take"],
+  },
+  { name: "no table at all", top: "tables: {}\n", says: ["2:9 tables: there is no table"] },
+
+  // ===== peers =====
+  {
+    name: "AS as a word",
+    top: "peers:\n  t:\n    address: 192.0.2.1\n    asn: abc\n",
+    says: ['5:10 peers.t.asn: "abc" is not an AS number'],
+  },
+  {
+    name: "address with a zone",
+    top: 'peers:\n  t: { address: "fe80::1%eth1", asn: 1 }\n',
+    says: ['3:17 peers.t.address: "fe80::1%eth1" is not an IP address'],
+    hints: ["write fe80::1 here, and interface: eth1 beside it"],
+  },
+  {
+    name: "address with a length",
+    top: "peers:\n  t: { address: 192.0.2.1/24, asn: 1 }\n",
+    says: ['3:17 peers.t.address: "192.0.2.1/24" is not an IP address'],
+  },
+  {
+    name: "multicast address",
+    top: "peers:\n  t: { address: 224.0.0.5, asn: 1 }\n",
+    says: ['3:17 peers.t.address: "224.0.0.5" is not an address that a router can have'],
+  },
+  {
+    name: "a host name",
+    top: "peers:\n  t: { address: tor-a.example, asn: 1 }\n",
+    says: ['3:17 peers.t.address: "tor-a.example" is not an IP address'],
+  },
+  {
+    name: "link-local without interface",
+    top: 'peers:\n  t: { address: "fe80::1", asn: 65101 }\n',
+    says: ["3:17 peers.t.address: fe80::1 is a link-local address, which needs an interface"],
+  },
+  {
+    name: "interface name too long",
+    top: 'peers:\n  t: { address: "fe80::1", interface: a234567890123456, asn: 65101 }\n',
+    says: ['3:39 peers.t.interface: "a234567890123456" is not an interface name'],
+  },
+  {
+    name: "same address twice",
+    top: "peers:\n  a: { address: 192.0.2.1, asn: 65101 }\n  b: { address: 192.0.2.1, asn: 65101 }\n",
+    says: ["4:17 peers.b.address: 192.0.2.1 is the address of peer a too (line 3)"],
+  },
+  {
+    name: "same link-local address on one interface",
+    top: 'peers:\n  a: { address: "fe80::1", interface: e0, asn: 65101 }\n  b: { address: "fe80:0::1", interface: e0, asn: 65101 }\n',
+    says: ["4:17 peers.b.address: fe80::1%e0 is the address of peer a too (line 3)"],
+  },
+  {
+    name: "address in a block",
+    top: `${pool("192.0.2.0/24")}${peer("")}`,
+    says: ["7:14 peers.tor-a.address: 192.0.2.1 is inside of block 192.0.2.0/24 (pool default, line 4)"],
+  },
+  {
+    name: "hold time of 2 s",
+    top: peer("    holdTime: 2s\n"),
+    says: ["8:15 peers.tor-a.holdTime: a hold time of 2 s is not allowed (RFC 4271)"],
+  },
+  {
+    name: "hold time nonsense",
+    top: peer("    holdTime: soon\n"),
+    says: ['8:15 peers.tor-a.holdTime: "soon" is not a duration'],
+  },
+  {
+    name: "hold time with a fraction",
+    top: peer("    holdTime: 3500ms\n"),
+    says: ['8:15 peers.tor-a.holdTime: "3500ms" is not a whole number of seconds'],
+  },
+  {
+    name: "hold time too large",
+    top: peer("    holdTime: 1d\n"),
+    says: ['8:15 peers.tor-a.holdTime: "1d" is outside of 0 to 65535 seconds'],
+  },
+  {
+    name: "restart time too large",
+    top: peer("    gracefulRestart: { time: 2h }\n"),
+    says: ['8:30 peers.tor-a.gracefulRestart.time: "2h" is outside of 1 to 4095 seconds'],
+  },
+  {
+    name: "restart neither nor",
+    top: peer("    gracefulRestart: yes\n"),
+    says: ['8:22 peers.tor-a.gracefulRestart: "yes" is neither false nor a map'],
+  },
+  {
+    name: "GTSM with multihop",
+    top: peer("    ttlSecurity: true\n    multihop: 3\n"),
+    says: ["8:18 peers.tor-a.ttlSecurity: does not go together with multihop"],
+  },
+  {
+    name: "a word for a truth",
+    top: peer("    passive: yes\n"),
+    says: ['8:14 peers.tor-a.passive: "yes" is neither true nor false'],
+  },
+  {
+    name: "passive without listener",
+    top: `bgp: { listenPort: false }\n${peer("    passive: true\n")}`,
+    says: ["9:14 peers.tor-a.passive: a passive peer needs a listener"],
+  },
+  {
+    name: "families",
+    top: peer("    families: [ipv4, ipv5]\n"),
+    says: ['8:22 peers.tor-a.families[1]: "ipv5" is not one of ipv4, ipv6'],
+    hints: ["did you mean ipv4?"],
+  },
+  { name: "no family", top: peer("    families: []\n"), says: ["8:15 peers.tor-a.families: the list is empty"] },
+  {
+    name: "a family twice",
+    top: peer("    families: [ipv4, ipv4]\n"),
+    says: ["8:15 peers.tor-a.families: names a family twice"],
+  },
+  {
+    name: "local address of the other family",
+    top: peer('    localAddress: "2001:db8::1"\n'),
+    says: ["8:19 peers.tor-a.localAddress: 2001:db8::1 is not of the same family as the peer's address"],
+  },
+  {
+    name: "undefined policy",
+    top: "peers:\n  t: { address: 192.0.2.1, asn: 1, import: fabrik-in, export: blocks }\npolicies:\n  fabric-in: [{ then: accept }]\n",
+    says: ['3:44 peers.t.import: there is no policy "fabrik-in"'],
+    hints: ["did you mean fabric-in?"],
+  },
+  {
+    name: "blocks as import",
+    top: "peers:\n  t: { address: 192.0.2.1, asn: 1, import: blocks, export: blocks }\n",
+    says: ['3:44 peers.t.import: "blocks" is for export'],
+  },
+  {
+    name: "a peer called local",
+    top: "peers:\n  local: { address: 192.0.2.1, asn: 65101 }\n",
+    says: ["3:3 peers.local: this name is taken"],
+  },
+  {
+    name: "a secret in the file",
+    top: peer("    password: secret\n"),
+    says: ['8:15 peers.tor-a.password: "secret" is not a map'],
+  },
+  { name: "a port", top: peer("    port: 70000\n"), says: ["8:11 peers.tor-a.port: 70000 is outside of 1 to 65535"] },
+
+  // ===== policies =====
+  { name: "no outcome", top: policy("match: { family: ipv4 }"), says: ["4:7 policies.p[0].then: is missing"] },
+  {
+    name: "unknown outcome",
+    top: policy("then: permit"),
+    says: ['4:13 policies.p[0].then: "permit" is not one of accept, reject, next'],
+  },
+  {
+    name: "range backwards",
+    top: policy("{ match: { prefix: 10.0.0.0/16 le 8 }, then: accept }"),
+    says: ['4:26 policies.p[0].match.prefix: "10.0.0.0/16 le 8" matches no prefix: 16 to 8'],
+  },
+  {
+    name: "range with host bits",
+    top: policy("{ match: { prefix: [10.0.0.1/8 le 24] }, then: accept }"),
+    says: ['4:27 policies.p[0].match.prefix[0]: "10.0.0.1/8" has bits set after the prefix length'],
+  },
+  {
+    name: "range nonsense",
+    top: policy("{ match: { prefix: 10.0.0.0/8 to 24 }, then: accept }"),
+    says: ['4:26 policies.p[0].match.prefix: "10.0.0.0/8 to 24" is not a prefix with a range of lengths'],
+  },
+  {
+    name: "community too large",
+    top: policy("{ match: { community: 65536:1 }, then: accept }"),
+    says: ['4:29 policies.p[0].match.community: "65536:1" is not a community'],
+  },
+  {
+    name: "pattern as value",
+    top: policy('{ set: { community: { add: "65001:*" } }, then: accept }'),
+    says: ['4:34 policies.p[0].set.community.add: "65001:*" is not a community'],
+    hints: ["match and remove only"],
+  },
+  {
+    name: "large community short",
+    top: policy("{ match: { largeCommunity: 65001:1 }, then: accept }"),
+    says: ['4:34 policies.p[0].match.largeCommunity: "65001:1" is not a large community'],
+  },
+  {
+    name: "a regular expression",
+    top: policy('{ match: { asPath: "65001(" }, then: accept }'),
+    says: ['4:26 policies.p[0].match.asPath: "65001(" is not a regular expression: Unterminated group'],
+  },
+  {
+    name: "an unknown peer",
+    top: policy("{ match: { peer: tor-z }, then: accept }"),
+    says: ['4:24 policies.p[0].match.peer: there is no peer "tor-z"'],
+  },
+  {
+    name: "prefixes of the other family",
+    top: policy("{ match: { family: ipv6, prefix: 10.0.0.0/8 }, then: accept }"),
+    says: ["4:40 policies.p[0].match.prefix: matches nothing: no prefix is of family ipv6"],
+  },
+  {
+    name: "prepend nothing",
+    top: policy("{ set: { prepend: 0 }, then: accept }"),
+    says: ["4:25 policies.p[0].set.prepend: 0 cannot be prepended"],
+  },
+  {
+    name: "local preference",
+    top: policy("{ set: { localPref: -1 }, then: accept }"),
+    says: ["4:27 policies.p[0].set.localPref: -1 is outside of 0 to 4294967295"],
+  },
+  {
+    name: "next hop",
+    top: policy("{ set: { nextHop: me }, then: accept }"),
+    says: ['4:25 policies.p[0].set.nextHop: "me" is not an IP address'],
+  },
+  {
+    name: "a built-in name",
+    top: "policies: { all: [{ then: accept }] }\n",
+    says: ["2:13 policies.all: this name is built in"],
+  },
+
+  // ===== the daemon =====
+  {
+    name: "a foreign protocol number",
+    top: "routing: { protocol: 186 }\n",
+    says: ["2:22 routing.protocol: 186 is the number of FRR bgpd"],
+  },
+  {
+    name: "rules out of order",
+    top: "routing: { rulePriority: { local: 2000 } }\n",
+    says: ["2:26 routing.rulePriority: 2000, 1010, 1090 are not in the order local < block < host"],
+  },
+  {
+    name: "API for everybody",
+    top: "api: { listen: 0.0.0.0:7180 }\n",
+    says: ['2:16 api.listen: "0.0.0.0:7180" is not a loopback address, and this listener asks for no password'],
+  },
+  {
+    name: "API port only",
+    top: "api: { listen: 7180 }\n",
+    says: ["2:16 api.listen: 7180 is not an address and a port"],
+  },
+  {
+    name: "a relative path",
+    top: "paths: { state: lib }\n",
+    says: ['2:17 paths.state: "lib" is not an absolute path'],
+  },
+  {
+    name: "a long socket path",
+    top: `paths: { run: /${"r".repeat(100)} }\n`,
+    says: [`2:15 paths.run: the socket's path is longer than 107 bytes: /${"r".repeat(100)}/underlayd.sock`],
+  },
+  { name: "a small MTU", top: "cni: { mtu: 576 }\n", says: ["2:13 cni.mtu: 576 is outside of 1280 to 65535"] },
+  {
+    name: "a log level",
+    top: "log: { level: warning }\n",
+    says: ['2:15 log.level: "warning" is not one of debug, info, warn, error'],
+    hints: ["did you mean warn?"],
+  },
+  {
+    name: "listening on link-local",
+    top: 'bgp: { listenAddresses: ["fe80::1"] }\n',
+    says: ["2:26 bgp.listenAddresses[0]: a link-local address cannot be listened on by itself"],
+  },
+
+  // ===== all at once =====
+  {
+    name: "several faults of several kinds",
+    top: "log: { level: loud }\npools:\n  a: { blocks: 10.0.0.0/24 }\n  b: { blocks: 10.0.0.0/25 }\n  c: { blocks: 10.1 }\npeers:\n  t: { address: x, asn: 1 }\n",
+    says: [
+      '2:15 log.level: "loud" is not one of debug, info, warn, error',
+      "5:16 pools.b.blocks: 10.0.0.0/25 overlaps with 10.0.0.0/24 (pool a, line 4)",
+      "6:16 pools.c.blocks: 10.1 is not a block",
+      '8:17 peers.t.address: "x" is not an IP address',
+    ],
+  },
+];
