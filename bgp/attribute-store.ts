@@ -15,23 +15,21 @@ import { decodeAttributes, encodeAttributes } from "./wire/update.ts";
 import { Writer } from "./wire/writer.ts";
 
 /** Bits of the `flags` column. */
-export const AttributeFlags = {
-  /** Our own AS number is in the path, or we are the originator (RFC 4271 §9.1.2, RFC 4456 §8). */
+const Flags = {
   LOOP: 1,
-  /** Well-known communities (RFC 1997). */
   NO_EXPORT: 2,
   NO_ADVERTISE: 4,
   NO_EXPORT_SUBCONFED: 8,
 } as const;
 
 const WELL_KNOWN: ReadonlyMap<number, number> = new Map([
-  [0xffff_ff01, AttributeFlags.NO_EXPORT],
-  [0xffff_ff02, AttributeFlags.NO_ADVERTISE],
-  [0xffff_ff03, AttributeFlags.NO_EXPORT_SUBCONFED],
+  [0xffff_ff01, Flags.NO_EXPORT],
+  [0xffff_ff02, Flags.NO_ADVERTISE],
+  [0xffff_ff03, Flags.NO_EXPORT_SUBCONFED],
 ]);
 
 /** Assumed where there is none: routes from other ASes (RFC 4271 §9.1.1 leaves it to us; 100 is everybody's habit). */
-export const DEFAULT_LOCAL_PREF = 100;
+const DEFAULT_LOCAL_PREF = 100;
 
 /** Who the octets came from, as far as it changes what they mean. */
 export interface AttributeSource {
@@ -77,7 +75,7 @@ export class AttributeStore {
   clusterLength = new Uint8Array(INITIAL_IDS);
   /** Id of the next hop address; 0: none, a route of our own. */
   nextHop = new Uint32Array(INITIAL_IDS);
-  flags = new Uint8Array(INITIAL_IDS);
+  #flags = new Uint8Array(INITIAL_IDS);
 
   constructor(addresses: NextHopAddresses) {
     this.#addresses = addresses;
@@ -113,7 +111,7 @@ export class AttributeStore {
   /** Right after a `find` of the same octets that returned 0. */
   add(tag: number, buffer: Uint8Array, start: number, end: number, attributes: PathAttributes): number {
     const id = this.#bytes.add(tag, buffer, start, end);
-    if (id >= this.flags.length) this.#grow();
+    if (id >= this.#flags.length) this.#grow();
     const { localAsn, routerId } = this.#sources[tag];
     this.localPref[id] = attributes.localPref ?? DEFAULT_LOCAL_PREF;
     this.pathLength[id] = pathLength(attributes);
@@ -123,7 +121,7 @@ export class AttributeStore {
     this.originatorId[id] = attributes.originatorId ?? 0;
     this.clusterLength[id] = Math.min(255, attributes.clusterList.length);
     this.nextHop[id] = attributes.nextHop ? this.#addresses.intern(attributes.nextHop, attributes.linkLocalNextHop) : 0;
-    this.flags[id] = wellKnownFlags(attributes) | (isLoop(attributes, localAsn, routerId) ? AttributeFlags.LOOP : 0);
+    this.#flags[id] = wellKnownFlags(attributes) | (isLoop(attributes, localAsn, routerId) ? Flags.LOOP : 0);
     this.#remember(id, attributes);
     return id;
   }
@@ -138,6 +136,17 @@ export class AttributeStore {
     encodeAttributes(writer, attributes, { as4: true }, inAttribute);
     const found = this.#bytes.find(this.#ownTag, writer.buffer, 0, writer.offset);
     return found !== 0 ? found : this.add(this.#ownTag, writer.buffer, 0, writer.offset, attributes);
+  }
+
+  /** Not to be used: our AS number is in the path, or we are the originator (RFC 4271 §9.1.2, RFC 4456 §8). */
+  isLoop(id: number): boolean {
+    return (this.#flags[id] & Flags.LOOP) !== 0;
+  }
+
+  /** A well-known community forbids to announce it to such a peer (RFC 1997). */
+  isHidden(id: number, ebgp: boolean): boolean {
+    const hiding = ebgp ? Flags.NO_ADVERTISE | Flags.NO_EXPORT | Flags.NO_EXPORT_SUBCONFED : Flags.NO_ADVERTISE;
+    return (this.#flags[id] & hiding) !== 0;
   }
 
   /** The decoded attributes. */
@@ -188,7 +197,7 @@ export class AttributeStore {
   }
 
   #grow(): void {
-    const ids = this.flags.length * 2;
+    const ids = this.#flags.length * 2;
     this.localPref = wider32(this.localPref, ids);
     this.med = wider32(this.med, ids);
     this.neighborAs = wider32(this.neighborAs, ids);
@@ -199,7 +208,7 @@ export class AttributeStore {
     this.pathLength = pathLength;
     this.origin = wider8(this.origin, ids);
     this.clusterLength = wider8(this.clusterLength, ids);
-    this.flags = wider8(this.flags, ids);
+    this.#flags = wider8(this.#flags, ids);
   }
 }
 

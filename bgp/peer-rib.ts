@@ -1,7 +1,7 @@
 // One peer's side of the RIB: what its session says goes into its Adjacency-RIBs-In and the Loc-RIB, what the Loc-RIB has
 // goes out; and what becomes of its routes when the session ends: withdrawn in slices, or kept as stale for a while
 // for a neighbour that restarts gracefully (RFC 4724 §4.2).
-import { type Family, formatAddress } from "../net/address.ts";
+import type { Family } from "../net/address.ts";
 import type { Timer } from "../net/clock.ts";
 import type { SliceTask } from "../net/slices.ts";
 import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
@@ -11,6 +11,7 @@ import { ownNextHop } from "./adj-rib-out/own-next-hop.ts";
 import type { AttributeSource } from "./attribute-store.ts";
 import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { RouteSource, SourceSession } from "./loc-rib/source.ts";
+import { PeerErrors } from "./peer-errors.ts";
 import { CompiledPolicy } from "./policy/compile.ts";
 import { ImportFilter } from "./policy/filter.ts";
 import type { RibCore } from "./rib-core.ts";
@@ -25,8 +26,6 @@ const STALE_PATH_TIME = 360;
 const QUIET_TIME = 5000;
 /** Doomed routes per slice. */
 const PURGE_BATCH = 2048;
-/** Milliseconds between two log lines about errors in UPDATEs of one peer. */
-const ERROR_LOG_INTERVAL = 10_000;
 
 /** One family of one peer. */
 export interface PeerFamily {
@@ -49,16 +48,13 @@ export class PeerRib implements UpdateSink, SliceTask {
   #quietTimer: Timer | null = null;
   #updates = 0;
   #removed = false;
-  #treatedAsWithdrawn = 0;
-  #attributesDiscarded = 0;
-  #lastError: string | null = null;
-  #lastErrorLog = Number.NEGATIVE_INFINITY;
-  #unloggedErrors = 0;
+  readonly errors: PeerErrors;
   readonly #batch = new Uint32Array(PURGE_BATCH);
 
   constructor(options: SpeakerPeer, core: RibCore) {
     this.#options = options;
     this.#core = core;
+    this.errors = new PeerErrors(options, core.clock, core.log);
     const policy = new CompiledPolicy(options.import);
     const families = new Map<Family, PeerFamily>();
     for (const family of [4, 6] as const) {
@@ -95,15 +91,6 @@ export class PeerRib implements UpdateSink, SliceTask {
     const session = this.#session;
     if (!session) return false;
     return session.negotiated.families.every((family) => this.families.get(family)?.converged);
-  }
-
-  get errors(): { treatedAsWithdrawn: number; attributesDiscarded: number } {
-    return { treatedAsWithdrawn: this.#treatedAsWithdrawn, attributesDiscarded: this.#attributesDiscarded };
-  }
-
-  /** What was wrong with UPDATEs, last time. */
-  get lastError(): string | null {
-    return this.#lastError;
   }
 
   established(session: EstablishedSession): void {
@@ -199,7 +186,9 @@ export class PeerRib implements UpdateSink, SliceTask {
     for (const part of this.families.values()) {
       if (!part.adjRibOut) continue;
       const group = part.adjRibOut.group;
-      part.adjRibOut.setGroup(this.#core.groups.join(options, session.negotiated, part.adjRibOut.ownNextHop, part.locRib));
+      part.adjRibOut.setGroup(
+        this.#core.groups.join(options, session.negotiated, part.adjRibOut.ownNextHop, part.locRib),
+      );
       this.#core.groups.leave(group);
     }
   }
@@ -233,7 +222,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   }
 
   treatAsWithdraw(family: Family, buffer: Uint8Array, start: number, end: number): void {
-    for (let at = start; at < end; at += 1 + ((buffer[at] + 7) >>> 3)) this.#treatedAsWithdrawn++;
+    for (let at = start; at < end; at += 1 + ((buffer[at] + 7) >>> 3)) this.errors.treatedAsWithdrawn++;
     this.withdraw(family, buffer, start, end);
   }
 
@@ -246,11 +235,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   }
 
   wireErrors(errors: readonly WireError[]): void {
-    for (const error of errors) {
-      if (error.action === "discard") this.#attributesDiscarded++;
-      this.#lastError = `UPDATE: ${error.message}`;
-    }
-    this.#logError();
+    this.errors.add(errors);
   }
 
   // SliceTask: withdraws what is doomed.
@@ -348,7 +333,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     }
     if (received <= limit) return;
     const reason = `more than ${limit} prefixes received (maxPrefixes)`;
-    this.#lastError = reason;
+    this.errors.last = reason;
     this.#core.log.error({ peer: this.#options.name, limit }, "prefix limit exceeded: the session ends");
     // RFC 4486 §4: AFI, SAFI, upper bound.
     const data = new Uint8Array(7);
@@ -366,17 +351,5 @@ export class PeerRib implements UpdateSink, SliceTask {
       for (const part of this.families.values()) part.converged = true;
       this.#core.convergence.check();
     });
-  }
-
-  #logError(): void {
-    const now = this.#core.clock.now();
-    this.#unloggedErrors++;
-    if (now - this.#lastErrorLog < ERROR_LOG_INTERVAL) return;
-    this.#lastErrorLog = now;
-    this.#core.log.warn(
-      { peer: this.#options.name, address: formatAddress(this.#options.address), count: this.#unloggedErrors },
-      `errors in received routes, last one: ${this.#lastError}`,
-    );
-    this.#unloggedErrors = 0;
   }
 }

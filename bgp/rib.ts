@@ -83,7 +83,11 @@ export class Rib implements SessionHandler {
   /** A peer's session status together with what the RIB knows of it. */
   peerView(status: PeerStatus): PeerView {
     const peer = this.#peer(status.name);
-    const count = (of: (family: Family) => number): PrefixCounts => ({ ipv4: of(4), ipv6: of(6), total: of(4) + of(6) });
+    const count = (of: (family: Family) => number): PrefixCounts => ({
+      ipv4: of(4),
+      ipv6: of(6),
+      total: of(4) + of(6),
+    });
     const part = (family: Family) => peer.families.get(family);
     const received = count((family) => part(family)?.source.adjRibIn.size ?? 0);
     const accepted = count((family) => {
@@ -94,7 +98,7 @@ export class Rib implements SessionHandler {
     const stale = count((family) => part(family)?.source.adjRibIn.stale ?? 0);
     return {
       ...status,
-      lastError: peer.lastError ?? status.lastError,
+      lastError: peer.errors.last ?? status.lastError,
       received: received.total,
       accepted: accepted.total,
       advertised: advertised.total,
@@ -103,7 +107,10 @@ export class Rib implements SessionHandler {
       export: policyName(peer.options.export),
       table: this.#core.locRib(peer.options.table, 4).tableName,
       stale: stale.total,
-      errors: peer.errors,
+      errors: {
+        treatedAsWithdrawn: peer.errors.treatedAsWithdrawn,
+        attributesDiscarded: peer.errors.attributesDiscarded,
+      },
     };
   }
 

@@ -3,7 +3,8 @@
 import { formatAddress } from "../net/address.ts";
 import type { Clock, Timer } from "../net/clock.ts";
 import type { RouteChange, RouteEvent, SpeakerEvent } from "./events.ts";
-import type { LocRib, Subscription } from "./loc-rib/loc-rib.ts";
+import type { LocRib } from "./loc-rib/loc-rib.ts";
+import type { Subscription } from "./loc-rib/subscription.ts";
 import { formatPrefixId } from "./route-views.ts";
 
 /** Milliseconds. */

@@ -1,6 +1,7 @@
 // Answers queries for routes: iterators that walk the RIB's columns, so that a million routes are shown without ever being
 // in memory at once. The RIB may change between two steps; each step shows the state of its moment.
-import type { LocRib, PathStatus } from "./loc-rib/loc-rib.ts";
+import type { LocRib } from "./loc-rib/loc-rib.ts";
+import type { PathStatus } from "./loc-rib/source.ts";
 import type { PeerFamily, PeerRib } from "./peer-rib.ts";
 import type { RibCore } from "./rib-core.ts";
 import { type ParsedTarget, parseTarget, type RouteQuery } from "./route-query.ts";

@@ -4,12 +4,13 @@ import type { PrefixTable } from "../net/prefix-table.ts";
 import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import { NextHopForm, type OutgoingSets } from "./adj-rib-out/outgoing-sets.ts";
 import type { AttributeStore } from "./attribute-store.ts";
-import type { LocRib, PathStatus } from "./loc-rib/loc-rib.ts";
+import type { LocRib } from "./loc-rib/loc-rib.ts";
+import type { PathStatus } from "./loc-rib/source.ts";
 import { formatAsPath } from "./policy/as-path-text.ts";
 import { LOCAL_PEER } from "./policy/compile.ts";
+import type { RouteView } from "./views.ts";
 import type { PathAttributes } from "./wire/path-attributes.ts";
 import { decodeAttributes } from "./wire/update.ts";
-import type { RouteView } from "./views.ts";
 
 const originNames = ["igp", "egp", "incomplete"] as const;
 const rejections = { policy: "import policy", loop: "AS loop", "next hop": "unresolved next hop" } as const;
@@ -28,7 +29,10 @@ export function pathView(locRib: LocRib, store: AttributeStore, id: number, path
   return {
     prefix: formatPrefixId(locRib.prefixes, id),
     peer: source.name,
-    ...attributesView(attributes, source.local || source.session.ebgp ? attributes.localPref : (attributes.localPref ?? 100)),
+    ...attributesView(
+      attributes,
+      source.local || source.session.ebgp ? attributes.localPref : (attributes.localPref ?? 100),
+    ),
     best: path.best,
     multipath: path.multipath,
     installed: path.used && locRib.nextHopSetOf(id) !== 0,
@@ -95,7 +99,8 @@ function formatExtended(high: number, low: number): string {
   const type = (high >>> 24) & 0xbf;
   const name = { 2: "rt", 3: "ro" }[(high >>> 16) & 0xff];
   if (name && type === 0) return `${name}:${high & 0xffff}:${low}`;
-  if (name && type === 1) return `${name}:${formatIpv4((((high & 0xffff) << 16) | (low >>> 16)) >>> 0)}:${low & 0xffff}`;
+  if (name && type === 1)
+    return `${name}:${formatIpv4((((high & 0xffff) << 16) | (low >>> 16)) >>> 0)}:${low & 0xffff}`;
   if (name && type === 2) return `${name}:${(((high & 0xffff) << 16) | (low >>> 16)) >>> 0}:${low & 0xffff}`;
   return high.toString(16).padStart(8, "0") + low.toString(16).padStart(8, "0");
 }

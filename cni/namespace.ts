@@ -1,22 +1,28 @@
 // Network namespaces by path: which one it is, and whether it may be a pod's.
-import { readlinkSync } from "node:fs";
+import { readlinkSync, statfsSync, statSync } from "node:fs";
 import { stat, statfs } from "node:fs/promises";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
 
 const NSFS_MAGIC = 0x6e736673;
 
+/** Where runtimes keep namespaces: memory of the kernel, so that looking there never waits for a disk or a server. */
+const IN_MEMORY = /^\/(var\/run|run|proc)\//;
+
+const own = statSync("/proc/self/ns/net");
+
 /** `device:inode` of the namespace behind `path`. Throws code 8; `allowOwn` accepts the daemon's own namespace. */
 export async function namespaceId(path: string, allowOwn: boolean): Promise<string> {
-  const [file, system, own] = await Promise.all([
-    stat(path).catch((error: NodeJS.ErrnoException) => error),
-    statfs(path).catch(() => null),
-    stat("/proc/self/ns/net"),
-  ]);
-  if (file instanceof Error) {
-    const why = file.code === "ENOENT" ? "the path does not exist" : `cannot look at it (${file.code})`;
+  let file: { dev: number; ino: number };
+  let type: number;
+  try {
+    file = IN_MEMORY.test(path) ? statSync(path) : await stat(path);
+    type = IN_MEMORY.test(path) ? statfsSync(path).type : (await statfs(path)).type;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === "ENOENT" ? "the path does not exist" : `cannot look at it (${code})`;
     throw new CniError(CniErrorCode.invalidNetns, `CNI_NETNS is not a usable network namespace: ${why}`, path);
   }
-  if (system?.type !== NSFS_MAGIC)
+  if (type !== NSFS_MAGIC)
     throw new CniError(CniErrorCode.invalidNetns, "CNI_NETNS is not a usable network namespace: it is none", path);
   if (!allowOwn && file.dev === own.dev && file.ino === own.ino)
     throw new CniError(CniErrorCode.invalidNetns, "CNI_NETNS is the network namespace of the host itself", path);

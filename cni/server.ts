@@ -9,12 +9,15 @@ import { buildResult } from "./attach-result.ts";
 import { Attachments } from "./attachments.ts";
 import { namespaceId, requireSameHost } from "./namespace.ts";
 import { type NetworkConfig, parseConfig, parsePodRequest, peekVersion, refuseUnsupported } from "./protocol/config.ts";
-import { type CniCall, readEnvironment } from "./protocol/environment.ts";
+import { type CniCall, readEnvironment, type Verb } from "./protocol/environment.ts";
 import { CniError, CniErrorCode, formatError } from "./protocol/error.ts";
 import { appendResult, formatResult, parsePrevResult } from "./protocol/result.ts";
-import { formatVersions, newestVersion, requireVerb } from "./protocol/version.ts";
+import { type CniVersion, formatVersions, newestVersion, requireVerb } from "./protocol/version.ts";
 import { Spool } from "./spool.ts";
 import type { BlockView, CniOptions, CniRequest, CniResponse, PodEvent, PodRoutes, PodView } from "./types.ts";
+
+/** Verbs that a configuration of an older version must not use. */
+const firstVersion: Partial<Record<Verb, CniVersion>> = { CHECK: "0.4.0", STATUS: "1.1.0", GC: "1.1.0" };
 
 const SPOOL_INTERVAL = 5_000;
 const DEFAULT_MTU = 1500;
@@ -100,6 +103,8 @@ export class CniServer {
     const call = readEnvironment(request.env);
     if (call.verb === "VERSION") return formatVersions(peekVersion(request.stdin));
     const config = parseConfig(request.stdin);
+    const since = firstVersion[call.verb];
+    if (since) requireVerb(call.verb, config.cniVersion, since);
     if (!this.#running) throw new CniError(CniErrorCode.tryAgainLater, "underlayd is starting or stopping, try again");
     const exclusively = (work: () => Promise<string>) =>
       this.#attachments.exclusively(call.containerId, call.ifname, work);
@@ -111,13 +116,10 @@ export class CniServer {
       case "DEL":
         return exclusively(() => this.#del(call, config));
       case "CHECK":
-        requireVerb("CHECK", config.cniVersion, "0.4.0");
         return exclusively(() => this.#check(call, config));
       case "STATUS":
-        requireVerb("STATUS", config.cniVersion, "1.1.0");
         return this.#status(config);
       case "GC":
-        requireVerb("GC", config.cniVersion, "1.1.0");
         return this.#gc(config);
     }
   }

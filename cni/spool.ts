@@ -1,7 +1,8 @@
 // DELs that the client could not deliver: one file each, in the client's own request format, named by time. They are
 // replayed in that order before anything else is answered, and before each ADD, because a DEL that a runtime holds for
 // done must not strike the ADD that follows it.
-import { readdir, readFile, rename, stat, unlink } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { readdir, readFile, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../net/log.ts";
 import type { CniRequest, CniResponse } from "./types.ts";
@@ -26,10 +27,8 @@ export class Spool {
   async replay(): Promise<void> {
     if (this.#directory === null) return;
     await this.#running;
-    const changed = await stat(this.#directory).then(
-      ({ mtimeMs }) => mtimeMs,
-      () => -1,
-    );
+    // Beside the socket, in /run: memory, so looking at it does not wait.
+    const changed = mtimeOf(this.#directory);
     if (changed === this.#seen) return;
     this.#running ??= this.#replayAll(this.#directory, changed).finally(() => {
       this.#running = null;
@@ -69,6 +68,14 @@ export class Spool {
       "spooled DEL replayed",
     );
     return true;
+  }
+}
+
+function mtimeOf(directory: string): number {
+  try {
+    return statSync(directory, { throwIfNoEntry: false })?.mtimeMs ?? -1;
+  } catch {
+    return -1;
   }
 }
 

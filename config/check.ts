@@ -1,7 +1,7 @@
 // What the checks share: the parsed sections, the names in the file, and where problems and warnings go.
 import type { ParseResult } from "./parse.ts";
 import type { ConfigProblem } from "./problem.ts";
-import { suggestion } from "./scalar.ts";
+import { quote, suggestion } from "./scalar.ts";
 import type { Parsed } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
 
@@ -37,7 +37,7 @@ export class Check {
   reference(path: Path, name: string, kind: string, names: readonly string[]): void {
     if (names.includes(name)) return;
     const hint = suggestion(name, names) ?? (names.length > 0 ? `there are: ${names.join(", ")}` : "there are none");
-    this.problem(path, `there is no ${kind} "${name}"`, hint);
+    this.problem(path, `there is no ${kind} ${quote(name)}`, hint);
   }
 
   /** The name of the table that a pool or a peer uses; null when that is not decidable. */

@@ -1,6 +1,7 @@
 // The scalars of routing policy: prefix ranges, communities and their patterns, AS path expressions, prepends.
 import type { CommunityPattern, LargeCommunityPattern, PrefixMatch } from "../bgp/policy/types.ts";
 import { hostPrefix, type Prefix } from "../net/prefix.ts";
+import { asPathFault, LONGEST_AS_PATH_EXPRESSION } from "./as-path-syntax.ts";
 import { quote, Refusal, type Scalar } from "./scalar.ts";
 import { address, asn, MAX_U32, readPrefix, unicastAddress } from "./scalars.ts";
 
@@ -107,18 +108,12 @@ export const largeCommunityPattern: Scalar<LargeCommunityPattern> = {
 
 /** A regular expression over the AS path's text; `_` is a boundary. */
 export const asPathExpression: Scalar<string> = {
-  json: { title: "regular expression", type: "string", maxLength: 500 },
+  json: { title: "regular expression", type: "string", maxLength: LONGEST_AS_PATH_EXPRESSION },
   parse(value) {
-    if (typeof value === "number") return String(value);
-    if (typeof value !== "string" || value.length > 500)
-      return new Refusal(`${quote(value)} is not a regular expression`, 'write "^65001_", at most 500 characters');
-    try {
-      new RegExp(value.replaceAll("_", "(?:^|$|[ ,{}])"));
-      return value;
-    } catch (error) {
-      const reason = (error as Error).message.replace(/^.*\/: /, "");
-      return new Refusal(`${quote(value)} is not a regular expression: ${reason}`);
-    }
+    if (typeof value === "number" && Number.isInteger(value)) return String(value);
+    if (typeof value !== "string") return new Refusal(`${quote(value)} is not a regular expression`, 'write "^65001_"');
+    const fault = asPathFault(value);
+    return fault === null ? value : new Refusal(`${quote(value)} is not a regular expression: ${fault}`);
   },
 };
 

@@ -135,7 +135,7 @@ const match = z
     largeCommunity: list(policy.largeCommunityPattern, "The route has one of these large communities.").optional(),
     asPath: list(
       policy.asPathExpression,
-      "Regular expressions over the AS path, written with single spaces; `_` is a boundary: `^65001_`.",
+      "Regular expressions over the AS path, written with single spaces; `_` is a boundary: `^65001_`. There are `. [ ] ( ) | * + ? ^ $ \\d`; braces are literal.",
     ).optional(),
     asPathContains: list(s.asn, "The AS path contains one of these.").optional(),
     nextHop: list(
@@ -192,7 +192,7 @@ export const statements = z
 const rulePriority = z
   .strictObject({
     local: one(integer("rule priority", 1, 32765), "Rule to the local table.").prefault(1000),
-    block: one(integer("rule priority", 1, 32765), "First of the rules from a block to its table.").prefault(1010),
+    block: one(integer("rule priority", 1, 32765), "Rules from each block to its table.").prefault(1010),
     host: one(integer("rule priority", 1, 32765), "Rule to a table with `host: true`.").prefault(1090),
   })
   .describe("Priorities of the policy rules, `local` before `block` before `host`.");

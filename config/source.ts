@@ -5,6 +5,7 @@
 // A key without a value is undefined, as if not given. Maps come out without a prototype.
 import { type Alias, isAlias, isMap, isNode, isScalar, isSeq, type Node, visit, type YAMLMap } from "yaml";
 import { ConfigProblem } from "./problem.ts";
+import { quote } from "./scalar.ts";
 import { MAX_DEPTH, readYaml, type YamlText } from "./yaml-text.ts";
 
 /** Keys and list indexes from the top. */
@@ -179,11 +180,16 @@ function offsetOf(node: unknown, otherwise: number): number {
   return isNode(node) ? (node.range?.[0] ?? otherwise) : otherwise;
 }
 
-/** `peers.tor-a.families[0]` */
+/** `peers.tor-a.families[0]`; keys that no name could be are quoted. */
 export function pathText(path: Path): string {
   let text = "";
-  for (const part of path)
-    text += typeof part === "number" ? `[${part}]` : text === "" ? String(part) : `.${String(part)}`;
+  for (const part of path) {
+    if (typeof part === "number") text += `[${part}]`;
+    else {
+      const key = String(part);
+      text += `${text === "" ? "" : "."}${/^[\w<][\w<.\- ]{0,99}$/.test(key) ? key : quote(key)}`;
+    }
+  }
   return text;
 }
 

@@ -49,6 +49,7 @@ export class RouteSync {
 
   /** Resolves when every change so far has been handed to the worker. */
   settled(): Promise<void> {
+    if (this.#stopped) return Promise.resolve();
     return new Promise((resolve) => {
       this.#settled.push(resolve);
       this.#schedule();

@@ -9,7 +9,13 @@ import { type AttributeSource, type AttributeStore, appendMpReach } from "../att
 import type { WireError } from "../wire/error.ts";
 import { checkNlri } from "../wire/nlri.ts";
 import { Afi, Safi } from "../wire/registry.ts";
-import { decodeAttributes, layoutUpdate, locateMultiprotocol, type MpLayout, type UpdateLayout } from "../wire/update.ts";
+import {
+  decodeAttributes,
+  layoutUpdate,
+  locateMultiprotocol,
+  type MpLayout,
+  type UpdateLayout,
+} from "../wire/update.ts";
 import { Writer } from "../wire/writer.ts";
 
 /** What an UPDATE says, in order. Prefixes are NLRI in buffer[start, end), checked to be well-formed. */
@@ -152,7 +158,14 @@ export class UpdateReader {
     return this.#resolve(source, tag, this.#scratch.buffer, 0, this.#scratch.offset, hasIpv4Nlri, sink);
   }
 
-  #announced(family: Family, buffer: Uint8Array, start: number, end: number, attributes: number, sink: UpdateSink): void {
+  #announced(
+    family: Family,
+    buffer: Uint8Array,
+    start: number,
+    end: number,
+    attributes: number,
+    sink: UpdateSink,
+  ): void {
     if (end === start) return;
     if (attributes !== 0) sink.announce(family, buffer, start, end, attributes);
     else sink.treatAsWithdraw(family, buffer, start, end);
@@ -199,7 +212,10 @@ function readPart(
   at += 3;
   if (isReach) {
     const length = buffer[at++];
-    const usual = family === 4 ? length === 4 || (wire.extendedNextHop && (length === 16 || length === 32)) : length === 16 || length === 32;
+    const usual =
+      family === 4
+        ? length === 4 || (wire.extendedNextHop && (length === 16 || length === 32))
+        : length === 16 || length === 32;
     if (!usual || end - at < length + 1) return false;
     out.nextHopStart = at;
     out.nextHopEnd = at + length;

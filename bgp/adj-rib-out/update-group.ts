@@ -7,7 +7,7 @@
 import type { Family } from "../../net/address.ts";
 import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
-import { AttributeFlags, type AttributeStore, DEFAULT_LOCAL_PREF } from "../attribute-store.ts";
+import type { AttributeStore } from "../attribute-store.ts";
 import type { RouteSource } from "../loc-rib/source.ts";
 import { type PolicyRoute, prependAsns } from "../policy/actions.ts";
 import type { CompiledPolicy } from "../policy/compile.ts";
@@ -115,9 +115,7 @@ export class UpdateGroup {
 
   #evaluate(routeClass: number, origin: number, id: number): number {
     const { ebgp, self } = this.facts;
-    const flags = this.#store.flags[id];
-    if ((flags & AttributeFlags.NO_ADVERTISE) !== 0) return 0;
-    if (ebgp && (flags & (AttributeFlags.NO_EXPORT | AttributeFlags.NO_EXPORT_SUBCONFED)) !== 0) return 0;
+    if (this.#store.isHidden(id, ebgp)) return 0;
     const attributes = this.#store.attributes(id);
     const route =
       this.policy.verdictOf(routeClass) === "accept"
@@ -125,7 +123,9 @@ export class UpdateGroup {
         : this.policy.evaluate(routeClass, attributes);
     if (!route) return 0;
 
-    const outgoing = ebgp ? this.#towardsOtherAs(route, origin) : withLocalPref(route.attributes);
+    const outgoing = ebgp
+      ? this.#towardsOtherAs(route, origin)
+      : withLocalPref(route.attributes, this.#store.localPref[id]);
     const nextHop = this.#isSelf(route) ? null : outgoing.nextHop;
     if (nextHop) return this.#encodeFixed(outgoing, nextHop);
     if (self === "none") return this.#refuse("no address of ours");
@@ -174,6 +174,6 @@ export class UpdateGroup {
 }
 
 /** RFC 4271 §5.1.5: every route to a peer in our AS has one. */
-function withLocalPref(attributes: PathAttributes): PathAttributes {
-  return attributes.localPref === null ? { ...attributes, localPref: DEFAULT_LOCAL_PREF } : attributes;
+function withLocalPref(attributes: PathAttributes, localPref: number): PathAttributes {
+  return attributes.localPref === null ? { ...attributes, localPref } : attributes;
 }

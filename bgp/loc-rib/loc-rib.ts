@@ -8,62 +8,13 @@ import type { Family } from "../../net/address.ts";
 import { DirtySet } from "../../net/dirty-set.ts";
 import { PagedUint16, PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
-import { AttributeFlags, type AttributeStore } from "../attribute-store.ts";
+import type { AttributeStore } from "../attribute-store.ts";
 import { type Candidate, decide } from "./decision.ts";
 import { type IdSource, NextHopSets } from "./next-hop-sets.ts";
 import type { NextHops } from "./next-hops.ts";
-import type { RouteSource } from "./source.ts";
+import type { PathStatus, RouteSource } from "./source.ts";
+import { type Interest, Subscription } from "./subscription.ts";
 import type { LocRibSubscription, LocRibView, ResolvedMember } from "./types.ts";
-
-/** Which changes make a prefix dirty: where traffic goes, any change of the best path, or only when our own routes come and go. */
-export type Interest = "forwarding" | "best" | "local";
-
-class Subscription implements LocRibSubscription {
-  readonly interest: Interest;
-  readonly dirty = new DirtySet();
-  readonly #wake: () => void;
-  readonly #closed: (subscription: Subscription) => void;
-
-  constructor(interest: Interest, wake: () => void, closed: (subscription: Subscription) => void) {
-    this.interest = interest;
-    this.#wake = wake;
-    this.#closed = closed;
-  }
-
-  get pending(): number {
-    return this.dirty.size;
-  }
-
-  add(id: number): void {
-    if (this.dirty.add(id) && this.dirty.size === 1) this.#wake();
-  }
-
-  take(out: Uint32Array, limit = out.length): number {
-    return this.dirty.take(out, limit);
-  }
-
-  close(): void {
-    this.#closed(this);
-    this.dirty.clear();
-  }
-}
-export type { Subscription };
-
-/** A path of a prefix and what becomes of it, for those who look. */
-export interface PathStatus {
-  readonly source: RouteSource;
-  /** As received. */
-  readonly raw: number;
-  /** After policy; 0: rejected. */
-  readonly attributes: number;
-  readonly nextHop: number;
-  readonly best: boolean;
-  readonly used: boolean;
-  /** Used beside others. */
-  readonly multipath: boolean;
-  readonly stale: boolean;
-  readonly rejected: "policy" | "loop" | "next hop" | null;
-}
 
 interface SourceState {
   readonly source: RouteSource;
@@ -209,7 +160,7 @@ export class LocRib implements LocRibView {
       const attributes = this.#imported(source, id);
       const at = order.indexOf(source);
       let rejected: PathStatus["rejected"] = null;
-      if (this.#isLoop(raw)) rejected = "loop";
+      if (this.#store.isLoop(raw)) rejected = "loop";
       else if (attributes === 0) rejected = "policy";
       else if (at < 0) rejected = "next hop";
       paths.push({
@@ -300,11 +251,7 @@ export class LocRib implements LocRibView {
   /** Attributes after policy, 0: no path, a loop, or rejected. */
   #imported(source: RouteSource, id: number): number {
     const raw = source.adjRibIn.get(id);
-    return raw === 0 || this.#isLoop(raw) ? 0 : source.filter.apply(raw, id);
-  }
-
-  #isLoop(raw: number): boolean {
-    return (this.#store.flags[raw] & AttributeFlags.LOOP) !== 0;
+    return raw === 0 || this.#store.isLoop(raw) ? 0 : source.filter.apply(raw, id);
   }
 
   #isLocal(index: number): boolean {
@@ -316,7 +263,10 @@ export class LocRib implements LocRibView {
   }
 
   #decideAlone(source: RouteSource, index: number, id: number, attributes: number): void {
-    if (source.local) return this.#settle(id, attributes, index, 0);
+    if (source.local) {
+      this.#settle(id, attributes, index, 0);
+      return;
+    }
     const nextHop = source.session.nextHops.idOf(this.#store.nextHop[attributes]);
     if (this.#nextHops.usable(nextHop)) this.#settle(id, attributes, index, this.#sets.slotOfOne(nextHop));
     else this.#settle(id, 0, 0, 0);
@@ -324,15 +274,22 @@ export class LocRib implements LocRibView {
 
   #decide(id: number): void {
     const eligible = this.#collect(id);
-    if (eligible === 0) return this.#settle(id, 0, 0, 0);
+    if (eligible === 0) {
+      this.#settle(id, 0, 0, 0);
+      return;
+    }
     const used = decide(this.#candidates, eligible, this.#store, this.#maxPaths);
     const [best] = this.#candidates;
-    const index = this.#indexes.get(best.source) as number;
-    if (best.source.local) return this.#settle(id, best.attributes, index, 0);
-    if (used === 1) return this.#settle(id, best.attributes, index, this.#sets.slotOfOne(best.nextHop));
+    this.#settle(id, best.attributes, this.#indexes.get(best.source) as number, this.#slotOf(best, used));
+  }
+
+  /** The next-hop set of the first `used` candidates. */
+  #slotOf(best: Candidate, used: number): number {
+    if (best.source.local) return 0;
+    if (used === 1) return this.#sets.slotOfOne(best.nextHop);
     const nextHops: number[] = [];
     for (let i = 0; i < used; i++) nextHops.push(this.#candidates[i].nextHop);
-    this.#settle(id, best.attributes, index, this.#sets.slotOf(nextHops));
+    return this.#sets.slotOf(nextHops);
   }
 
   /** Puts the eligible paths of a prefix into #candidates, returns how many. */

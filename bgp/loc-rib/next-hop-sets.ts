@@ -1,7 +1,8 @@
 // Sets of next hops, interned: what a route forwards to, as the kernel's next-hop groups. Prefixes hold small slots, which
 // are reused; consumers see ids, which never are, so that a late message about an old set cannot hit a new one.
-import type { ResolvedMember } from "./types.ts";
+
 import type { NextHops } from "./next-hops.ts";
+import type { ResolvedMember } from "./types.ts";
 
 interface NextHopSet {
   readonly id: number;

@@ -81,7 +81,12 @@ export class NextHops {
     const key = linkLocal ? `${formatAddress(address)} ${formatAddress(linkLocal)}` : formatAddress(address);
     let id = this.#addressIds.get(key);
     if (id === undefined) {
-      const entry = { key, address: Uint8Array.from(address), linkLocal: linkLocal && Uint8Array.from(linkLocal), references: 0 };
+      const entry = {
+        key,
+        address: Uint8Array.from(address),
+        linkLocal: linkLocal && Uint8Array.from(linkLocal),
+        references: 0,
+      };
       id = this.#freeAddresses.pop() ?? this.#addresses.push(null) - 1;
       this.#addresses[id] = entry;
       this.#addressIds.set(key, id);
@@ -166,7 +171,8 @@ export class NextHops {
 
   #resolve(addressId: number, view: NextHopView): ResolvedNextHop | null {
     const { address, linkLocal } = this.#addresses[addressId] as NextHopAddress;
-    if (view.local.some((own) => sameBytes(own, address) || (linkLocal !== null && sameBytes(own, linkLocal)))) return null;
+    if (view.local.some((own) => sameBytes(own, address) || (linkLocal !== null && sameBytes(own, linkLocal))))
+      return null;
     if (linkLocal && isLinkLocal(linkLocal) && view.ifindex !== 0) {
       const resolved = this.#resolver.resolve(linkLocal, view.ifindex);
       if (resolved) return resolved;

@@ -21,3 +21,19 @@ export interface SourceSession {
   readonly address: Uint8Array;
   readonly nextHops: NextHopView;
 }
+
+/** A path of a prefix and what becomes of it, for those who look. */
+export interface PathStatus {
+  readonly source: RouteSource;
+  /** As received. */
+  readonly raw: number;
+  /** After policy; 0: rejected. */
+  readonly attributes: number;
+  readonly nextHop: number;
+  readonly best: boolean;
+  readonly used: boolean;
+  /** Used beside others. */
+  readonly multipath: boolean;
+  readonly stale: boolean;
+  readonly rejected: "policy" | "loop" | "next hop" | null;
+}

@@ -1,5 +1,6 @@
 // The `set` part of a statement: attributes in, changed attributes out.
-import { type AsSegment, AsSegmentType, type PathAttributes } from "../wire/path-attributes.ts";
+import type { AsSegment, PathAttributes } from "../wire/path-attributes.ts";
+import { AS_SEQUENCE } from "./as-path-text.ts";
 import { matchesCommunity, matchesLargeCommunity } from "./conditions.ts";
 import type { CommunityChange, PolicySet } from "./types.ts";
 
@@ -45,12 +46,12 @@ export function applySet(route: PolicyRoute, set: PolicySet): PolicyRoute {
 export function prependAsns(path: readonly AsSegment[], asns: readonly number[]): readonly AsSegment[] {
   if (asns.length === 0) return path;
   const [first, ...rest] = path;
-  const joined = first?.type === AsSegmentType.AS_SEQUENCE ? [...asns, ...first.asns] : asns;
-  const after = first?.type === AsSegmentType.AS_SEQUENCE ? rest : path;
+  const joined = first?.type === AS_SEQUENCE ? [...asns, ...first.asns] : asns;
+  const after = first?.type === AS_SEQUENCE ? rest : path;
   const segments: AsSegment[] = [];
   // The full segments are the last ones, so that the next prepend finds room in front.
   for (let end = joined.length; end > 0; end -= LONGEST_SEGMENT) {
-    segments.unshift({ type: AsSegmentType.AS_SEQUENCE, asns: joined.slice(Math.max(0, end - LONGEST_SEGMENT), end) });
+    segments.unshift({ type: AS_SEQUENCE, asns: joined.slice(Math.max(0, end - LONGEST_SEGMENT), end) });
   }
   return [...segments, ...after];
 }

@@ -123,7 +123,8 @@ class Parser {
     for (let c = this.#peek(); c === "*" || c === "+" || c === "?"; c = this.#peek()) {
       this.#at++;
       // A repeated repetition says nothing new, and would double the automaton.
-      if (node.kind === "repeat") node = { ...node, least: c === "+" ? node.least : 0, most: c === "?" ? node.most : null };
+      if (node.kind === "repeat")
+        node = { ...node, least: c === "+" ? node.least : 0, most: c === "?" ? node.most : null };
       else node = { kind: "repeat", node, least: c === "+" ? 1 : 0, most: c === "?" ? 1 : null };
     }
     return node;
@@ -187,7 +188,9 @@ class Parser {
   }
 
   #error(what: string): RangeError {
-    return new RangeError(`AS path expression "${this.#source}": ${what} (character ${Math.min(this.#at, this.#source.length)})`);
+    return new RangeError(
+      `AS path expression "${this.#source}": ${what} (character ${Math.min(this.#at, this.#source.length)})`,
+    );
   }
 }
 
@@ -212,7 +215,10 @@ function emit(node: Node, program: Instruction[]): void {
     case "choice": {
       const jumps: Instruction[] = [];
       node.nodes.forEach((part, index) => {
-        if (index === node.nodes.length - 1) return emit(part, program);
+        if (index === node.nodes.length - 1) {
+          emit(part, program);
+          return;
+        }
         const split: Instruction = { op: Op.SPLIT };
         const jump: Instruction = { op: Op.JUMP };
         program.push(split);

@@ -1,5 +1,11 @@
 // The AS path as a router's CLI writes it: `65001 65002 {65003,65004}`, confederation segments in parentheses.
-import { type AsSegment, AsSegmentType } from "../wire/path-attributes.ts";
+import type { AsSegment, AsSegmentType } from "../wire/path-attributes.ts";
+
+/** RFC 4271 §4.3 b and RFC 5065 §3; policies take types from the wire, not values. */
+const AS_SET: AsSegmentType = 1;
+const AS_CONFED_SEQUENCE: AsSegmentType = 3;
+const AS_CONFED_SET: AsSegmentType = 4;
+export const AS_SEQUENCE = 2 satisfies AsSegmentType;
 
 export function formatAsPath(path: readonly AsSegment[]): string {
   return path.map(formatSegment).join(" ");
@@ -7,11 +13,11 @@ export function formatAsPath(path: readonly AsSegment[]): string {
 
 function formatSegment({ type, asns }: AsSegment): string {
   switch (type) {
-    case AsSegmentType.AS_SET:
+    case AS_SET:
       return `{${asns.join(",")}}`;
-    case AsSegmentType.AS_CONFED_SEQUENCE:
+    case AS_CONFED_SEQUENCE:
       return `(${asns.join(" ")})`;
-    case AsSegmentType.AS_CONFED_SET:
+    case AS_CONFED_SET:
       return `({${asns.join(",")}})`;
     default:
       return asns.join(" ");

@@ -4,6 +4,7 @@
 //
 // Statements are tried in order; the first that says accept or reject decides; when none does, the route is
 // rejected (RFC 8212 is the habit of the whole: what nobody allows is not allowed).
+// biome-ignore-all lint/suspicious/noThenProperty: `then` is what a policy statement calls its decision.
 import type { Family } from "../../net/address.ts";
 import { prefix } from "../../net/prefix.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
@@ -122,7 +123,10 @@ function keyCondition(
 }
 
 function builtIn(name: Exclude<ImportPolicy | ExportPolicy, Policy>): Policy {
-  const accept = (match: PolicyStatement["match"]): Policy => ({ name, statements: [{ match, set: {}, then: "accept" }] });
+  const accept = (match: PolicyStatement["match"]): Policy => ({
+    name,
+    statements: [{ match, set: {}, then: "accept" }],
+  });
   switch (name) {
     case "all":
       return accept({});

@@ -15,14 +15,18 @@ export function attributeCondition(match: PolicyMatch): AttributeCondition | nul
   const { community, largeCommunity, asPath, asPathContains, nextHop, origin } = match;
   if (origin) conditions.push((attributes) => origin.includes(attributes.origin));
   if (community)
-    conditions.push(({ communities }) => communities.some((value) => community.some((p) => matchesCommunity(value, p))));
+    conditions.push(({ communities }) =>
+      communities.some((value) => community.some((p) => matchesCommunity(value, p))),
+    );
   if (largeCommunity) {
     conditions.push(({ largeCommunities }) =>
       largeCommunities.some((value) => largeCommunity.some((p) => matchesLargeCommunity(value, p))),
     );
   }
   if (asPathContains)
-    conditions.push((attributes) => attributes.asPath.some(({ asns }) => asPathContains.some((asn) => asns.includes(asn))));
+    conditions.push((attributes) =>
+      attributes.asPath.some(({ asns }) => asPathContains.some((asn) => asns.includes(asn))),
+    );
   if (nextHop) {
     conditions.push(({ nextHop: address }) =>
       nextHop.some(
@@ -46,6 +50,9 @@ export function matchesCommunity(value: number, [high, low]: CommunityPattern): 
   return (high === null || high === value >>> 16) && (low === null || low === (value & 0xffff));
 }
 
-export function matchesLargeCommunity(value: readonly [number, number, number], pattern: LargeCommunityPattern): boolean {
+export function matchesLargeCommunity(
+  value: readonly [number, number, number],
+  pattern: LargeCommunityPattern,
+): boolean {
   return pattern.every((part, index) => part === null || part === value[index]);
 }

@@ -42,7 +42,9 @@ export class PrefixSet {
     const length = table.lengthOf(id);
     for (const level of this.#levels[table.family]) {
       if (level.length > length) continue;
-      const ranges = level.ranges.get(table.family === 4 ? mask(table.word(id, 0), level.length) : maskIpv6(table, id, level.length));
+      const ranges = level.ranges.get(
+        table.family === 4 ? mask(table.word(id, 0), level.length) : maskIpv6(table, id, level.length),
+      );
       if (ranges?.some(({ ge, le }) => length >= ge && length <= le)) return true;
     }
     return false;

@@ -1,8 +1,8 @@
 // The learned routes of one family in one table: what is wanted and what the kernel has, side by side, keyed by prefix.
 //
 // Columns over typed arrays, found through an open-addressing hash; no object per route, about 30 bytes each for IPv4.
-// A route whose two sides may differ is dirty; removals are handed out scattered, because the kernel's trie deletes in
-// sorted order four to eight times slower than in scattered order.
+// A route whose two sides may differ is dirty; additions and removals are handed out scattered, because the kernel's
+// trie deletes in sorted order four to eight times slower than in scattered order.
 import type { Family } from "../../net/address.ts";
 
 const DIRTY = 1;
@@ -178,7 +178,7 @@ export class RouteTable {
     this.#dirty[this.#dirtyCount++] = id;
   }
 
-  /** Takes a dirty id, removals in scattered order; -1 when there is none. */
+  /** Takes a dirty id, additions and removals in scattered order; -1 when there is none. */
   next(): number {
     if (this.#workLeft === 0) {
       if (this.#dirtyCount === 0) return -1;
@@ -188,7 +188,7 @@ export class RouteTable {
       this.#workCount = this.#workLeft = this.#dirtyCount;
       this.#dirtyCount = 0;
       this.#workAt = 0;
-      this.#stride = coprime(this.#workCount);
+      this.#stride = this.#mostlyReplacements() ? 1 : coprime(this.#workCount);
     }
     const id = this.#work[this.#workAt];
     this.#workAt = (this.#workAt + this.#stride) % this.#workCount;
@@ -197,13 +197,15 @@ export class RouteTable {
     return id;
   }
 
-  /** Additions are as quick in any order for the kernel, and quicker for us in the order they came. */
-  #mostlyRemovals(): boolean {
+  /** Replacing is as quick in any order for the kernel, and quicker for us in the order that ids came. */
+  #mostlyReplacements(): boolean {
     const samples = Math.min(64, this.#workCount);
-    let removals = 0;
-    for (let i = 0; i < samples; i++)
-      if (this.desired[this.#work[Math.floor((i * this.#workCount) / samples)]] === 0) removals++;
-    return removals * 4 > samples;
+    let others = 0;
+    for (let i = 0; i < samples; i++) {
+      const id = this.#work[Math.floor((i * this.#workCount) / samples)];
+      if (this.desired[id] === 0 || this.kernel[id] === 0) others++;
+    }
+    return others * 4 < samples;
   }
 
   #hash(bytes: Uint8Array, offset: number, length: number): number {

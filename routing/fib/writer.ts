@@ -18,7 +18,7 @@ const BATCH = 400;
 
 export interface WriterEvents {
   /** A write failed in a way that says that our view of the kernel's objects or routes may be wrong. */
-  doubt(about: "nextHops" | "routes", reason: string): void;
+  doubt(about: "nextHops" | "routes"): void;
 }
 
 export class RouteWriter {
@@ -52,7 +52,7 @@ export class RouteWriter {
     this.#events = events;
   }
 
-  /** Writes one batch. Returns false when nothing is left to do. */
+  /** Writes one batch. Returns false when nothing is left to do. Throws when the kernel's answers were lost. */
   writeBatch(): boolean {
     const count = this.#encode();
     if (count === 0) return false;
@@ -60,10 +60,9 @@ export class RouteWriter {
     try {
       failures = this.#socket.flush();
     } catch (error) {
-      // The outcome is unknown; a look at the kernel tells.
+      // The outcome is unknown: the owner has the kernel's state read anew, and then these are tried again.
       for (let i = 0; i < count; i++) this.#fail(i, "the kernel's answer was lost");
-      this.#events.doubt("routes", `answers to ${count} route changes were lost: ${(error as Error).message}`);
-      return true;
+      throw error;
     }
     let nextFailure = 0;
     for (let i = 0; i < count; i++) {
@@ -138,10 +137,10 @@ export class RouteWriter {
         i,
         `${errnoName(errno)}: a route of another program with this prefix and metric ${METRIC} is in the table`,
       );
-      this.#events.doubt("routes", "a route was in the kernel unexpectedly");
+      this.#events.doubt("routes");
     } else {
       this.#fail(i, text);
-      this.#events.doubt("nextHops", `a route was refused: ${text}`);
+      this.#events.doubt("nextHops");
     }
   }
 

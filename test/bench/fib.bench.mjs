@@ -70,7 +70,7 @@ async function measure(name, rows, work) {
   const { user, system } = process.cpuUsage(cpu);
   rows.push({
     what: name,
-    "s": ((performance.now() - begin) / 1000).toFixed(3),
+    s: ((performance.now() - begin) / 1000).toFixed(3),
     "user s": (user / 1e6).toFixed(2),
     "sys s": (system / 1e6).toFixed(2),
     "RSS MB": Math.round(process.memoryUsage.rss() / 1e6),

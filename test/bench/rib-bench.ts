@@ -110,7 +110,9 @@ function table(count: number): Uint8Array {
     writer.u16(0);
     const lengthAt = writer.offset;
     writer.u16(0);
-    const asPath = [{ type: 2 as const, asns: [65001, ...Array.from({ length: 1 + next(5) }, () => 1 + next(400_000))] }];
+    const asPath = [
+      { type: 2 as const, asns: [65001, ...Array.from({ length: 1 + next(5) }, () => 1 + next(400_000))] },
+    ];
     const communities = next(10) < 6 ? Array.from({ length: 1 + next(4) }, () => next(0xfffffff0)) : [];
     const med = next(10) < 4 ? next(1000) : null;
     const nextHop = Uint8Array.of(192, 0, 2, 1);

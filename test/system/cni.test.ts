@@ -160,7 +160,10 @@ describe("CNI on one node", () => {
     host.inPod("a", "ip -4 addr flush dev eth0");
     expect((await check()).json.msg).toContain("is missing on eth0");
     expect((await host.call("CHECK", { pod: "a" })).json.code).toBe(7);
-    expect((await host.call("CHECK", { id: "other", netns: host.podPath("a"), config: { prevResult: added.json } })).json.code).toBe(3);
+    expect(
+      (await host.call("CHECK", { id: "other", netns: host.podPath("a"), config: { prevResult: added.json } })).json
+        .code,
+    ).toBe(3);
   });
 
   it("gives an IPv6 address to a pod in which IPv6 is switched off", async () => {

@@ -74,7 +74,12 @@ describe("owned state", () => {
     await eventually(() => expect(seen).toContain("Deleted blackhole 2001:db8:244:1::/122"));
     monitor.kill();
     expect(seen).not.toContain("10.244.1.0");
-    expect(ourRules()).toEqual(["1000 all 7000", "1010 10.244.1.0/26 7100", "1010 10.244.9.0/24 7200", "1090 all 7200"]);
+    expect(ourRules()).toEqual([
+      "1000 all 7000",
+      "1010 10.244.1.0/26 7100",
+      "1010 10.244.9.0/24 7200",
+      "1090 all 7200",
+    ]);
     expect(ourRules(6)).toEqual(["1000 all 7000", "1090 all 7200"]);
     expect(routes(7200)).toEqual([{ dst: "default", type: "unreachable", protocol: "201", via: [] }]);
     expect(routes(7000, 6)).toEqual([]);
@@ -131,10 +136,19 @@ describe("learned routes", () => {
       ["10.2.0.0/16", ["2001:db8::2", "fe80::2"]],
     ]);
     expect(ns.run("ip nexthop")).toMatch(/group \d+,3\/\d+ proto 201/);
-    expect(routes(7100, 6).map(({ dst }) => dst).sort()).toEqual(["2001:db8:77::/48", "default"]);
+    expect(
+      routes(7100, 6)
+        .map(({ dst }) => dst)
+        .sort(),
+    ).toEqual(["2001:db8:77::/48", "default"]);
 
     const objects = ns.run("ip nexthop");
-    expect(objects.split("\n").filter((line) => line !== "").every((line) => line.includes("proto 201"))).toBe(true);
+    expect(
+      objects
+        .split("\n")
+        .filter((line) => line !== "")
+        .every((line) => line.includes("proto 201")),
+    ).toBe(true);
     fib.setNextHopSet(1, [member(`192.0.1.2%${up1}`)]);
     await fib.flush();
     expect(routes(7100)[0].via).toEqual(["192.0.1.2"]);
@@ -211,7 +225,9 @@ describe("pods", () => {
     const full = ns.run("ip route show table 7000; ip -6 route show table 7000");
     expect(full).toContain("10.244.1.5 dev pod0 proto 201 scope link");
     expect(full).toContain("2001:db8:244:1::5 dev pod0 proto 201");
-    ns.run("ip addr add 169.254.7.7/32 dev pod0; ip addr del 169.254.7.7/32 dev pod0; ip link set eth0 down; ip link set eth0 up");
+    ns.run(
+      "ip addr add 169.254.7.7/32 dev pod0; ip addr del 169.254.7.7/32 dev pod0; ip link set eth0 down; ip link set eth0 up",
+    );
     await eventually(() => expect(ns.run("ip route show table 7000; ip -6 route show table 7000")).toBe(full));
     await fib.removePodRoutes(pods);
     await fib.removePodRoutes(pods);
@@ -347,7 +363,9 @@ describe("a restart", () => {
     });
     second.setNextHopSet(1, [member(`192.0.1.2%${up1}`)]);
     second.apply(batch(7100, { "10.1.0.0/16": 1 }));
-    await eventually(() => expect(routes(7100).map(({ dst, via }) => [dst, via])).toEqual([["10.1.0.0/16", ["192.0.1.2"]]]));
+    await eventually(() =>
+      expect(routes(7100).map(({ dst, via }) => [dst, via])).toEqual([["10.1.0.0/16", ["192.0.1.2"]]]),
+    );
     await eventually(() => expect(ns.run("ip nexthop").split("\n").length).toBe(3));
     monitor.kill();
     expect(seen).not.toContain("Deleted 10.1.0.0/16");

@@ -33,7 +33,9 @@ export class Namespace {
   constructor() {
     execFileSync("ip", ["netns", "add", this.name]);
     // Forwarding adds addresses and routes of the kernel's own; they should not appear in the midst of a test.
-    this.run("ip link set lo up; echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
+    this.run(
+      "ip link set lo up; echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
+    );
     for (const i of [0, 1]) {
       this.run(`ip link add up${i} type veth peer name far${i}`);
       this.run(`ip addr add 192.0.${i}.1/24 dev up${i}`);

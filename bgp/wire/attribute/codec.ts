@@ -3,7 +3,6 @@
 // decode() reads the value into the draft and returns null, or says in words what is malformed; the table's driver turns
 // that into the action of RFC 7606. encode() appends the whole attribute, header included, or nothing when it is absent.
 import type { WireContext } from "../context.ts";
-import type { WireAction } from "../error.ts";
 import type { PathAttributes } from "../path-attributes.ts";
 import type { Reader } from "../reader.ts";
 import { AttributeFlag } from "../registry.ts";
@@ -25,7 +24,7 @@ export interface AttributeCodec {
   /** The optional and transitive bits that it must come with. */
   readonly flags: number;
   /** What a malformed value leads to (RFC 7606 §7). */
-  readonly malformed: WireAction;
+  readonly malformed: "discard" | "withdraw";
   /** Ignored when it comes from a neighbour in another AS (RFC 7606 §7.5, §7.9, §7.10). */
   readonly internalOnly?: boolean;
   decode(value: Reader, draft: Draft, context: WireContext): string | null;

@@ -207,7 +207,13 @@ class AttributeDecoder {
     this.#note("withdraw", text, UpdateSubcode.ATTRIBUTE_FLAGS_ERROR, code, this.#buffer.slice(at, end));
   }
 
-  #note(action: "discard" | "withdraw", text: string, subcode: number, attribute: number | null, data?: Uint8Array): void {
+  #note(
+    action: "discard" | "withdraw",
+    text: string,
+    subcode: number,
+    attribute: number | null,
+    data?: Uint8Array,
+  ): void {
     const options = { action, data, attribute: attribute ?? undefined };
     if (this.#errors.length < MAX_ERRORS || (action === "withdraw" && this.#withdrawal === null)) {
       const error = new WireError(text, ErrorCode.UPDATE_MESSAGE_ERROR, subcode, options);

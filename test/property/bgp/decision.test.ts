@@ -2,10 +2,10 @@
 // arrive, are replaced and go.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
 import type { PathAttributes } from "../../../bgp/wire/path-attributes.ts";
 import { type Neighbor, Simulation } from "../../unit/bgp/simulation.ts";
 import { address, FakeResolver, LOCAL_ASN } from "../../unit/bgp/support.ts";
-import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
 
 const MAX_PATHS = 3;
 const PREFIX = "10.1.0.0/16";
@@ -46,8 +46,7 @@ const pathArbitrary: fc.Arbitrary<Path> = fc.record({
 const isEbgp = (path: Path) => peers[path.peer][2] !== LOCAL_ASN;
 const asPath = (path: Path) => (isEbgp(path) ? [peers[path.peer][2], ...path.tail] : path.tail);
 const localPref = (path: Path) => (isEbgp(path) ? 100 : path.localPref);
-const identifier = (path: Path) =>
-  (isEbgp(path) ? null : path.originator) ?? address(peers[path.peer][1])[3];
+const identifier = (path: Path) => (isEbgp(path) ? null : path.originator) ?? address(peers[path.peer][1])[3];
 const clusters = (path: Path) => (isEbgp(path) ? 0 : path.clusters);
 
 /** Names of the paths in use, best first. */
@@ -61,11 +60,12 @@ function reference(paths: Path[]): string[] {
   keep((path) => asPath(path).length);
   keep((path) => path.origin);
   const neighbor = (path: Path) => asPath(path)[0] ?? 0;
-  left = left.filter(
-    (m) => !left.some((n) => neighbor(n) === neighbor(m) && (n.med ?? 0) < (m.med ?? 0)),
-  );
+  left = left.filter((m) => !left.some((n) => neighbor(n) === neighbor(m) && (n.med ?? 0) < (m.med ?? 0)));
   keep((path) => (isEbgp(path) ? 0 : 1));
-  left.sort((a, b) => identifier(a) - identifier(b) || clusters(a) - clusters(b) || (peers[a.peer][1] < peers[b.peer][1] ? -1 : 1));
+  left.sort(
+    (a, b) =>
+      identifier(a) - identifier(b) || clusters(a) - clusters(b) || (peers[a.peer][1] < peers[b.peer][1] ? -1 : 1),
+  );
   const used: Path[] = [];
   for (const path of left)
     if (used.length < MAX_PATHS && !used.some((other) => other.nextHop === path.nextHop)) used.push(path);

@@ -45,7 +45,9 @@ describe("allocator", () => {
             continue;
           }
           const wanted = kind === "static" ? [parseAddress(`10.0.0.${index}`)!] : [];
-          const freshLeft = [0, 1].map((n) => (n === 0 ? 13 : 16) - inUseOf(inUse, `10.${n}.0`) - released.get(`10.${n}.0`)!.length);
+          const freshLeft = [0, 1].map(
+            (n) => (n === 0 ? 13 : 16) - inUseOf(inUse, `10.${n}.0`) - released.get(`10.${n}.0`)!.length,
+          );
           let given: string[];
           try {
             given = allocator.allocate("default", wanted);
@@ -102,7 +104,10 @@ describe("allocator", () => {
     expect(allocator.allocate("default", [parseAddress(high)!])).toEqual([high]);
     expect(() => allocator.allocate("default", [parseAddress("2001:db8::5")!])).toThrow("excluded");
     const open = new Allocator(pool(["2001:db8::/64"], ["2001:db8::", "2001:db8::2-2001:db8::ff"]));
-    expect([open.allocate("default", [])[0], open.allocate("default", [])[0]]).toEqual(["2001:db8::1", "2001:db8::100"]);
+    expect([open.allocate("default", [])[0], open.allocate("default", [])[0]]).toEqual([
+      "2001:db8::1",
+      "2001:db8::100",
+    ]);
   });
 
   it("keeps the list of released addresses of a huge block short", () => {

@@ -1,5 +1,14 @@
 // The allocation journal under random histories and crashes: what was acknowledged comes back, byte by byte of damage.
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -31,7 +40,9 @@ const record = (n: number): PodRecord => ({
 const add = (n: number): StoreOperation => ({ op: "add", pod: record(n) });
 const remove = (n: number): StoreOperation => ({ op: "remove", key: podKey(record(n)) });
 
-const history = fc.array(fc.array(fc.tuple(fc.boolean(), fc.nat(12)), { minLength: 1, maxLength: 4 }), { maxLength: 8 });
+const history = fc.array(fc.array(fc.tuple(fc.boolean(), fc.nat(12)), { minLength: 1, maxLength: 4 }), {
+  maxLength: 8,
+});
 
 interface Snapshot {
   readonly size: number;
@@ -44,7 +55,10 @@ function shown(store: Store): { pods: string; released: string } {
 }
 
 /** Plays a history in batches; returns the state after each acknowledged batch with the length of the file then. */
-async function play(directory: string, batches: readonly (readonly (readonly [boolean, number])[])[]): Promise<Snapshot[]> {
+async function play(
+  directory: string,
+  batches: readonly (readonly (readonly [boolean, number])[])[],
+): Promise<Snapshot[]> {
   const store = new Store(directory, silentLog);
   await store.open();
   const snapshots: Snapshot[] = [{ size: statSync(store.path).size, ...shown(store) }];

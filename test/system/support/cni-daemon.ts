@@ -1,14 +1,14 @@
 // A process that serves the CNI socket with the real CniServer and nothing else of the daemon. Started inside the test's
 // host namespace with its options as JSON in argv[2]; prints "ready" when the socket answers.
 import { createServer } from "node:http";
-import { systemClock } from "../../../net/clock.ts";
-import type { Log } from "../../../net/log.ts";
 import { CniServer } from "../../../cni/server.ts";
 import type { CniOptions, PodRoutes } from "../../../cni/types.ts";
+import { parseCniBody } from "../../../daemon/api/cni-call.ts";
+import { systemClock } from "../../../net/clock.ts";
+import type { Log } from "../../../net/log.ts";
 import { Flag } from "../../../routing/netlink/constants.ts";
 import { encodeDelRoute, encodeNewRoute, type RouteSpec } from "../../../routing/netlink/route.ts";
 import { NetlinkSocket } from "../../../routing/netlink/socket.ts";
-import { parseCniBody } from "../../../daemon/api/cni-call.ts";
 
 const LOCAL_TABLE = 7000;
 const PROTOCOL = 201;

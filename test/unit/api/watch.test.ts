@@ -81,9 +81,10 @@ it("drops events for a slow client, tells it to read anew, and goes on", async (
 it("disconnects a client that answers no ping", async () => {
   await start({ watchHeartbeat: 50 });
   const dead = await watch("", { autoPong: false });
-  const live = await watch();
   const closed = new Promise((resolve) => dead.socket.once("close", resolve));
+  const live = await watch();
   await closed;
+  await sleep(150);
   expect(live.socket.readyState).toBe(WebSocket.OPEN);
 });
 

@@ -5,7 +5,7 @@ import { Rib } from "../../../bgp/rib.ts";
 import type { Negotiated } from "../../../bgp/session/types.ts";
 import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
 import { Framer } from "../../../bgp/wire/framer.ts";
-import { HEADER_LENGTH, beginMessage, endMessage } from "../../../bgp/wire/message.ts";
+import { beginMessage, endMessage, HEADER_LENGTH } from "../../../bgp/wire/message.ts";
 import { writeNlri } from "../../../bgp/wire/nlri.ts";
 import { emptyAttributes, type PathAttributes } from "../../../bgp/wire/path-attributes.ts";
 import { MessageType } from "../../../bgp/wire/registry.ts";
@@ -106,13 +106,16 @@ export class Neighbor {
     const nextHop = family === 6 && this.options.address.length === 4 ? address("2001:db8::1") : this.options.address;
     const all: PathAttributes = { ...emptyAttributes, asPath, nextHop, localPref: ebgp ? null : 100, ...attributes };
     const mp = family === 6 || all.nextHop?.length === 16;
-    return updateBody((writer) => {
-      encodeAttributes(writer, all, { as4 }, !mp);
-      if (!mp) return;
-      const at = beginMpReach(writer, family, all.nextHop as Uint8Array, all.linkLocalNextHop);
-      writeAll(writer, prefixes);
-      endMultiprotocol(writer, at);
-    }, mp ? [] : prefixes);
+    return updateBody(
+      (writer) => {
+        encodeAttributes(writer, all, { as4 }, !mp);
+        if (!mp) return;
+        const at = beginMpReach(writer, family, all.nextHop as Uint8Array, all.linkLocalNextHop);
+        writeAll(writer, prefixes);
+        endMultiprotocol(writer, at);
+      },
+      mp ? [] : prefixes,
+    );
   }
 
   withdraw(prefixes: readonly string[]): void {
@@ -123,7 +126,8 @@ export class Neighbor {
         writeAll(writer, prefixes);
         endMultiprotocol(writer, at);
       }, []);
-      return this.feed(body);
+      this.feed(body);
+      return;
     }
     const writer = new Writer();
     writer.u16(0);

@@ -4,6 +4,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { stringify } from "yaml";
+import { AsPathExpression } from "../../../bgp/policy/as-path-expression.ts";
+import { asPathFault } from "../../../config/as-path-syntax.ts";
 import { parseDuration } from "../../../config/durations.ts";
 import { ConfigError, parseConfig } from "../../../config/load.ts";
 
@@ -160,7 +162,7 @@ it("any value under any known key", () => {
   );
   fc.assert(
     fc.property(top, (value) => survives(stringify(value))),
-    { numRuns: 1000 },
+    { numRuns: 300 },
   );
 });
 
@@ -199,4 +201,24 @@ it.each([
   ["1w", null],
 ] as const)("duration %j is %j", (text, seconds) => {
   expect(parseDuration(text)).toBe(seconds);
+});
+
+it("an AS path expression is refused here exactly when it cannot be compiled", () => {
+  const piece = fc.constantFrom(..."()[]^-$|*+?\\_.{}d65,", "65001", "[^", "[]", "(?:");
+  const any = fc.oneof(
+    fc.array(piece, { maxLength: 12 }).map((pieces) => pieces.join("")),
+    fc.string({ maxLength: 300 }),
+  );
+  fc.assert(
+    fc.property(any, (source) => {
+      let compiles = true;
+      try {
+        new AsPathExpression(source);
+      } catch {
+        compiles = false;
+      }
+      expect(asPathFault(source) === null).toBe(compiles);
+    }),
+    { numRuns: 5000 },
+  );
 });

@@ -474,7 +474,7 @@ export const bad: readonly Bad[] = [
   {
     name: "a regular expression",
     top: policy('{ match: { asPath: "65001(" }, then: accept }'),
-    says: ['4:26 policies.p[0].match.asPath: "65001(" is not a regular expression: Unterminated group'],
+    says: ['4:26 policies.p[0].match.asPath: "65001(" is not a regular expression: a ) is missing'],
   },
   {
     name: "an unknown peer",

@@ -197,7 +197,15 @@ describe("good configurations", () => {
     const { config } = loadConfig(join(examples, "policies.yaml"));
     const leaf = config.peers.find(({ name }) => name === "leaf1")!;
     const policy = leaf.import as Exclude<typeof leaf.import, string>;
-    expect(policy.statements[0]).toEqual({ match: { community: [[65535, 0]] }, set: { localPref: 0 }, then: "accept" });
+    expect(policy.statements[0]).toMatchObject({ match: { community: [[65535, 0]] }, set: { localPref: 0 } });
+    expect(policy.statements.map((statement) => statement.then)).toEqual([
+      "accept",
+      "accept",
+      "accept",
+      "reject",
+      "accept",
+      "reject",
+    ]);
     expect(policy.statements[2].match.prefix!.map(({ ge, le, prefix }) => [prefix.length, ge, le])).toEqual([
       [8, 16, 26],
       [32, 32, 64],

@@ -133,7 +133,8 @@ describe("ByteStore", () => {
         const bytes = text(round * 2000 + n, 40 + (n % 300));
         const id = intern(store, 1, bytes);
         store.retain(id);
-        if (intern(store, 1, bytes) !== id || Buffer.compare(store.bytes(id), bytes) !== 0) expect.fail("not found again");
+        if (intern(store, 1, bytes) !== id || Buffer.compare(store.bytes(id), bytes) !== 0)
+          expect.fail("not found again");
         return id;
       });
       // One in a hundred stays, spread over all chunks.
@@ -172,7 +173,9 @@ describe("PagedUint32", () => {
     expect([column.get(4), column.get(5), column.get(1e6)]).toEqual([0, 5, 0]);
     expect([column.next(0), column.next(6), column.next(4097), column.next(70_001)]).toEqual([5, 4096, 70_000, -1]);
     const seen: number[] = [];
-    column.forEach((_, value) => seen.push(value));
+    column.forEach((_, value) => {
+      seen.push(value);
+    });
     expect(seen).toEqual([5, 4096, 70_000]);
   });
 });

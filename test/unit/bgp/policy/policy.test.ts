@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noThenProperty: `then` is what a policy statement calls its decision.
 import { describe, expect, it } from "vitest";
 import { prependAsns } from "../../../../bgp/policy/actions.ts";
 import { AsPathExpression } from "../../../../bgp/policy/as-path-expression.ts";
@@ -34,7 +35,7 @@ function run(
   const route = compiled.evaluate(routeClass, all);
   if (verdict === "reject") expect(route).toBeNull();
   if (verdict === "accept") expect(route?.attributes).toBe(all);
-  return route && route.attributes;
+  return route?.attributes ?? null;
 }
 
 const statements = (...list: PolicyStatement[]) => ({ name: "test", statements: list });
@@ -66,7 +67,12 @@ describe("built-in policies", () => {
 });
 
 describe("conditions", () => {
-  const a = { asPath: path(65001, 65002), communities: [0xfde9_0064], origin: 0 as const, nextHop: address("192.0.2.1") };
+  const a = {
+    asPath: path(65001, 65002),
+    communities: [0xfde9_0064],
+    origin: 0 as const,
+    nextHop: address("192.0.2.1"),
+  };
   it.each<[string, PolicyMatch, string, Partial<PathAttributes>, boolean]>([
     ["prefix exact", { prefix: [prefixMatch("10.1.0.0/16")] }, "10.1.0.0/16", a, true],
     ["prefix exact, longer", { prefix: [prefixMatch("10.1.0.0/16")] }, "10.1.1.0/24", a, false],
@@ -77,7 +83,13 @@ describe("conditions", () => {
     ["prefix ge", { prefix: [prefixMatch("10.0.0.0/8 ge 24")] }, "10.1.1.0/24", a, true],
     ["prefix ge, too short", { prefix: [prefixMatch("10.0.0.0/8 ge 24")] }, "10.1.0.0/23", a, false],
     ["everything", { prefix: [prefixMatch("0.0.0.0/0 le 32")] }, "10.1.0.0/23", a, true],
-    ["two ranges of one prefix", { prefix: [prefixMatch("10.0.0.0/8"), prefixMatch("10.0.0.0/8 ge 30")] }, "10.9.9.8/30", a, true],
+    [
+      "two ranges of one prefix",
+      { prefix: [prefixMatch("10.0.0.0/8"), prefixMatch("10.0.0.0/8 ge 30")] },
+      "10.9.9.8/30",
+      a,
+      true,
+    ],
     ["IPv6 prefix", { prefix: [prefixMatch("2001:db8::/32 le 64")] }, "2001:db8:1::/48", a, true],
     ["IPv6 prefix, other", { prefix: [prefixMatch("2001:db8::/32 le 64")] }, "2001:db9::/48", a, false],
     ["IPv6 long", { prefix: [prefixMatch("2001:db8:1:2:3::/80 ge 100")] }, "2001:db8:1:2:3:4:5:0/112", a, true],
@@ -87,7 +99,13 @@ describe("conditions", () => {
     ["community any value", { community: [[65001, null]] }, "10.0.0.0/8", a, true],
     ["community other", { community: [[65002, null]] }, "10.0.0.0/8", a, false],
     ["large community", { largeCommunity: [[1, null, 3]] }, "10.0.0.0/8", { largeCommunities: [[1, 2, 3]] }, true],
-    ["large community other", { largeCommunity: [[1, null, 4]] }, "10.0.0.0/8", { largeCommunities: [[1, 2, 3]] }, false],
+    [
+      "large community other",
+      { largeCommunity: [[1, null, 4]] },
+      "10.0.0.0/8",
+      { largeCommunities: [[1, 2, 3]] },
+      false,
+    ],
     ["AS path", { asPath: ["^65001_"] }, "10.0.0.0/8", a, true],
     ["AS path other", { asPath: ["^65002_", "_65001$"] }, "10.0.0.0/8", a, false],
     ["AS path contains", { asPathContains: [7, 65002] }, "10.0.0.0/8", a, true],
@@ -99,8 +117,20 @@ describe("conditions", () => {
     ["peer other", { peer: ["tor-b"] }, "10.0.0.0/8", a, false],
     ["origin", { origin: [0, 2] }, "10.0.0.0/8", a, true],
     ["origin other", { origin: [1] }, "10.0.0.0/8", a, false],
-    ["all conditions", { origin: [0], community: [[65001, 100]], prefix: [prefixMatch("10.0.0.0/8")] }, "10.0.0.0/8", a, true],
-    ["one condition fails", { origin: [1], community: [[65001, 100]], prefix: [prefixMatch("10.0.0.0/8")] }, "10.0.0.0/8", a, false],
+    [
+      "all conditions",
+      { origin: [0], community: [[65001, 100]], prefix: [prefixMatch("10.0.0.0/8")] },
+      "10.0.0.0/8",
+      a,
+      true,
+    ],
+    [
+      "one condition fails",
+      { origin: [1], community: [[65001, 100]], prefix: [prefixMatch("10.0.0.0/8")] },
+      "10.0.0.0/8",
+      a,
+      false,
+    ],
   ])("%s", (_, match, text, attributes, expected) => {
     expect(run(statements(accept(match)), text, attributes) !== null).toBe(expected);
   });
@@ -113,9 +143,21 @@ describe("statements", () => {
     ["none decides: rejected", [next({}, { med: 1 })], null],
     ["the first decisive one wins", [reject, accept({})], null],
     ["next sets and goes on", [next({}, { med: 1 }), accept({}, { localPref: 2 })], { med: 1, localPref: 2 }],
-    ["later conditions see what was set", [next({}, { community: { add: [1] } }), accept({ community: [[0, 1]] })], { communities: [1] }],
-    ["prefix statements before others", [{ match: { prefix: [prefixMatch("10.0.0.0/8")] }, set: {}, then: "reject" }, accept({})], null],
-    ["a prefix statement that does not match", [{ match: { prefix: [prefixMatch("11.0.0.0/8")] }, set: {}, then: "reject" }, accept({})], {}],
+    [
+      "later conditions see what was set",
+      [next({}, { community: { add: [1] } }), accept({ community: [[0, 1]] })],
+      { communities: [1] },
+    ],
+    [
+      "prefix statements before others",
+      [{ match: { prefix: [prefixMatch("10.0.0.0/8")] }, set: {}, then: "reject" }, accept({})],
+      null,
+    ],
+    [
+      "a prefix statement that does not match",
+      [{ match: { prefix: [prefixMatch("11.0.0.0/8")] }, set: {}, then: "reject" }, accept({})],
+      {},
+    ],
   ])("%s", (_, list, expected) => {
     const result = run(statements(...list), "10.0.0.0/8");
     if (expected) expect(result).toEqual({ ...emptyAttributes, ...expected });
@@ -130,13 +172,43 @@ describe("actions", () => {
     ["MED removed", { med: null }, { med: 7 }, { med: null }],
     ["origin", { origin: 2 }, {}, { origin: 2 }],
     ["community added, not twice", { community: { add: [1, 2] } }, { communities: [2, 3] }, { communities: [2, 3, 1] }],
-    ["community removed", { community: { remove: [[0, null]] } }, { communities: [2, 0x10003] }, { communities: [0x10003] }],
+    [
+      "community removed",
+      { community: { remove: [[0, null]] } },
+      { communities: [2, 0x10003] },
+      { communities: [0x10003] },
+    ],
     ["community replaced", { community: { replace: [9] } }, { communities: [2] }, { communities: [9] }],
-    ["large community", { largeCommunity: { add: [[1, 2, 3]], remove: [[4, null, null]] } }, { largeCommunities: [[4, 5, 6], [1, 2, 3]] }, { largeCommunities: [[1, 2, 3]] }],
+    [
+      "large community",
+      { largeCommunity: { add: [[1, 2, 3]], remove: [[4, null, null]] } },
+      {
+        largeCommunities: [
+          [4, 5, 6],
+          [1, 2, 3],
+        ],
+      },
+      { largeCommunities: [[1, 2, 3]] },
+    ],
     ["prepend", { prepend: [65000, 65000] }, { asPath: path(1) }, { asPath: path(65000, 65000, 1) }],
     ["prepend to nothing", { prepend: [65000] }, {}, { asPath: path(65000) }],
-    ["prepend before a set", { prepend: [65000] }, { asPath: [{ type: 1, asns: [1, 2] }] }, { asPath: [{ type: 2, asns: [65000] }, { type: 1, asns: [1, 2] }] }],
-    ["next hop", { nextHop: address("192.0.2.9") }, { nextHop: address("192.0.2.1") }, { nextHop: address("192.0.2.9") }],
+    [
+      "prepend before a set",
+      { prepend: [65000] },
+      { asPath: [{ type: 1, asns: [1, 2] }] },
+      {
+        asPath: [
+          { type: 2, asns: [65000] },
+          { type: 1, asns: [1, 2] },
+        ],
+      },
+    ],
+    [
+      "next hop",
+      { nextHop: address("192.0.2.9") },
+      { nextHop: address("192.0.2.1") },
+      { nextHop: address("192.0.2.9") },
+    ],
   ])("%s", (_, set, before, after) => {
     expect(run(statements(accept({}, set)), "10.0.0.0/8", before)).toEqual({ ...emptyAttributes, ...before, ...after });
   });
@@ -195,7 +267,18 @@ describe("AS path expressions", () => {
 
   it("agrees with the language's own expressions", () => {
     const texts = ["", "1", "12", "1 2", "2 1 1", "3 {1,2}", "1 1 1 1", "21 12 1"];
-    for (const source of ["1", "^1", "2$", "1 2?", "(1|2)+ 1", "^(1 )*1$", "[12]{0}|", ".*2.*", "^[^1]+$", "(1(2|)|3 )"]) {
+    for (const source of [
+      "1",
+      "^1",
+      "2$",
+      "1 2?",
+      "(1|2)+ 1",
+      "^(1 )*1$",
+      "[12]{0}|",
+      ".*2.*",
+      "^[^1]+$",
+      "(1(2|)|3 )",
+    ]) {
       const expression = new AsPathExpression(source);
       const own = new RegExp(source.replaceAll("{", "\\{").replaceAll("}", "\\}"));
       expect(texts.map((text) => expression.test(text))).toEqual(texts.map((text) => own.test(text)));

@@ -1,8 +1,9 @@
+// biome-ignore-all lint/suspicious/noThenProperty: `then` is what a policy statement calls its decision.
 import { describe, expect, it } from "vitest";
 import type { RouteView } from "../../../../bgp/views.ts";
 import { prefix } from "../../../../net/prefix.ts";
-import { address, FakeResolver, LOCAL_ASN } from "../support.ts";
 import { type Neighbor, Simulation } from "../simulation.ts";
+import { address, FakeResolver, LOCAL_ASN } from "../support.ts";
 
 const gracefulRestart = { restarting: false, time: 120, families: new Map([[4, true] as const, [6, true] as const]) };
 
@@ -143,10 +144,7 @@ describe("what is announced to whom", () => {
     b.announce(["10.9.0.0/16"]);
     for (const text of ["10.244.1.0/26", "2001:db8:244:1::/122"]) simulation.rib.announceLocal(7100, prefix(text));
     await simulation.settle();
-    const own = [
-      "10.244.1.0/26 via 192.0.2.254 path 65000",
-      "2001:db8:244:1::/122 via 2001:db8::fe path 65000",
-    ];
+    const own = ["10.244.1.0/26 via 192.0.2.254 path 65000", "2001:db8:244:1::/122 via 2001:db8::fe path 65000"];
     expect(a.routes).toEqual(own);
     expect(b.routes).toEqual(own);
     expect(c.routes).toEqual([]);
@@ -173,11 +171,17 @@ describe("what is announced to whom", () => {
 
   it("an IPv4 route with an IPv6 next hop is forwarded to its link-local address", async () => {
     const simulation = new Simulation();
-    const a = simulation.peer("a", "fe80::1", 65001, {}, {
-      extendedNextHop: true,
-      ifindex: 7,
-      localAddress: address("fe80::fe"),
-    });
+    const a = simulation.peer(
+      "a",
+      "fe80::1",
+      65001,
+      {},
+      {
+        extendedNextHop: true,
+        ifindex: 7,
+        localAddress: address("fe80::fe"),
+      },
+    );
     a.announce(["10.1.0.0/16"], { nextHop: address("2001:db8::1"), linkLocalNextHop: address("fe80::1") });
     await simulation.settle();
     const [locRib] = simulation.rib.locRibs();

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
+import { mergeAs4Path } from "../../../../bgp/wire/attribute/as-path.ts";
 import type { WireContext } from "../../../../bgp/wire/context.ts";
 import { WireError } from "../../../../bgp/wire/error.ts";
-import { emptyAttributes } from "../../../../bgp/wire/path-attributes.ts";
+import { type AsSegment, emptyAttributes, type PathAttributes } from "../../../../bgp/wire/path-attributes.ts";
 import { decodeAttributes, encodeAttributes } from "../../../../bgp/wire/update.ts";
 import { Writer } from "../../../../bgp/wire/writer.ts";
 import { hex, toHex } from "../../../support/hex.ts";
@@ -40,6 +41,16 @@ describe("decoding path attributes (RFC 4271 §6.3, RFC 7606)", () => {
     const withdraw = "c0 08 00";
     expect(decode({ bytes: `${BASE} ${discard} ${withdraw}` }).action).toBe("withdraw");
     expect(decode({ bytes: `${BASE} ${withdraw} ${discard}` }).action).toBe("withdraw");
+  });
+
+  it("describes a bounded number of faults, and still finds the strongest", () => {
+    const repeated = "40 01 01 00 ".repeat(1000);
+    const discarded = decode({ bytes: `${BASE} ${repeated}` });
+    expect(discarded.errors.length).toBe(16);
+    expect(discarded.action).toBe("discard");
+    const withdrawn = decode({ bytes: `${BASE} ${repeated} c0 08 00` });
+    expect(withdrawn.errors.map(({ action }) => action).lastIndexOf("withdraw")).toBe(16);
+    expect(withdrawn.action).toBe("withdraw");
   });
 
   it("reads next hop and routes of MP_REACH_NLRI", () => {
@@ -82,6 +93,29 @@ describe("decoding path attributes (RFC 4271 §6.3, RFC 7606)", () => {
   });
 });
 
+describe("AS_PATH and AS4_PATH become one (RFC 6793 §4.2.3)", () => {
+  const sequence = (...asns: number[]): AsSegment => ({ type: 2, asns });
+  const set = (...asns: number[]): AsSegment => ({ type: 1, asns });
+  const confed = (...asns: number[]): AsSegment => ({ type: 3, asns });
+  it.each<[string, AsSegment[], AsSegment[], AsSegment[]]>([
+    ["same length", [sequence(1, 23456)], [sequence(1, 70000)], [sequence(1, 70000)]],
+    ["two-octet ASes in front", [sequence(1, 2, 23456)], [sequence(70000)], [sequence(1, 2, 70000)]],
+    ["longer truth is ignored", [sequence(1)], [sequence(1, 70000)], [sequence(1)]],
+    ["a set counts one", [sequence(1), set(2, 23456)], [set(2, 70000)], [sequence(1), set(2, 70000)]],
+    ["a set in front", [set(1, 2), sequence(23456)], [sequence(70000)], [set(1, 2), sequence(70000)]],
+    ["confederation in front", [confed(9), sequence(1, 23456)], [sequence(70000)], [confed(9), sequence(1, 70000)]],
+    ["confederation only in front", [confed(9), sequence(23456)], [sequence(70000)], [confed(9), sequence(70000)]],
+    ["path split in two segments", [sequence(1), sequence(23456)], [sequence(70000)], [sequence(1, 70000)]],
+    ["both empty", [], [], []],
+  ])("%s", (_name, path, truth, merged) => expect(mergeAs4Path(path, truth)).toEqual(merged));
+
+  it("joins no more ASes than a segment holds", () => {
+    const long = Array.from({ length: 255 }, (_, i) => i + 1);
+    const merged = mergeAs4Path([sequence(...long), sequence(23456)], [sequence(70000)]);
+    expect(merged).toEqual([sequence(...long), sequence(70000)]);
+  });
+});
+
 describe("encoding path attributes", () => {
   it("sends ascending types with lengths and flags made anew, and the partial bit on what it does not know", () => {
     const writer = new Writer(1);
@@ -118,6 +152,15 @@ describe("encoding path attributes", () => {
         ),
       ),
     );
+  });
+
+  it("keeps the partial bit that an attribute came with, and sends a large community once", () => {
+    const received = decode({ bytes: `${BASE} e0 08 04 fde90064 c0 20 0c 0000fde9 00000001 00000002` });
+    const attributes = received.attributes as PathAttributes;
+    const writer = new Writer();
+    const largeCommunities = [...attributes.largeCommunities, ...attributes.largeCommunities];
+    encodeAttributes(writer, { ...attributes, largeCommunities }, { as4: true }, true);
+    expect(toHex(writer.slice())).toBe(toHex(hex(`${BASE} e0 08 04 fde90064 c0 20 0c 0000fde9 00000001 00000002`)));
   });
 
   it("splits a path of more than 255 ASes", () => {

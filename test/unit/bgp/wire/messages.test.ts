@@ -185,6 +185,9 @@ describe("NOTIFICATION", () => {
     [4, 0, hex(""), "Hold Timer Expired"],
     [2, 2, hex("fde9"), "OPEN Message Error/Bad Peer AS (65001)"],
     [6, 99, hex(""), "Cease/subcode 99"],
+    [6, 9, hex("0602 05 68656c6c6f"), 'Cease/Hard Reset (Cease/Administrative Shutdown: "hello")'],
+    [6, 9, hex("06"), "Cease/Hard Reset"],
+    [6, 9, hex("0609 0609 0609"), "Cease/Hard Reset"],
     [77, 3, hex(""), "error 77/subcode 3"],
   ])("%i/%i in words", (code, subcode, data, text) => expect(describeNotification(code, subcode, data)).toBe(text));
 
@@ -196,6 +199,7 @@ describe("NOTIFICATION", () => {
 
   it("shows no control characters of a neighbour to a terminal", () => {
     expect(readShutdownCommunication(hex("03 411b42"))).toBe("A\ufffdB");
+    expect(readShutdownCommunication(hex("05 41e280ae42"))).toBe("A\ufffdB");
   });
 });
 
@@ -205,7 +209,9 @@ describe("ROUTE-REFRESH", () => {
     expect(decodeRouteRefresh(buffer, start, end)).toEqual({ afi: 2, safi: 1, subtype: 1 });
   });
   it("of a wrong length is error 7/1", () => {
-    expect(wireError(() => decodeRouteRefresh(hex("0001000100"), 0, 5))).toMatchObject({ code: 7, subcode: 1 });
+    const error = wireError(() => decodeRouteRefresh(hex("0001000100"), 0, 5));
+    expect([error.code, error.subcode]).toEqual([7, 1]);
+    expect(toHex(error.data)).toBe(`${"ff".repeat(16)}0018050001000100`);
   });
 });
 

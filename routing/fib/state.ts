@@ -1,0 +1,62 @@
+// What the parts of the fib worker share: the sockets, and both sides of everything, wanted and in the kernel.
+import type { Clock } from "../../net/clock.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
+import { Ownership } from "../ownership.ts";
+import type { KernelEvent, LinkInfo } from "../types.ts";
+import { Links } from "./links.ts";
+import { NextHops } from "./next-hops.ts";
+import type { WorkerOptions } from "./protocol.ts";
+import { Routes } from "./routes.ts";
+import { Rules } from "./rules.ts";
+import { StaticRoutes } from "./static-routes.ts";
+
+export interface FibDeps {
+  readonly clock: Clock;
+  event(event: KernelEvent): void;
+  links(links: LinkInfo[]): void;
+}
+
+export class FibState {
+  readonly options: WorkerOptions;
+  readonly install: boolean;
+  readonly deps: FibDeps;
+  readonly ownership: Ownership;
+  /** All writes, and short dumps. */
+  readonly socket = new NetlinkSocket();
+  /** Long dumps, read in slices while writes go on. */
+  readonly dumpSocket = new NetlinkSocket();
+  readonly links = new Links();
+  readonly routes = new Routes();
+  readonly staticRoutes: StaticRoutes;
+  readonly rules: Rules;
+  readonly nextHops: NextHops;
+  /** What a former run left and nobody asked for has been removed. */
+  swept = false;
+  stopped = false;
+
+  constructor(options: WorkerOptions, deps: FibDeps) {
+    this.options = options;
+    this.install = options.routing.install;
+    this.deps = deps;
+    this.ownership = new Ownership(options.routing);
+    this.staticRoutes = new StaticRoutes(this.socket, this.ownership);
+    this.rules = new Rules(this.socket, this.ownership);
+    this.nextHops = new NextHops(this.socket, this.ownership, options.routing, {
+      isUp: (ifindex) => this.links.isUp(ifindex),
+      groupGone: (group) => this.routes.groupGone(group),
+      setChanged: (set) => this.routes.setChanged(set),
+      routesOf: (group) => this.routes.usersOf(group),
+      usedBy: (group, set) => this.routes.usedBy(group, set),
+      problem: (message) => this.problem(message),
+    });
+  }
+
+  problem(message: string): void {
+    this.deps.event({ kind: "error", message });
+  }
+
+  close(): void {
+    this.socket.close();
+    this.dumpSocket.close();
+  }
+}

@@ -1,0 +1,150 @@
+// What must survive: the daemon killed at any moment, a daemon that is away, a state directory that cannot be written.
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CniHost, sh } from "./support/cni-host.ts";
+
+describe("CNI and crashes", () => {
+  let host: CniHost;
+  const mounts: string[] = [];
+  beforeEach(() => {
+    host = new CniHost();
+  });
+  afterEach(async () => {
+    await host.stop("SIGKILL");
+    for (const mount of mounts.splice(0)) sh(`umount -l ${mount}`);
+    await host.close();
+  });
+
+  it("killed in the middle of many ADDs: nothing leaks, nothing has two owners", { timeout: 60_000 }, async () => {
+    const names = Array.from({ length: 12 }, (_, i) => `p${i}`);
+    for (const name of names) host.addPod(name);
+    expect(await host.start()).toBe("ready");
+    for (let round = 0; round < 8; round++) {
+      const calls = names.map((name) => host.call("ADD", { pod: name }));
+      await new Promise((resolve) => setTimeout(resolve, round * 5));
+      await host.stop("SIGKILL");
+      const results = await Promise.all(calls);
+      for (const called of results) expect([0, 11]).toContain(called.json.code ?? 0);
+      expect(await host.start()).toBe("ready");
+      const pods = await host.pods();
+      const acknowledged = results.filter((called) => called.code === 0).flatMap((called) => called.json.ips);
+      const held = pods.flatMap((pod) => pod.addresses);
+      for (const ip of acknowledged) expect(held).toContain(ip.address.split("/")[0]);
+      expect(new Set(held).size).toBe(held.length);
+      expect(host.links().sort()).toEqual(pods.map((pod) => pod.hostInterface).sort());
+      expect(await host.used()).toEqual([pods.length, pods.length]);
+      await Promise.all(names.map((name) => host.call("DEL", { pod: name })));
+      expect(await host.used()).toEqual([0, 0]);
+      expect(host.links()).toEqual([]);
+    }
+  });
+
+  it("keeps pods over a restart, and their traffic", async () => {
+    host.addPod("a");
+    await host.start();
+    const added = await host.call("ADD", { pod: "a" });
+    await host.stop("SIGKILL");
+    host.inHost("ip route flush table 7000");
+    await host.start();
+    host.inPod("a", "ping -c1 -W1 10.255.0.1");
+    expect((await host.call("CHECK", { pod: "a", config: { prevResult: added.json } })).code).toBe(0);
+    expect((await host.pods())[0].addresses).toEqual(
+      added.json.ips.map((ip: { address: string }) => ip.address.split("/")[0]),
+    );
+  });
+
+  it("spools a DEL while the daemon is away and replays it before the next ADD", async () => {
+    host.addPod("a");
+    await host.start();
+    await host.call("ADD", { pod: "a" });
+    await host.stop("SIGKILL");
+    for (let i = 0; i < 3; i++) expect(await host.call("DEL", { pod: "a" })).toMatchObject({ code: 0, stdout: "" });
+    expect(readdirSync(host.spool)).toHaveLength(3);
+    for (const verb of ["ADD", "CHECK"]) {
+      const away = await host.call(verb, { pod: "a", version: "0.4.0" });
+      expect(away).toMatchObject({ code: 1, json: { code: 11, cniVersion: "0.4.0" } });
+      expect(away.stdout.toLowerCase()).not.toMatch(/no such file|not found/);
+    }
+    expect((await host.call("STATUS", { version: "1.1.0" })).json.code).toBe(50);
+    await host.start();
+    expect(await host.used()).toEqual([0, 0]);
+    expect(readdirSync(host.spool)).toEqual([]);
+
+    // One that arrives when the daemon has already looked: it must strike the old attachment, never the new one.
+    expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
+    const away = join(host.directory, "elsewhere.sock");
+    await host.call("DEL", { pod: "a", env: { UNDERLAY_SOCKET: away } });
+    renameSync(join(host.directory, "spool", readdirSync(join(host.directory, "spool"))[0]), join(host.spool, "1.del"));
+    expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
+    expect(await host.used()).toEqual([1, 1]);
+  });
+
+  it("answers 5 when the disk is full, keeps what it has, and goes on when there is room", async () => {
+    mkdirSync(host.state);
+    sh(`mount -t tmpfs -o size=64k tmpfs ${host.state}`);
+    mounts.push(host.state);
+    for (const name of ["a", "b"]) host.addPod(name);
+    expect(await host.start()).toBe("ready");
+    expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
+    sh(`dd if=/dev/zero of=${host.state}/filler bs=1k 2>/dev/null || true`);
+    const pod = () => host.call("ADD", { pod: "b", args: `IgnoreUnknown=1;K8S_POD_NAME=${"n".repeat(5000)}` });
+    const full = await pod();
+    expect(full.json).toMatchObject({ code: 5, msg: expect.stringContaining("the disk is full") });
+    expect([await host.used(), host.links().length]).toEqual([[1, 1], 1]);
+    rmSync(join(host.state, "filler"));
+    expect((await pod()).code).toBe(0);
+    await host.stop("SIGKILL");
+    expect(await host.start()).toBe("ready");
+    expect(await host.used()).toEqual([2, 2]);
+  });
+
+  it("answers 5 when the state directory is read-only, from the start or later", async () => {
+    mkdirSync(host.state);
+    sh(`mount -t tmpfs -o size=64k tmpfs ${host.state}`);
+    mounts.push(host.state);
+    host.addPod("a");
+    sh(`mount -o remount,ro ${host.state}`);
+    expect(await host.start()).toBe("ready");
+    expect((await host.call("ADD", { pod: "a" })).json).toMatchObject({
+      code: 5,
+      msg: expect.stringContaining("read-only"),
+    });
+    expect([await host.used(), host.links()]).toEqual([[0, 0], []]);
+    sh(`mount -o remount,rw ${host.state}`);
+    expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
+  });
+
+  it("refuses a damaged journal, and recovers running pods without one", async () => {
+    host.addPod("a");
+    host.addPod("b");
+    await host.start();
+    const added = await host.call("ADD", { pod: "a" });
+    await host.call("ADD", { pod: "b" });
+    await host.stop();
+    const path = join(host.state, "allocations.journal");
+    const damaged = readFileSync(path);
+    damaged[60] ^= 1;
+    writeFileSync(path, damaged);
+    const refused = await host.start();
+    for (const text of [path, "offset", "mv "]) expect(refused).toContain(text);
+    expect(readFileSync(path).equals(damaged)).toBe(true);
+    renameSync(path, `${path}.damaged`);
+    expect(await host.start()).toBe("ready");
+    expect(await host.used()).toEqual([2, 2]);
+    expect((await host.call("CHECK", { pod: "a", config: { prevResult: added.json } })).code).toBe(0);
+    for (const pod of ["a", "b"]) expect((await host.call("DEL", { pod })).code).toBe(0);
+    expect([await host.used(), host.links()]).toEqual([[0, 0], []]);
+  });
+
+  it("cuts a torn tail and says so", async () => {
+    host.addPod("a");
+    await host.start();
+    await host.call("ADD", { pod: "a" });
+    await host.stop();
+    appendFileSync(join(host.state, "allocations.journal"), '01234567 [{"op":"add","po');
+    expect(await host.start()).toBe("ready");
+    expect(host.errors).toContain("cut off by a crash");
+    expect(await host.used()).toEqual([1, 1]);
+  });
+});

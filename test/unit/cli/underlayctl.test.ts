@@ -1,0 +1,286 @@
+// The bundled underlayctl as a process, against a real ApiServer.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { commands } from "../../../cli/commands.ts";
+import { duration, plain } from "../../../cli/output.ts";
+import { eventLine } from "../../../cli/watch.ts";
+import { peer, route } from "../api/backend.ts";
+import { Harness, until } from "../api/harness.ts";
+
+const root = join(import.meta.dirname, "../../..");
+const directory = mkdtempSync(join(tmpdir(), "ul-cli-"));
+const program = join(directory, "underlayctl.cjs");
+let harness: Harness;
+
+beforeAll(async () => {
+  await build({
+    entryPoints: [join(root, "cli/main.ts")],
+    outfile: program,
+    bundle: true,
+    platform: "node",
+    format: "cjs",
+    define: { __VERSION__: '"1.2.3"' },
+    logLevel: "error",
+  });
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+beforeEach(async () => {
+  harness = new Harness();
+  await harness.server.start();
+});
+const children = new Set<ChildProcess>();
+afterEach(async () => {
+  for (const child of children) child.kill("SIGKILL");
+  await harness.stop();
+});
+
+interface Result {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function launch(args: string[]): ChildProcess {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  children.add(child);
+  child.once("close", () => children.delete(child));
+  return child;
+}
+
+function run(args: string[]): Promise<Result> {
+  const child = launch(args);
+  let [stdout, stderr] = ["", ""];
+  child.stdout!.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr!.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  return new Promise((resolve) => child.once("close", (code) => resolve({ code, stdout, stderr })));
+}
+
+const ask = (...args: string[]) => run(["--socket", harness.socketPath, ...args]);
+
+describe("--json", () => {
+  it("gives what the API has", async () => {
+    const { backend } = harness;
+    const expected: [string[], unknown][] = [
+      [["status"], backend.statusView],
+      [["peers"], backend.peerViews],
+      [["peers", "tor/b"], [backend.peerViews[1]]],
+      [["routes"], [route(1), route(2)]],
+      [
+        ["received", "tor-a"],
+        [route(1), route(2)],
+      ],
+      [
+        ["advertised", "tor/b"],
+        [route(1), route(2)],
+      ],
+      [["pods"], backend.pods()],
+      [["blocks"], backend.blocks()],
+      [["rules"], await backend.rules()],
+    ];
+    const results = await Promise.all(expected.map(([args]) => ask(...args, "--json")));
+    for (const [index, [args, value]] of expected.entries()) {
+      const { code, stdout, stderr } = results[index];
+      expect([args, code, stderr]).toEqual([args, 0, ""]);
+      expect(JSON.parse(stdout)).toEqual(value);
+    }
+  });
+
+  it("streams a long array, one item per line", async () => {
+    harness.backend.routeViews = function* () {
+      for (let i = 0; i < 20_000; i++) yield route(i);
+    };
+    const { code, stdout } = await ask("routes", "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toHaveLength(20_000);
+    expect(stdout.split("\n")).toHaveLength(20_003);
+  });
+
+  it("of nothing is an empty array", async () => {
+    harness.backend.routeViews = () => [];
+    expect(await ask("routes", "--json")).toEqual({ code: 0, stdout: "[]\n", stderr: "" });
+    expect(await ask("routes", "10.9.9.9", "--json")).toEqual({ code: 1, stdout: "[]\n", stderr: "" });
+  });
+});
+
+describe("tables", () => {
+  it("are aligned, without colour and without escape sequences of others", async () => {
+    harness.backend.peerViews = [peer("tor-a", "Established"), peer("tor-long-name", "Idle")];
+    const { code, stdout } = await ask("peers");
+    expect(code).toBe(1);
+    expect(stdout).toBe(
+      [
+        "PEER           ADDRESS       AS  STATE        UPTIME  RECEIVED  ACCEPTED  ADVERTISED  LAST ERROR",
+        "tor-a          192.0.2.1  65001  Established   1h02m         5         4           3  -",
+        "tor-long-name  192.0.2.1  65001  Idle              -         5         4           3  NOTIFICATION received: Cease\\x1b[2J",
+        "",
+      ].join("\n"),
+    );
+  });
+
+  it.each([
+    [["status"], 0, "2 of 2 Established"],
+    [["peers", "tor-a"], 0, "import default-route, export blocks, table fabric"],
+    [["routes"], 0, "10.0.0.1/32  fabric  tor-a  192.0.2.1 192.0.2.3  65001 65002  igp"],
+    [["routes", "10.0.0.1", "--table", "fabric", "--family", "ipv4", "--best"], 0, "best multipath installed"],
+    [["received", "tor-a"], 0, "10.0.0.2/32"],
+    [["pods"], 0, "default/web  underlay  eth0  10.244.1.2 2001:db8:244:1::2  default"],
+    [["blocks"], 0, "10.244.1.0/26  default     1        63  announced"],
+    [["rules"], 0, "1000  IPv4    underlay  from all lookup 7000"],
+  ])("%j", async (args, code, text) => {
+    const result = await ask(...args);
+    expect([result.code, result.stderr]).toEqual([code, ""]);
+    expect(result.stdout).toContain(text);
+  });
+
+  it("pass filters on", async () => {
+    await ask("routes", "2001:db8::/32", "--table", "fabric", "--family", "ipv6", "--best");
+    expect(harness.backend.filters).toEqual([{ prefix: "2001:db8::/32", table: "fabric", family: 6, best: true }]);
+  });
+
+  it("status says what is wrong, and exits 1", async () => {
+    harness.backend.statusView = { ...harness.backend.statusView, state: "degraded", problems: ["peer tor-b is Idle"] };
+    const { code, stdout } = await ask("status");
+    expect(code).toBe(1);
+    expect(stdout).toContain("problem    peer tor-b is Idle");
+  });
+});
+
+describe("what goes wrong", () => {
+  it.each([
+    [[], 2, "Usage: underlayctl"],
+    [["frobnicate"], 2, 'there is no command "frobnicate"; there are status, peers'],
+    [["received"], 2, "received: an argument is missing\nusage: underlayctl received PEER"],
+    [["pods", "x"], 2, "pods: too many arguments: x"],
+    [["pods", "--table", "x"], 2, "pods takes no --table"],
+    [["status", "--verbose"], 2, "Unknown option '--verbose'"],
+    [["peers", "nobody"], 2, "no peer nobody; there are tor-a, tor/b"],
+    [["routes", "10.0.0.1/8"], 2, "did you mean 10.0.0.0/8?"],
+    [["routes", "--family", "ipx"], 2, "write ipv4 or ipv6"],
+    [["watch", "--types", "all"], 2, "unknown event type all"],
+  ] as [string[], number, string][])("%j", async (args, code, text) => {
+    const result = await ask(...args);
+    expect(result.code).toBe(code);
+    expect(result.stderr).toContain(text);
+    expect(result.stdout).toBe("");
+  });
+
+  it("no route to an address is exit code 1", async () => {
+    harness.backend.routeViews = () => [];
+    expect(await ask("routes", "10.9.9.9")).toEqual({ code: 1, stdout: "", stderr: "no route to 10.9.9.9\n" });
+  });
+
+  it("no daemon is one line and exit code 2", async () => {
+    for (const args of [["status"], ["watch"]]) {
+      const missing = join(directory, "none.sock");
+      const result = await run(["--socket", missing, ...args]);
+      expect(result).toEqual({
+        code: 2,
+        stdout: "",
+        stderr: `underlayctl: no daemon: there is no ${missing}. Is underlayd running? Another socket: --socket PATH\n`,
+      });
+    }
+  });
+
+  it("a daemon that fails in the middle is exit code 1", async () => {
+    harness.backend.routeViews = function* () {
+      for (let i = 0; i < 5_000; i++) yield route(i);
+      throw new Error("gone");
+    };
+    const result = await ask("routes", "--json");
+    expect(result.code).toBe(1);
+    expect(result.stderr).toMatch(/underlayctl: (the daemon ended the connection|.*aborted)/);
+  });
+
+  it("something else on the socket is told as such", async () => {
+    const path = join(directory, "odd.sock");
+    const odd = createServer((socket) => socket.end("hello\n")).listen(path);
+    const result = await run(["--socket", path, "status"]);
+    odd.close();
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain(`cannot ask the daemon on ${path}`);
+  });
+
+  it("a reader that goes away ends it quietly", async () => {
+    harness.backend.routeViews = function* () {
+      for (let i = 0; i < 1_000_000; i++) yield route(i);
+    };
+    const child = launch(["--socket", harness.socketPath, "routes"]);
+    let stderr = "";
+    child.stderr!.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    child.stdout!.once("data", () => child.stdout!.destroy());
+    const code = await new Promise((resolve) => child.once("exit", resolve));
+    expect([code, stderr]).toEqual([0, ""]);
+  });
+});
+
+describe("watch", () => {
+  it("prints events as they come, and says when the daemon has gone", async () => {
+    const child = launch(["--socket", harness.socketPath, "watch", "--json", "--types", "session"]);
+    let [stdout, stderr] = ["", ""];
+    child.stdout!.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    child.stderr!.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    await until(() => harness.backend.listeners.size === 1, "the subscription");
+    const event = { time: "2026-01-02T03:04:05.678Z", type: "session", peer: "tor-a", to: "Established" } as const;
+    harness.backend.emit({ ...event, type: "route" });
+    harness.backend.emit(event);
+    await until(() => stdout.includes("\n"), "the event");
+    expect(JSON.parse(stdout)).toEqual(event);
+    const closed = new Promise((resolve) => child.once("close", resolve));
+    await harness.server.stop();
+    expect(await closed).toBe(1);
+    expect(stderr).toBe("underlayctl: the daemon ended the connection\n");
+  });
+
+  it("writes an event in one line", () => {
+    const event = {
+      time: "2026-01-02T03:04:05.678Z",
+      type: "session",
+      peer: "tor-a",
+      reason: "a b\u001b[1m",
+      gone: null,
+    } as const;
+    expect(eventLine(event, { paint: (text) => text })).toBe(
+      '03:04:05.678  session  peer=tor-a  reason="a b\\u001b[1m"',
+    );
+  });
+});
+
+it("--help and --version need no daemon", async () => {
+  expect(await run(["--version"])).toEqual({ code: 0, stdout: "underlayctl 1.2.3\n", stderr: "" });
+  const { code, stdout } = await run(["--help"]);
+  expect(code).toBe(0);
+  for (const { usage } of Object.values(commands)) expect(stdout).toContain(`  ${usage} `);
+});
+
+it("docs/cli.md has every command and option", () => {
+  const text = readFileSync(join(root, "docs/cli.md"), "utf8");
+  for (const { usage } of Object.values(commands)) expect(text).toContain(`| \`${usage}\` |`);
+});
+
+it.each([
+  [null, "-"],
+  [0.4, "0s"],
+  [59, "59s"],
+  [61, "1m01s"],
+  [3725, "1h02m"],
+  [90000, "1d01h"],
+])("duration of %j is %s", (seconds, text) => expect(duration(seconds)).toBe(text));
+
+it("control characters are made visible", () => {
+  expect(plain("a\u001b[31m\n\u009b\u202eé")).toBe("a\\x1b[31m\\x0a\\x9b\\u{202e}é");
+});

@@ -1,0 +1,148 @@
+// Every error that needs no kernel: what a caller gets wrong -> code, words, and the version of the error object.
+import { describe, expect, it } from "vitest";
+import { parseConfig, parsePodRequest, refuseUnsupported } from "../../../cni/protocol/config.ts";
+import type { CniError } from "../../../cni/protocol/error.ts";
+import { CniServer } from "../../../cni/server.ts";
+import { systemClock } from "../../../net/clock.ts";
+import { silentLog } from "../../../net/log.ts";
+
+const routes = { addPodRoutes: async () => {}, removePodRoutes: async () => {} };
+const server = new CniServer(
+  { pools: [], stateDir: "/nonexistent", mtu: null },
+  { clock: systemClock, log: silentLog, routes, uplinkMtu: () => null },
+);
+const environment = {
+  CNI_COMMAND: "ADD",
+  CNI_CONTAINERID: "c1",
+  CNI_NETNS: "/run/netns/x",
+  CNI_IFNAME: "eth0",
+  CNI_PATH: "/opt/cni/bin",
+};
+const config = { cniVersion: "1.0.0", name: "net", type: "underlay" };
+
+async function call(env: Record<string, string>, stdin: unknown) {
+  const text = typeof stdin === "string" ? stdin : JSON.stringify(stdin);
+  const answer = await server.handle({ env: { ...environment, ...env }, stdin: Buffer.from(text), pid: null });
+  return { exitCode: answer.exitCode, ...(JSON.parse(answer.stdout) as Record<string, unknown>) };
+}
+
+// what is wrong | environment | stdin | code | in the message | cniVersion of the answer
+const refused: readonly [string, Record<string, string>, unknown, number, string, string][] = [
+  ["no verb", { CNI_COMMAND: "" }, config, 4, "[CNI_COMMAND] missing", "1.0.0"],
+  ["verb in lower case", { CNI_COMMAND: "add" }, config, 4, "unknown CNI_COMMAND: add", "1.0.0"],
+  ["two variables", { CNI_NETNS: "", CNI_IFNAME: "" }, config, 4, "[CNI_NETNS,CNI_IFNAME] missing", "1.0.0"],
+  ["no CNI_PATH on DEL", { CNI_COMMAND: "DEL", CNI_PATH: "" }, config, 4, "[CNI_PATH] missing", "1.0.0"],
+  ["no CNI_PATH on GC", { CNI_COMMAND: "GC", CNI_PATH: "" }, config, 4, "[CNI_PATH] missing", "1.0.0"],
+  ["container id", { CNI_CONTAINERID: "-c" }, config, 4, "invalid characters in containerID", "1.0.0"],
+  ["container id with a slash", { CNI_CONTAINERID: "a/b" }, config, 4, "invalid characters", "1.0.0"],
+  ["ifname of 16 bytes", { CNI_IFNAME: "a".repeat(16) }, config, 4, "15 bytes", "1.0.0"],
+  ["ifname of 16 bytes in 8 letters", { CNI_IFNAME: "\u00e4".repeat(8) }, config, 4, "15 bytes", "1.0.0"],
+  ...[".", ".."].map(
+    (name) => ["ifname", { CNI_IFNAME: name }, config, 4, "is . or ..", "1.0.0"] as (typeof refused)[0],
+  ),
+  ...["a/b", "a:b", "eth%d", "a b", "a\u2003b"].map(
+    (name) => [`ifname ${name}`, { CNI_IFNAME: name }, config, 4, "contains", "1.0.0"] as (typeof refused)[0],
+  ),
+  ["no stdin", {}, "", 6, "no network configuration", "1.1.0"],
+  ["no JSON", {}, "{", 6, "not JSON", "1.1.0"],
+  ["a list", {}, [], 6, "must be a JSON object", "1.1.0"],
+  ["a version that is a number", {}, { ...config, cniVersion: 1 }, 6, "cniVersion must be a string", "1.1.0"],
+  ["no name", {}, { cniVersion: "0.4.0" }, 7, "missing network name", "0.4.0"],
+  ["name", {}, { ...config, name: "a b" }, 7, "invalid characters found in network name", "1.0.0"],
+  ["name that is a number", {}, { ...config, name: 5 }, 6, "name must be a string", "1.0.0"],
+  ["a version from the future", {}, { ...config, cniVersion: "9.9.9" }, 1, "incompatible CNI versions", "9.9.9"],
+  [
+    "CHECK before 0.4.0",
+    { CNI_COMMAND: "CHECK" },
+    { ...config, cniVersion: "0.3.1" },
+    1,
+    "does not allow CHECK",
+    "0.3.1",
+  ],
+  ["STATUS before 1.1.0", { CNI_COMMAND: "STATUS" }, config, 1, "does not allow STATUS", "1.0.0"],
+  ["GC before 1.1.0", { CNI_COMMAND: "GC" }, config, 1, "does not allow GC", "1.0.0"],
+  ["mtu", {}, { ...config, mtu: 20 }, 7, '"mtu": 20', "1.0.0"],
+  ["runtimeConfig on a daemon that is not up", {}, config, 11, "starting or stopping", "1.0.0"],
+];
+
+describe("CNI errors", () => {
+  it.each(refused)("%s", async (_what, env, stdin, code, message, cniVersion) => {
+    expect(await call(env, stdin)).toMatchObject({
+      exitCode: 1,
+      code,
+      msg: expect.stringContaining(message),
+      cniVersion,
+    });
+  });
+
+  it("answers VERSION without anything else, in the caller's version", async () => {
+    const env = { CNI_COMMAND: "VERSION", CNI_NETNS: "dummy", CNI_IFNAME: "a/b/c/d/e/f/g/h/i/j" };
+    expect(await call(env, { cniVersion: "0.4.0" })).toMatchObject({ exitCode: 0, cniVersion: "0.4.0" });
+    expect(await call(env, "")).toMatchObject({
+      cniVersion: "1.1.0",
+      supportedVersions: ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"],
+    });
+  });
+});
+
+describe("what a pod may ask for", () => {
+  const parse = (extra: object, args = "") =>
+    parsePodRequest(parseConfig(Buffer.from(JSON.stringify({ ...config, ...extra }))), args);
+  const ips = (request: { addresses: readonly Uint8Array[] }) => request.addresses.map((bytes) => [...bytes].join("."));
+
+  // runtimeConfig | args | CNI_ARGS | the IPv4 address that wins
+  it.each([
+    [{ ips: ["10.0.0.1/24"] }, { cni: { ips: ["10.0.0.2"] } }, "IP=10.0.0.3", "10.0.0.1"],
+    [{ IPS: ["10.0.0.1"] }, {}, "", "10.0.0.1"],
+    [{ ips: null }, { cni: { ips: ["10.0.0.2/32"] } }, "IP=10.0.0.3", "10.0.0.2"],
+    [{}, {}, "IgnoreUnknown=true;FOO=1;IP=10.0.0.3", "10.0.0.3"],
+  ])("address from %j, %j, %s", (runtimeConfig, args, cniArgs, expected) => {
+    expect(ips(parse({ runtimeConfig, args }, cniArgs))).toEqual([expected]);
+  });
+
+  it.each([
+    ["K8S_POD_NAME=p;K8S_POD_NAMESPACE=n", "n/p"],
+    ["K8S_POD_NAME=p", "p"],
+    ["", null],
+  ])("pod name from %s", (args, expected) => expect(parse({}, args).pod).toBe(expected));
+
+  it.each([
+    [{}, "A", 4],
+    [{}, "A=1=2;IgnoreUnknown=1", 4],
+    [{}, "IP=10.0.0.1;;MAC=02:00:00:00:00:01", 4],
+    [{}, "FOO=1", 4],
+    [{}, "IP=10.0.0.256", 7],
+    [{}, "MAC=03:00:00:00:00:01", 7],
+    [{}, "MAC=zz", 7],
+    [{ runtimeConfig: { ips: ["10.0.0.1", "10.0.0.2"] } }, "", 7],
+    [{ runtimeConfig: { ips: "10.0.0.1" } }, "", 6],
+    [{ runtimeConfig: [] }, "", 6],
+    [{ runtimeConfig: { ips: ["10.0.0.1/33"] } }, "", 7],
+  ])("refuses %j with CNI_ARGS %s", (extra, args, code) => {
+    expect(() => parse(extra, args)).toThrow(expect.objectContaining({ name: "CniError", code }) as CniError);
+  });
+
+  it.each([
+    [{ ipMasq: true }, /ipMasq.*true/],
+    [{ runtimeConfig: { PortMappings: [{ HostPort: 80 }] } }, /portMappings.*80.*portmap/],
+    [{ runtimeConfig: { bandwidth: { IngressRate: 5 } } }, /bandwidth.*5/],
+  ])("refuses %j with code 2, naming key and value", (extra, message) => {
+    const parsed = parseConfig(Buffer.from(JSON.stringify({ ...config, ...extra })));
+    expect(() => refuseUnsupported(parsed)).toThrow(message);
+    expect(() => refuseUnsupported(parsed)).toThrow(expect.objectContaining({ code: 2 }) as CniError);
+  });
+
+  it("accepts what runtimes put in by habit", () => {
+    const extra = {
+      capabilities: { portMappings: true },
+      ipMasq: false,
+      ipam: { type: "host-local" },
+      runtimeConfig: { portMappings: null, bandwidth: { IngressRate: 0 }, dns: { Servers: [] } },
+      args: { labels: [] },
+      "cni.dev/whatever": 1,
+    };
+    const parsed = parseConfig(Buffer.from(JSON.stringify({ ...config, ...extra })));
+    expect(() => refuseUnsupported(parsed)).not.toThrow();
+    expect(parsePodRequest(parsed, "")).toEqual({ addresses: [], mac: null, pod: null });
+  });
+});
