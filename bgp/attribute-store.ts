@@ -22,11 +22,9 @@ const Flags = {
   NO_EXPORT_SUBCONFED: 8,
 } as const;
 
-const WELL_KNOWN: ReadonlyMap<number, number> = new Map([
-  [0xffff_ff01, Flags.NO_EXPORT],
-  [0xffff_ff02, Flags.NO_ADVERTISE],
-  [0xffff_ff03, Flags.NO_EXPORT_SUBCONFED],
-]);
+/** NO_EXPORT; the other two follow. */
+const FIRST_WELL_KNOWN = 0xffff_ff01;
+const WELL_KNOWN = [Flags.NO_EXPORT, Flags.NO_ADVERTISE, Flags.NO_EXPORT_SUBCONFED];
 
 /** Assumed where there is none: routes from other ASes (RFC 4271 §9.1.1 leaves it to us; 100 is everybody's habit). */
 const DEFAULT_LOCAL_PREF = 100;
@@ -261,7 +259,8 @@ function isLoop({ asPath, originatorId }: PathAttributes, localAsn: number, rout
 
 function wellKnownFlags({ communities }: PathAttributes): number {
   let flags = 0;
-  for (const community of communities) flags |= WELL_KNOWN.get(community) ?? 0;
+  for (const community of communities)
+    if (community >= FIRST_WELL_KNOWN) flags |= WELL_KNOWN[community - FIRST_WELL_KNOWN] ?? 0;
   return flags;
 }
 

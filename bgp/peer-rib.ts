@@ -48,6 +48,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   #quietTimer: Timer | null = null;
   #updates = 0;
   #removed = false;
+  #limitReached = false;
   readonly errors: PeerErrors;
   readonly #batch = new Uint32Array(PURGE_BATCH);
 
@@ -100,6 +101,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#attributeSource = { wire: negotiated, localAsn, routerId: this.#core.routerId };
     this.#tag = this.#core.store.tagOf(this.#attributeSource);
     this.#updates = 0;
+    this.#limitReached = false;
     for (const part of this.families.values()) {
       part.converged = false;
       const { adjRibIn } = part.source;
@@ -331,7 +333,8 @@ export class PeerRib implements UpdateSink, SliceTask {
       received += size;
       if (size > 0) family = part.family;
     }
-    if (received <= limit) return;
+    if (received <= limit || this.#limitReached) return;
+    this.#limitReached = true;
     const reason = `more than ${limit} prefixes received (maxPrefixes)`;
     this.errors.last = reason;
     this.#core.log.error({ peer: this.#options.name, limit }, "prefix limit exceeded: the session ends");

@@ -29,9 +29,15 @@ export class Speaker {
     this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses });
   }
 
+  /** Throws when name or address are taken, the table is not configured, or a policy does not compile. */
   addPeer(peer: SpeakerPeer): void {
     this.#rib.addPeer(peer);
-    this.#sessions.addPeer(peer);
+    try {
+      this.#sessions.addPeer(peer);
+    } catch (error) {
+      this.#rib.removePeer(peer.name);
+      throw error;
+    }
   }
 
   /** Ends the session; what was learned from the peer is withdrawn. */

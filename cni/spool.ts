@@ -5,10 +5,13 @@ import { statSync } from "node:fs";
 import { readdir, readFile, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../net/log.ts";
+import { CniErrorCode } from "./protocol/error.ts";
 import type { CniRequest, CniResponse } from "./types.ts";
 
 /** Milliseconds; file systems stamp with the kernel's tick. */
 const TIMESTAMP_GRANULARITY = 100;
+
+const RETRIABLE: readonly number[] = [CniErrorCode.io, CniErrorCode.tryAgainLater, CniErrorCode.internal];
 
 export class Spool {
   readonly #directory: string | null;
@@ -49,16 +52,21 @@ export class Spool {
     }
   }
 
+  /** What will never succeed is kept for a person to look at, and not tried again. */
+  async #setAside(path: string, why: string): Promise<true> {
+    this.#log.error({ file: path, why }, "a spooled DEL cannot be carried out; it is set aside");
+    await rename(path, `${path}.bad`);
+    return true;
+  }
+
   /** False when it has to be tried again. */
   async #replayOne(path: string): Promise<boolean> {
     const request = parseSpooled(await readFile(path));
-    if (request?.env.CNI_COMMAND !== "DEL") {
-      this.#log.error({ file: path }, "a spooled DEL cannot be read; it is set aside");
-      await rename(path, `${path}.bad`);
-      return true;
-    }
+    if (request?.env.CNI_COMMAND !== "DEL") return this.#setAside(path, "it is no DEL call");
     const { exitCode, stdout } = await this.#handle(request);
     if (exitCode !== 0) {
+      const { code } = JSON.parse(stdout) as { code: number };
+      if (!RETRIABLE.includes(code)) return this.#setAside(path, stdout.trim());
       this.#log.warn({ file: path, error: stdout.trim() }, "a spooled DEL failed and stays for later");
       return false;
     }

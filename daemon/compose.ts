@@ -5,6 +5,7 @@
 //   sessions -> Adj-RIB-In -> Loc-RIB -> RouteSync -> FibClient ~> fib worker -> kernel
 //                                 \-> Adj-RIB-Out -> sessions
 //   CNI client -> ApiServer -> CniServer ~> attach worker -> pod namespace
+import { dirname, join } from "node:path";
 import { Speaker } from "../bgp/speaker.ts";
 import { CniServer } from "../cni/server.ts";
 import type { Config } from "../config/types.ts";
@@ -59,9 +60,16 @@ export class Daemon {
       },
       { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
     );
-    this.#syncs = this.#speaker.locRibs().map((locRib) => new RouteSync(locRib, this.#fib));
+    // A route server holds and passes on: nothing of it crosses to the worker.
+    const locRibs = config.routing.install ? this.#speaker.locRibs() : [];
+    this.#syncs = locRibs.map((locRib) => new RouteSync(locRib, this.#fib));
     this.#cni = new CniServer(
-      { pools: config.pools, stateDir: config.paths.state, mtu: config.cni.mtu },
+      {
+        pools: config.pools,
+        stateDir: config.paths.state,
+        spoolDir: join(dirname(config.api.socket), "spool"),
+        mtu: config.cni.mtu,
+      },
       { clock: deps.clock, log: log("cni"), routes: this.#fib, uplinkMtu: () => this.#interfaces.smallestUplinkMtu() },
     );
     const backend = new Backend({

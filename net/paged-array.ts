@@ -5,15 +5,8 @@ const PAGE_BITS = 12;
 const PAGE_SIZE = 1 << PAGE_BITS;
 const PAGE_MASK = PAGE_SIZE - 1;
 
-type Page = Uint32Array | Uint16Array;
-
-class PagedArray<P extends Page> {
-  readonly #pages: (P | undefined)[] = [];
-  readonly #newPage: (size: number) => P;
-
-  constructor(newPage: (size: number) => P) {
-    this.#newPage = newPage;
-  }
+export class PagedUint32 {
+  readonly #pages: (Uint32Array | undefined)[] = [];
 
   get(index: number): number {
     const page = this.#pages[index >>> PAGE_BITS];
@@ -27,7 +20,7 @@ class PagedArray<P extends Page> {
       if (value === 0) return;
       // No holes: an array with holes makes every access slower.
       while (this.#pages.length <= at) this.#pages.push(undefined);
-      page = this.#newPage(PAGE_SIZE);
+      page = new Uint32Array(PAGE_SIZE);
       this.#pages[at] = page;
     }
     page[index & PAGE_MASK] = value;
@@ -60,14 +53,48 @@ class PagedArray<P extends Page> {
   }
 }
 
-export class PagedUint32 extends PagedArray<Uint32Array> {
-  constructor() {
-    super((size) => new Uint32Array(size));
-  }
-}
+/**
+ * Rows of a few numbers each. For hot paths that read and write several columns of a row: `page` is found once, then
+ * page[offset + column].
+ */
+export class PagedRows {
+  readonly #width: number;
+  readonly #pages: (Uint32Array | undefined)[] = [];
 
-export class PagedUint16 extends PagedArray<Uint16Array> {
-  constructor() {
-    super((size) => new Uint16Array(size));
+  constructor(width: number) {
+    this.#width = width;
+  }
+
+  get(index: number, column: number): number {
+    const page = this.#pages[index >>> PAGE_BITS];
+    return page === undefined ? 0 : page[(index & PAGE_MASK) * this.#width + column];
+  }
+
+  /** The page that a row is in, made when there is none. */
+  page(index: number): Uint32Array {
+    const page = this.#pages[index >>> PAGE_BITS];
+    return page === undefined ? this.#addPage(index >>> PAGE_BITS) : page;
+  }
+
+  /** Where the row starts in its page. */
+  offset(index: number): number {
+    return (index & PAGE_MASK) * this.#width;
+  }
+
+  /** Calls back for every row of the live pages whose column is not 0, in order. */
+  forEach(column: number, callback: (index: number, value: number) => void): void {
+    for (let at = 0; at < this.#pages.length; at++) {
+      const page = this.#pages[at];
+      if (page === undefined) continue;
+      for (let i = 0, from = column; i < PAGE_SIZE; i++, from += this.#width)
+        if (page[from] !== 0) callback((at << PAGE_BITS) | i, page[from]);
+    }
+  }
+
+  #addPage(at: number): Uint32Array {
+    while (this.#pages.length <= at) this.#pages.push(undefined);
+    const page = new Uint32Array(PAGE_SIZE * this.#width);
+    this.#pages[at] = page;
+    return page;
   }
 }

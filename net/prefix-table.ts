@@ -8,9 +8,19 @@ import type { Family } from "./address.ts";
 import { DirtySet } from "./dirty-set.ts";
 
 const INITIAL_IDS = 1024;
+/** A slot holds an id and, above it, bits of the key's hash: most keys that differ are told apart without a look at them. */
+const ID_BITS = 26;
+const ID_MASK = (1 << ID_BITS) - 1;
+/** The length of an id that stands for nothing. */
+const FREE = 255;
 
 /** Chosen per process, so that nobody outside can prepare prefixes that all hash alike. */
 const seed = (Math.random() * 0x1_0000_0000) | 0;
+
+/** What stands in a slot. */
+function slotOf(id: number, hash: number): number {
+  return (hash & ~ID_MASK) | id;
+}
 
 function mix(value: number, length: number): number {
   let hash = Math.imul(value ^ seed, 0x9e3779b1) + Math.imul(length, 0x85ebca6b);
@@ -21,7 +31,7 @@ function mix(value: number, length: number): number {
 export abstract class PrefixTable {
   abstract readonly family: Family;
   protected lengths = new Uint8Array(INITIAL_IDS);
-  /** Power of two, at least twice the ids: 0 or an id. */
+  /** Power of two, at least twice the ids: 0, or see ID_BITS. */
   protected slots = new Uint32Array(INITIAL_IDS * 2);
   #references = new Uint16Array(INITIAL_IDS);
   readonly #free: number[] = [];
@@ -94,12 +104,16 @@ export abstract class PrefixTable {
   }
 
   /** Puts a free id into the slot; the caller writes the rest of the key. */
-  protected allocate(slot: number, length: number): number {
-    this.#size++;
-    const id = this.#free.pop() ?? this.#next++;
+  protected allocate(slot: number, hash: number, length: number): number {
+    const id = this.#free.pop() ?? this.#next;
+    if (id === this.#next) {
+      if (id > ID_MASK) throw new RangeError(`more than ${ID_MASK} prefixes`);
+      this.#next++;
+    }
     if (id >= this.lengths.length) this.#grow();
+    this.#size++;
     this.lengths[id] = length;
-    this.slots[slot] = id;
+    this.slots[slot] = slotOf(id, hash);
     return id;
   }
 
@@ -117,15 +131,15 @@ export abstract class PrefixTable {
   /** Doubles the slots when they are more than half full. Called by intern before it probes. */
   protected rehashWhenFull(): void {
     if (this.#size * 2 < this.slots.length) return;
-    const old = this.slots;
-    const mask = old.length * 2 - 1;
-    const slots = new Uint32Array(old.length * 2);
-    for (let i = 0; i < old.length; i++) {
-      const id = old[i];
-      if (id === 0) continue;
-      let at = this.hashOf(id) & mask;
+    const slots = new Uint32Array(this.slots.length * 2);
+    const mask = slots.length - 1;
+    // By id and not by slot: then the keys at least are read in sequence.
+    for (let id = 1; id < this.#next; id++) {
+      if (this.lengths[id] === FREE) continue;
+      const hash = this.hashOf(id);
+      let at = hash & mask;
       while (slots[at] !== 0) at = (at + 1) & mask;
-      slots[at] = id;
+      slots[at] = slotOf(id, hash);
     }
     this.slots = slots;
   }
@@ -134,16 +148,17 @@ export abstract class PrefixTable {
     const { slots } = this;
     const mask = slots.length - 1;
     let hole = this.hashOf(id) & mask;
-    while (slots[hole] !== id) hole = (hole + 1) & mask;
+    while ((slots[hole] & ID_MASK) !== id) hole = (hole + 1) & mask;
     // Move up what probed past the hole, so that no tombstones are needed.
     for (let at = (hole + 1) & mask; slots[at] !== 0; at = (at + 1) & mask) {
-      const home = this.hashOf(slots[at]) & mask;
+      const home = this.hashOf(slots[at] & ID_MASK) & mask;
       if (((at - home) & mask) >= ((at - hole) & mask)) {
         slots[hole] = slots[at];
         hole = at;
       }
     }
     slots[hole] = 0;
+    this.lengths[id] = FREE;
     this.#free.push(id);
     this.#size--;
   }
@@ -156,16 +171,18 @@ export class Ipv4PrefixTable extends PrefixTable {
   override intern(buffer: Uint8Array, at: number, length: number): number {
     this.rehashWhenFull();
     const address = readIpv4(buffer, at, length);
-    const slot = this.#probe(address, length);
-    const found = this.slots[slot];
+    const hash = mix(address, length);
+    const slot = this.#probe(hash, address, length);
+    const found = this.slots[slot] & ID_MASK;
     if (found !== 0) return found;
-    const id = this.allocate(slot, length);
+    const id = this.allocate(slot, hash, length);
     this.#addresses[id] = address;
     return id;
   }
 
   override find(buffer: Uint8Array, at: number, length: number): number {
-    return this.slots[this.#probe(readIpv4(buffer, at, length), length)];
+    const address = readIpv4(buffer, at, length);
+    return this.slots[this.#probe(mix(address, length), address, length)] & ID_MASK;
   }
 
   override word(id: number, _index: number): number {
@@ -173,15 +190,15 @@ export class Ipv4PrefixTable extends PrefixTable {
   }
 
   /** The slot that holds the key, or the empty one where it belongs. */
-  #probe(address: number, length: number): number {
-    const { slots, lengths } = this;
-    const addresses = this.#addresses;
+  #probe(hash: number, address: number, length: number): number {
+    const { slots } = this;
     const mask = slots.length - 1;
-    let at = mix(address, length) & mask;
-    for (;;) {
-      const id = slots[at];
-      if (id === 0 || (addresses[id] === address && lengths[id] === length)) return at;
-      at = (at + 1) & mask;
+    for (let at = hash & mask; ; at = (at + 1) & mask) {
+      const slot = slots[at];
+      if (slot === 0) return at;
+      if ((slot ^ hash) >>> ID_BITS !== 0) continue;
+      const id = slot & ID_MASK;
+      if (this.#addresses[id] === address && this.lengths[id] === length) return at;
     }
   }
 
@@ -203,45 +220,49 @@ export class Ipv6PrefixTable extends PrefixTable {
 
   override intern(buffer: Uint8Array, at: number, length: number): number {
     this.rehashWhenFull();
-    this.#readKey(buffer, at, length);
-    const slot = this.#probe(length);
-    const found = this.slots[slot];
+    const hash = this.#readKey(buffer, at, length);
+    const slot = this.#probe(hash, length);
+    const found = this.slots[slot] & ID_MASK;
     if (found !== 0) return found;
-    const id = this.allocate(slot, length);
+    const id = this.allocate(slot, hash, length);
     this.#words.set(this.#key, id * 4);
     return id;
   }
 
   override find(buffer: Uint8Array, at: number, length: number): number {
-    this.#readKey(buffer, at, length);
-    return this.slots[this.#probe(length)];
+    const hash = this.#readKey(buffer, at, length);
+    return this.slots[this.#probe(hash, length)] & ID_MASK;
   }
 
   override word(id: number, index: number): number {
     return this.#words[id * 4 + index];
   }
 
-  #readKey(buffer: Uint8Array, at: number, length: number): void {
+  /** Reads a prefix into #key, returns its hash. */
+  #readKey(buffer: Uint8Array, at: number, length: number): number {
     for (let i = 0; i < 4; i++) {
       const bits = Math.min(32, Math.max(0, length - i * 32));
       this.#key[i] = bits === 0 ? 0 : readIpv4(buffer, at + i * 4, bits);
     }
+    const key = this.#key;
+    return hash128(key[0], key[1], key[2], key[3], length);
   }
 
-  #probe(length: number): number {
+  #probe(hash: number, length: number): number {
     const { slots, lengths } = this;
     const words = this.#words;
-    const [a, b, c, d] = this.#key;
+    const key = this.#key;
     const mask = slots.length - 1;
-    let at = hash128(a, b, c, d, length) & mask;
-    for (;;) {
-      const id = slots[at];
-      if (id === 0) return at;
-      const w = id * 4;
-      if (words[w] === a && words[w + 1] === b && words[w + 2] === c && words[w + 3] === d && lengths[id] === length) {
-        return at;
-      }
-      at = (at + 1) & mask;
+    for (let at = hash & mask; ; at = (at + 1) & mask) {
+      const slot = slots[at];
+      if (slot === 0) return at;
+      if ((slot ^ hash) >>> ID_BITS !== 0) continue;
+      const id = slot & ID_MASK;
+      if (lengths[id] !== length) continue;
+      const from = id * 4;
+      let i = 0;
+      while (i < 4 && words[from + i] === key[i]) i++;
+      if (i === 4) return at;
     }
   }
 

@@ -55,6 +55,7 @@ const { build } = await import("esbuild");
 const entries = {
   underlayd: "daemon/main.ts",
   underlayctl: "cli/main.ts",
+  lab: "lab/main.ts",
   "fib-worker": "routing/fib/worker.ts",
   "attach-worker": "cni/attach/worker.ts",
 };

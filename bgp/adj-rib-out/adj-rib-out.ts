@@ -166,9 +166,9 @@ export class AdjRibOut implements SliceTask {
   }
 
   #subscribe(): Subscription | null {
-    const { name } = this.#group.policy;
-    if (name === "none") return null;
-    return this.#options.locRib.watch(name === "blocks" ? "local" : "best", () => this.#schedule());
+    const { builtIn } = this.#group.policy;
+    if (builtIn === "none") return null;
+    return this.#options.locRib.watch(builtIn === "blocks" ? "local" : "best", () => this.#schedule());
   }
 
   #schedule(): void {

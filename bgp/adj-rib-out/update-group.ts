@@ -31,6 +31,8 @@ export interface GroupFacts {
 export type ExportProblem = "no address of ours" | "next hop of the other family" | "attributes too long";
 
 const REJECTED = 0xffff_ffff;
+const NONE: readonly number[] = [];
+/** Stands in NEXT_HOP until the packer knows whose address it is. */
 const UNSPECIFIED = new Uint8Array(4);
 /** Header, both lengths, MP_REACH_NLRI with a 32-octet next hop, and one IPv6 prefix. */
 const LONGEST_OVERHEAD = 23 + 4 + 5 + 32 + 17;
@@ -123,15 +125,13 @@ export class UpdateGroup {
         : this.policy.evaluate(routeClass, attributes);
     if (!route) return 0;
 
+    const nextHop = this.#isSelf(route) ? null : route.attributes.nextHop;
+    if (!nextHop && self === "none") return this.#refuse("no address of ours");
     const outgoing = ebgp
-      ? this.#towardsOtherAs(route, origin)
-      : withLocalPref(route.attributes, this.#store.localPref[id]);
-    const nextHop = this.#isSelf(route) ? null : outgoing.nextHop;
+      ? this.#towardsOtherAs(route, origin, nextHop)
+      : withinAs(route.attributes, this.#store.localPref[id], nextHop);
     if (nextHop) return this.#encodeFixed(outgoing, nextHop);
-    if (self === "none") return this.#refuse("no address of ours");
-    return self === "attribute"
-      ? this.#encode(NextHopForm.SELF, { ...outgoing, nextHop: UNSPECIFIED }, null)
-      : this.#encode(NextHopForm.MP_SELF, outgoing, null);
+    return this.#encode(self === "attribute" ? NextHopForm.SELF : NextHopForm.MP_SELF, outgoing, null);
   }
 
   #isSelf(route: PolicyRoute): boolean {
@@ -140,14 +140,15 @@ export class UpdateGroup {
   }
 
   /** RFC 4271 §5.1.2 b, §5.1.4, §5.1.5; RFC 4456 §8. */
-  #towardsOtherAs({ attributes, medSet }: PolicyRoute, origin: number): PathAttributes {
+  #towardsOtherAs({ attributes, medSet }: PolicyRoute, origin: number, nextHop: Uint8Array | null): PathAttributes {
     return {
       ...attributes,
+      nextHop: nextHop ?? UNSPECIFIED,
       asPath: prependAsns(attributes.asPath, [this.facts.localAsn]),
       localPref: null,
       med: medSet || origin === Origin.LOCAL ? attributes.med : null,
       originatorId: null,
-      clusterList: [],
+      clusterList: NONE,
     };
   }
 
@@ -173,7 +174,7 @@ export class UpdateGroup {
   }
 }
 
-/** RFC 4271 §5.1.5: every route to a peer in our AS has one. */
-function withLocalPref(attributes: PathAttributes, localPref: number): PathAttributes {
-  return attributes.localPref === null ? { ...attributes, localPref } : attributes;
+/** RFC 4271 §5.1.5: every route to a peer in our AS has a LOCAL_PREF. */
+function withinAs(attributes: PathAttributes, localPref: number, nextHop: Uint8Array | null): PathAttributes {
+  return { ...attributes, localPref: attributes.localPref ?? localPref, nextHop: nextHop ?? UNSPECIFIED };
 }

@@ -6,7 +6,7 @@
 // there is a decision to make. One accepted path, the ordinary case, needs no decision.
 import type { Family } from "../../net/address.ts";
 import { DirtySet } from "../../net/dirty-set.ts";
-import { PagedUint16, PagedUint32 } from "../../net/paged-array.ts";
+import { PagedRows } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import { type Candidate, decide } from "./decision.ts";
@@ -15,6 +15,12 @@ import type { NextHops } from "./next-hops.ts";
 import type { PathStatus, RouteSource } from "./source.ts";
 import { type Interest, Subscription } from "./subscription.ts";
 import type { LocRibSubscription, LocRibView, ResolvedMember } from "./types.ts";
+
+/** Of a prefix: the best path's attributes after policy; the slot of the next-hop set; both of the rest in 16 bits each. */
+const Column = { BEST: 0, SLOT: 1, SOURCE_AND_PATHS: 2 } as const;
+/** Index of the best path's source, above the number of accepted paths. */
+const SOURCE_SHIFT = 16;
+const PATHS_MASK = 0xffff;
 
 interface SourceState {
   readonly source: RouteSource;
@@ -33,11 +39,8 @@ export class LocRib implements LocRibView {
   /** Index 0 stays empty: no best path. */
   readonly #sources: (SourceState | null)[] = [null];
   readonly #indexes = new Map<RouteSource, number>();
-  /** By prefix id: best path's attributes after policy, its source, slot of the next-hop set, accepted paths. */
-  readonly #best = new PagedUint32();
-  readonly #source = new PagedUint16();
-  readonly #slot = new PagedUint32();
-  readonly #paths = new PagedUint16();
+  /** By prefix id, see Column. */
+  readonly #rows = new PagedRows(3);
   #subscriptions: readonly Subscription[] = [];
   readonly #candidates: Candidate[] = [];
   #size = 0;
@@ -94,14 +97,14 @@ export class LocRib implements LocRibView {
     const index = this.#indexes.get(source) as number;
     const { accepted } = this.#sources[index] as SourceState;
     const attributes = this.#imported(source, id);
-    let paths = this.#paths.get(id);
-    if (attributes !== 0) {
-      if (accepted.add(id)) this.#paths.set(id, ++paths);
-    } else if (accepted.delete(id)) {
-      this.#paths.set(id, --paths);
-    } else {
-      return;
-    }
+    let change = 0;
+    if (attributes !== 0) change = accepted.add(id) ? 1 : 0;
+    else if (accepted.delete(id)) change = -1;
+    else return;
+    const page = this.#rows.page(id);
+    const at = this.#rows.offset(id) + Column.SOURCE_AND_PATHS;
+    page[at] += change;
+    const paths = page[at] & PATHS_MASK;
     if (paths === 0) this.#settle(id, 0, 0, 0);
     else if (paths === 1 && attributes !== 0) this.#decideAlone(source, index, id, attributes);
     else this.#decide(id);
@@ -119,7 +122,9 @@ export class LocRib implements LocRibView {
         state.accepted.delete(id);
       }
     }
-    this.#paths.set(id, paths);
+    const page = this.#rows.page(id);
+    const at = this.#rows.offset(id) + Column.SOURCE_AND_PATHS;
+    page[at] = ((page[at] & ~PATHS_MASK) | paths) >>> 0;
     this.#decide(id);
   }
 
@@ -130,11 +135,11 @@ export class LocRib implements LocRibView {
 
   /** Attribute id of the best path, 0: none. */
   bestOf(id: number): number {
-    return this.#best.get(id);
+    return this.#rows.get(id, Column.BEST);
   }
 
   sourceOf(id: number): RouteSource | null {
-    return this.#sources[this.#source.get(id)]?.source ?? null;
+    return this.#sources[this.#sourceIndex(id)]?.source ?? null;
   }
 
   /** The first prefix from `from` on that has a path from any source, or -1. */
@@ -196,14 +201,14 @@ export class LocRib implements LocRibView {
 
   /** Makes every present prefix dirty for one consumer. */
   markAll(subscription: Subscription): void {
-    this.#source.forEach((id, index) => {
-      if (subscription.interest !== "local" || this.#isLocal(index)) subscription.add(id);
+    this.#rows.forEach(Column.BEST, (id) => {
+      if (subscription.interest !== "local" || this.#isLocal(this.#sourceIndex(id))) subscription.add(id);
     });
   }
 
   /** Whether some consumer has yet to see the prefix, so that its id must not be given to another. */
   isAwaited(id: number): boolean {
-    return this.#source.get(id) !== 0 || this.#subscriptions.some((subscription) => subscription.dirty.has(id));
+    return this.bestOf(id) !== 0 || this.#subscriptions.some((subscription) => subscription.dirty.has(id));
   }
 
   // LocRibView
@@ -217,7 +222,7 @@ export class LocRib implements LocRibView {
   }
 
   nextHopSetOf(id: number): number {
-    return this.#sets.idOf(this.#slot.get(id));
+    return this.#sets.idOf(this.#rows.get(id, Column.SLOT));
   }
 
   nextHopSetMembers(set: number): readonly ResolvedMember[] {
@@ -252,6 +257,10 @@ export class LocRib implements LocRibView {
   #imported(source: RouteSource, id: number): number {
     const raw = source.adjRibIn.get(id);
     return raw === 0 || this.#store.isLoop(raw) ? 0 : source.filter.apply(raw, id);
+  }
+
+  #sourceIndex(id: number): number {
+    return this.#rows.get(id, Column.SOURCE_AND_PATHS) >>> SOURCE_SHIFT;
   }
 
   #isLocal(index: number): boolean {
@@ -320,22 +329,25 @@ export class LocRib implements LocRibView {
 
   /** Takes over the result of a decision and tells who is interested in the difference. */
   #settle(id: number, attributes: number, index: number, slot: number): void {
-    const oldAttributes = this.#best.get(id);
-    const oldIndex = this.#source.get(id);
-    const oldSlot = this.#slot.get(id);
+    const page = this.#rows.page(id);
+    const row = this.#rows.offset(id);
+    const oldAttributes = page[row + Column.BEST];
+    const oldSlot = page[row + Column.SLOT];
+    const oldIndex = page[row + Column.SOURCE_AND_PATHS] >>> SOURCE_SHIFT;
     if (attributes === oldAttributes && index === oldIndex && slot === oldSlot) return;
     if (attributes !== oldAttributes) {
       if (attributes !== 0) this.#store.retain(attributes);
       if (oldAttributes !== 0) this.#store.release(oldAttributes);
-      this.#best.set(id, attributes);
+      page[row + Column.BEST] = attributes;
     }
     if (slot !== oldSlot) {
       this.#sets.retain(slot);
       this.#sets.release(oldSlot);
-      this.#slot.set(id, slot);
+      page[row + Column.SLOT] = slot;
     }
     if (index !== oldIndex) {
-      this.#source.set(id, index);
+      const paths = page[row + Column.SOURCE_AND_PATHS] & PATHS_MASK;
+      page[row + Column.SOURCE_AND_PATHS] = ((index << SOURCE_SHIFT) | paths) >>> 0;
       if (oldIndex === 0) this.#size++;
       else if (index === 0) this.#size--;
     }

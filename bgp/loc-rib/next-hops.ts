@@ -66,6 +66,8 @@ export class NextHops {
   readonly #addresses: (NextHopAddress | null)[] = [null];
   readonly #freeAddresses: number[] = [];
   readonly #addressIds = new Map<string, number>();
+  /** Found last time: neighbouring attribute sets share their next hop nearly always. */
+  #lastAddress = 0;
   readonly #views = new Map<string, NextHopView>();
   readonly #nextHops: (NextHop | null)[] = [null];
   readonly #freeNextHops: number[] = [];
@@ -78,6 +80,11 @@ export class NextHops {
 
   /** The id of an address pair; each call counts one reference. */
   intern(address: Uint8Array, linkLocal: Uint8Array | null): number {
+    const last = this.#addresses[this.#lastAddress];
+    if (last && linkLocal === null && last.linkLocal === null && sameBytes(address, last.address)) {
+      last.references++;
+      return this.#lastAddress;
+    }
     const key = linkLocal ? `${formatAddress(address)} ${formatAddress(linkLocal)}` : formatAddress(address);
     let id = this.#addressIds.get(key);
     if (id === undefined) {
@@ -92,6 +99,7 @@ export class NextHops {
       this.#addressIds.set(key, id);
     }
     this.retain(id);
+    this.#lastAddress = id;
     return id;
   }
 

@@ -45,15 +45,17 @@ export function applySet(route: PolicyRoute, set: PolicySet): PolicyRoute {
 /** `asns` in front of the path, the first one outermost (RFC 4271 §5.1.2 b). */
 export function prependAsns(path: readonly AsSegment[], asns: readonly number[]): readonly AsSegment[] {
   if (asns.length === 0) return path;
-  const [first, ...rest] = path;
-  const joined = first?.type === AS_SEQUENCE ? [...asns, ...first.asns] : asns;
-  const after = first?.type === AS_SEQUENCE ? rest : path;
+  const joins = path.length > 0 && path[0].type === AS_SEQUENCE;
+  const joined = joins ? asns.concat(path[0].asns) : asns;
+  const rest = joins ? 1 : 0;
+  // Nearly always: one segment with room. This runs for every attribute set that is announced.
+  if (joined.length <= LONGEST_SEGMENT && path.length === rest) return [{ type: AS_SEQUENCE, asns: joined }];
   const segments: AsSegment[] = [];
   // The full segments are the last ones, so that the next prepend finds room in front.
   for (let end = joined.length; end > 0; end -= LONGEST_SEGMENT) {
     segments.unshift({ type: AS_SEQUENCE, asns: joined.slice(Math.max(0, end - LONGEST_SEGMENT), end) });
   }
-  return [...segments, ...after];
+  return segments.concat(path.slice(rest));
 }
 
 /** Replace, then remove, then add; values that are there already are not added twice. */

@@ -17,6 +17,7 @@ import type { ExportPolicy, ImportPolicy, Policy, PolicySet, PolicyStatement } f
 /** Name of the origin of our own routes, in `match: { peer: [local] }` too. */
 export const LOCAL_PEER = "local";
 
+type BuiltIn = Exclude<ImportPolicy | ExportPolicy, Policy>;
 type KeyCondition = (table: PrefixTable, id: number, peer: string) => boolean;
 
 interface CompiledStatement {
@@ -36,6 +37,8 @@ interface RouteClass {
 
 export class CompiledPolicy {
   readonly name: string;
+  /** The built-in it is, null for one of the configuration, whatever its name. */
+  readonly builtIn: BuiltIn | null;
   readonly #statements: readonly CompiledStatement[];
   readonly #keyed: readonly CompiledStatement[];
   readonly #classes: RouteClass[] = [];
@@ -46,6 +49,7 @@ export class CompiledPolicy {
   /** Throws RangeError when an AS path expression is wrong. */
   constructor(policy: ImportPolicy | ExportPolicy) {
     this.name = policyName(policy);
+    this.builtIn = typeof policy === "string" ? policy : null;
     const { statements } = typeof policy === "string" ? builtIn(policy) : policy;
     this.#statements = statements.map(compileStatement);
     this.#keyed = this.#statements.filter((statement) => statement.key !== null);
@@ -122,7 +126,7 @@ function keyCondition(
     (!prefixes || prefixes.has(table, id));
 }
 
-function builtIn(name: Exclude<ImportPolicy | ExportPolicy, Policy>): Policy {
+function builtIn(name: BuiltIn): Policy {
   const accept = (match: PolicyStatement["match"]): Policy => ({
     name,
     statements: [{ match, set: {}, then: "accept" }],

@@ -1,5 +1,6 @@
 // An import policy applied to one peer's routes of one family: raw attribute id in, attribute id after policy out. The
 // policy runs once per attribute set and class of prefixes; every further route with that set is two array accesses.
+// `nextHop: self` and `unchanged` say something to neighbours, so they change nothing here.
 import type { Family } from "../../net/address.ts";
 import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";

@@ -4,13 +4,20 @@
 export class Reader {
   readonly buffer: Uint8Array;
   offset: number;
-  readonly end: number;
+  end: number;
   overrun = false;
 
   constructor(buffer: Uint8Array, start = 0, end = buffer.length) {
     this.buffer = buffer;
     this.offset = start;
     this.end = end;
+  }
+
+  /** Goes on with another part of the buffer. */
+  moveTo(start: number, end: number): void {
+    this.offset = start;
+    this.end = end;
+    this.overrun = false;
   }
 
   get remaining(): number {

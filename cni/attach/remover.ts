@@ -2,6 +2,7 @@
 // more, so the requests wait on the thread pool and a removal counts as done when the kernel announces it (RTM_DELLINK):
 // then no lookup finds the link or a route through it. Removals that gather meanwhile leave together, as one interface
 // group. The same announcements tell of host ends that went because their pod's namespace did.
+import { constants } from "node:os";
 import { native, SystemError, UV_READABLE } from "../../net/native.ts";
 import { LITTLE } from "../../routing/netlink/attribute.ts";
 import { Flag, Group, MessageType } from "../../routing/netlink/constants.ts";
@@ -173,7 +174,7 @@ export class Remover {
 }
 
 function isAgain(result: number): boolean {
-  return result < 0 && new SystemError("recv", result).code === "EAGAIN";
+  return result === -constants.errno.EAGAIN;
 }
 
 /** Classic BPF: of all link messages only RTM_DELLINK. A half-word is loaded in network order, the field is in the host's. */

@@ -4,7 +4,7 @@
 // The host's whole tree stays reachable below `hostRoot`. A directory that needs an additional entry is covered by a
 // tmpfs that holds links to everything that was in it; one that must not show the host's files is covered by an
 // empty one.
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { quote } from "./command.ts";
 
 /** Where something goes in the node: a file of the host bound there, a link, or text. */
@@ -33,53 +33,53 @@ export function fileTreeScript(options: {
     "set -e",
     `host=${quote(hostRoot)}`,
     `mount -t tmpfs -o mode=0755 tmpfs ${quote(dirname(hostRoot))}`,
-    'mkdir "$host"',
+    `stash=${quote(join(dirname(hostRoot), "stash"))}`,
+    'mkdir "$host" "$stash"',
     'mount --rbind / "$host"',
+    // What is not covered below stays as it is on the host; where the privileges do not reach so far, nothing writes there.
+    'mount -o remount,bind,ro "$host" 2>/dev/null || :',
     ...functions,
-    ...privateDirectories.map((directory) => `private ${directory} 1777`),
-    "chmod 755 /run /var/log",
+    // A link among them (/var/log -> /run/log) leads to another one of them.
+    ...privateDirectories.map((directory) => `[ -L ${directory} ] || fresh ${directory}`),
+    "chmod 1777 /tmp /var/tmp",
     "mkdir -p /run/netns",
     "cover /var/lib",
     // The network devices below /sys are those of the namespace that mounts it.
     "mount -t sysfs sysfs /sys 2>/dev/null || :",
     `hostname ${quote(hostname)} 2>/dev/null || printf '%s' ${quote(hostname)} > /proc/sys/kernel/hostname`,
   ];
-  for (const parent of new Set(placements.map(({ target }) => dirname(target)))) lines.push(parentLine(parent));
+  const parents = [...new Set(placements.map(({ target }) => dirname(target)))];
+  for (const parent of parents) lines.push(`make ${quote(parent)}`);
+  // Only now, as making one directory may cover another's parent. Configuration directories (/etc/frr) show only what
+  // the topology puts there; others keep what the host has.
+  for (const parent of parents) lines.push(`${/^\/etc\/./.test(parent) ? "fresh" : "cover"} ${quote(parent)}`);
+  lines.push("mount -o remount,bind,ro / 2>/dev/null || :");
   for (const placement of placements) lines.push(...placementLines(placement));
   return `${lines.join("\n")}\n`;
 }
 
 const functions = [
   // An empty directory of the node's own in place of the host's.
-  'private() { if [ -d "$1" ] && [ ! -L "$1" ]; then mount -t tmpfs -o "mode=$2" tmpfs "$1"; fi; }',
-  // The same, with links to what the host has there. A symbolic link is copied: it may be relative.
+  'fresh() { mount -t tmpfs -o mode=0755 tmpfs "$1"; }',
+  // The same, with links to what was there. A symbolic link is copied: it may be relative.
   `cover() {
   case " $covered " in *" $1 "*) return 0;; esac
   covered="$covered $1"
+  count=$((count + 1))
+  mkdir "$stash/$count"
+  mount --bind "$1" "$stash/$count"
   mount -t tmpfs -o mode=0755 tmpfs "$1"
-  for entry in "$host$1"/* "$host$1"/.[!.]*; do
+  for entry in "$stash/$count"/* "$stash/$count"/.[!.]*; do
     if [ -L "$entry" ]; then cp -P "$entry" "$1/"; elif [ -e "$entry" ]; then ln -s "$entry" "$1/"; fi
   done
 }`,
-  // Makes a directory, covering the nearest one that exists so that nothing is made on the host.
+  // Makes a directory, in a cover of the nearest one that exists, so that nothing is made on the host.
   `make() {
   near=$1
   while [ ! -d "$near" ]; do near=$(dirname "$near"); done
-  if [ "$near" != "$1" ]; then
-    inside=
-    for done in $covered $fresh; do case "$near/" in "$done"/*) inside=1;; esac; done
-    [ -n "$inside" ] || cover "$near"
-    mkdir -p "$1"
-  fi
+  if [ "$near" != "$1" ]; then cover "$near"; mkdir -p "$1"; covered="$covered $1"; fi
 }`,
-  'fresh() { make "$1"; mount -t tmpfs -o mode=0755 tmpfs "$1"; fresh="$fresh $1"; }',
 ];
-
-/** Configuration directories (/etc/frr) show only what the topology puts there; others keep what the host has. */
-function parentLine(parent: string): string {
-  if (/^\/etc\/./.test(parent)) return `fresh ${quote(parent)}`;
-  return `make ${quote(parent)}; cover ${quote(parent)}`;
-}
 
 function placementLines(placement: Placement): string[] {
   const target = quote(placement.target);

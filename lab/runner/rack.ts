@@ -22,6 +22,9 @@ export interface RackOptions {
   readonly progress: (step: string) => void;
 }
 
+/** Interface index of the first link's first end; the ones before it are for what nodes make themselves. */
+const firstIndex = 101;
+
 interface RunningNode {
   readonly definition: LabNode;
   readonly namespace: NodeNamespace;
@@ -168,11 +171,14 @@ export class Rack {
   async #addLinks(links: readonly LabLink[]): Promise<void> {
     const byNode = new Map<string, string[]>();
     const add = (node: string, line: string) => byNode.set(node, [...(byNode.get(node) ?? []), line]);
-    for (const { endpoints, mtu } of links) {
+    for (const [number, { endpoints, mtu }] of links.entries()) {
       const [a, b] = endpoints;
       const size = mtu === null ? "" : `mtu ${mtu} `;
-      const peer = `peer name ${b.interface} ${size}netns ${this.node(b.node).pid}`;
-      add(a.node, `link add ${a.interface} ${size}type veth ${peer}`);
+      // Both ends have an index of their own. Where they are alike, the kernel takes the device for one that stands
+      // alone, and may tell of a lost carrier up to a second late.
+      const index = firstIndex + 2 * number;
+      const peer = `peer name ${b.interface} index ${index + 1} ${size}netns ${this.node(b.node).pid}`;
+      add(a.node, `link add ${a.interface} index ${index} ${size}type veth ${peer}`);
     }
     for (const [name, lines] of byNode) await this.node(name).ipBatch(lines);
     for (const name of this.#nodes.keys()) {

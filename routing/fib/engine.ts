@@ -8,9 +8,12 @@
 // Commands act at once; learned routes are written in slices of a few milliseconds between them, so that the owned
 // state, a pod or a lost uplink never waits for a bulk load. What the kernel loses in silence (carrier, overrun) is
 // found by dumps. Nothing without our protocol number is changed.
+import type { Family } from "../../net/address.ts";
 import type { Timer } from "../../net/clock.ts";
+import { NetlinkError } from "../netlink/error.ts";
 import { decodeNextHop, encodeNextHopDump } from "../netlink/nexthop.ts";
-import { decodeRoute, encodeRouteDump } from "../netlink/route.ts";
+import { decodeRoute, encodeRouteDump, type Route } from "../netlink/route.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { FibStatus, KernelRoute, KernelRule, NextHopMember, OwnedState, PodRoute, RouteBatch } from "../types.ts";
 import { KernelWatch } from "../watch.ts";
 import { BulkWriter } from "./bulk.ts";
@@ -38,6 +41,7 @@ export class FibEngine {
       doubt: (about) => (about === "nextHops" ? this.#repairs.doubtNextHops() : this.#resync.doubt()),
     });
     this.#repairs = new Repairs(this.#state, this.#bulk, guard);
+    this.#state.onNextHopRefused = () => this.#repairs.doubtNextHops();
     this.#resync = new Resync(this.#state, this.#repairs);
   }
 
@@ -55,7 +59,7 @@ export class FibEngine {
         receiveBuffer: options.receiveBuffer,
       },
       {
-        message: (buffer, start, end, type) => this.#repairs.notified(buffer, start, end, type),
+        message: (buffer, start, end, type) => this.#guard(() => this.#repairs.notified(buffer, start, end, type)),
         turn: () => this.#guard(() => this.#repairs.afterNotifications()),
         overrun: () => this.#resync.overrun(),
         error: (message) => this.#state.problem(message),
@@ -167,7 +171,7 @@ export class FibEngine {
     const nameOf = (ifindex: number) => links.nameOf(ifindex);
     const nextHops = new Map(socket.dump(encodeNextHopDump, decodeNextHop).map((object) => [object.id, object]));
     return ([4, 6] as const).flatMap((family) => {
-      const routes = socket.dump((out) => encodeRouteDump(out, family, table), decodeRoute);
+      const routes = dumpTable(socket, family, table);
       return routes.filter((route) => route.table === table).map((route) => routeView(route, nextHops, nameOf));
     });
   }
@@ -202,5 +206,15 @@ export class FibEngine {
       this.#resync.request();
       this.#bulk.schedule();
     }
+  }
+}
+
+/** A table that never had a route is an error to the kernel, and an empty one to us. */
+function dumpTable(socket: NetlinkSocket, family: Family, table: number): Route[] {
+  try {
+    return socket.dump((out) => encodeRouteDump(out, family, table), decodeRoute);
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === "ENOENT") return [];
+    throw error;
   }
 }

@@ -46,7 +46,10 @@ export interface NextHopCallbacks {
   routesOf(groupId: number): number;
   /** Whether a route in the kernel uses the group, or wants the set. */
   usedBy(groupId: number, set: number): boolean;
+  /** Something could not be done at all. */
   problem(text: string): void;
+  /** The kernel refused an object: perhaps our view of the objects or links is not the latest. */
+  refused(text: string): void;
 }
 
 export class NextHops {
@@ -203,7 +206,7 @@ export class NextHops {
       }
       live.push({ id: hop.id, weight: member.weight });
     }
-    if (unusable.length > 0) this.#callbacks.problem(`next hop refused by the kernel: ${unusable.join("; ")}`);
+    if (unusable.length > 0) this.#callbacks.refused(`next hop refused by the kernel: ${unusable.join("; ")}`);
 
     const members = canonical(live);
     const before = group.installed;
@@ -216,7 +219,7 @@ export class NextHops {
     } else if (before !== members) {
       const problem = this.#try((out) => encodeNewGroup(out, group.id, this.#ownership.protocol, live));
       written++;
-      if (problem) this.#callbacks.problem(`next-hop group refused by the kernel: ${problem.message}`);
+      if (problem) this.#callbacks.refused(`next-hop group refused by the kernel: ${problem.message}`);
       else group.installed = members;
     }
     if (before !== null && group.installed === null) this.#callbacks.groupGone(group.id);

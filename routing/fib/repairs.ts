@@ -32,6 +32,9 @@ export class Repairs {
   #linksChanged = false;
   /** Learned routes that somebody deleted since the last repair. */
   #lost = 0;
+  /** Learned routes in whose place somebody put another since the last repair. */
+  #replaced = 0;
+  #replacedExample = "";
 
   constructor(state: FibState, bulk: BulkWriter, guard: (work: () => void) => void) {
     this.#state = state;
@@ -105,8 +108,8 @@ export class Repairs {
       this.#state.routes.setKernel(table, id, 0);
       table.markDirty(id);
       this.#damper.request();
-      const message = `${prefixOf(table, id)} in table ${table.table} was replaced by a route of protocol ${reader.protocol}`;
-      this.#state.deps.event({ kind: "foreign", message });
+      this.#replaced++;
+      this.#replacedExample = `${prefixOf(table, id)} in table ${table.table} by a route of protocol ${reader.protocol}`;
     } else if (!isLearned(reader, this.#state.ownership.localTable)) {
       if (!deleted || !this.#state.staticRoutes.deleted(reader)) return;
       this.#damper.request();
@@ -151,6 +154,13 @@ export class Repairs {
   repair(lost = 0): void {
     let count = this.#lost + lost;
     this.#lost = 0;
+    if (this.#replaced > 0)
+      this.#state.deps.event({
+        kind: "foreign",
+        count: this.#replaced,
+        message: `${this.#replaced} of our routes were replaced by another program: ${this.#replacedExample}`,
+      });
+    this.#replaced = 0;
     if (this.#nextHopsInDoubt) {
       this.#nextHopsInDoubt = false;
       count += this.#state.nextHops.reconcile();

@@ -116,6 +116,9 @@ export class Resync {
         if (pass.consistent) break;
       }
     }
-    return this.#state.routes.endDump() + this.#state.staticRoutes.endDump();
+    const lost = this.#state.routes.endDump() + this.#state.staticRoutes.endDump();
+    // Outside adoption, a route with our number that nobody wants is removed, like learned ones.
+    if (!adopt) this.#state.staticRoutes.sweep();
+    return lost;
   }
 }

@@ -33,6 +33,9 @@ export class FibState {
   /** What a former run left and nobody asked for has been removed. */
   swept = false;
   stopped = false;
+  /** Set by the part that repairs. */
+  onNextHopRefused: () => void = () => {};
+  #lastRefusal = "";
 
   constructor(options: WorkerOptions, deps: FibDeps) {
     this.options = options;
@@ -48,6 +51,11 @@ export class FibState {
       routesOf: (group) => this.routes.usersOf(group),
       usedBy: (group, set) => this.routes.usedBy(group, set),
       problem: (message) => this.problem(message),
+      refused: (message) => {
+        if (message !== this.#lastRefusal) this.problem(message);
+        this.#lastRefusal = message;
+        this.onNextHopRefused();
+      },
     });
   }
 

@@ -38,7 +38,7 @@ export class StaticRoutes {
     return count;
   }
 
-  /** Has the kernel keep these; rejects with the first refusal, having tried all. Those refused are forgotten. */
+  /** Has the kernel keep these; throws the first refusal, having tried all. Those refused are forgotten. */
   add(specs: readonly RouteSpec[], purpose: Purpose): void {
     const pending: Entry[] = [];
     for (const spec of specs) {
@@ -50,7 +50,8 @@ export class StaticRoutes {
       this.#entries.set(key, entry);
       if (!same || !installed || known.suspect) pending.push(entry);
     }
-    const failures = this.#write(pending);
+    // A link that is down gets its routes when it comes up.
+    const failures = this.#write(pending).filter(({ error }) => error.code !== "ENETDOWN");
     for (const { entry, known } of failures) if (!known) this.#entries.delete(keyOf(entry.spec));
     if (failures.length > 0) throw failures[0].error;
   }

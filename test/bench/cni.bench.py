@@ -28,14 +28,6 @@ def spawn(plugin, command, pod, config):
     return pid, started
 
 
-def wait(pid, pod, command):
-    _, status = os.waitpid(pid, 0)
-    ended = time.perf_counter()
-    if status != 0:
-        sys.exit(f"{command} failed: " + open(f"{WORK}/out-{pod}").read())
-    return ended
-
-
 def batch(entry, command, pods):
     """Latency of each call and of the whole."""
     plugin, config = entry
@@ -77,7 +69,6 @@ try:
                               stdout=subprocess.PIPE, text=True)
     if daemon.stdout.readline().strip() != "ready":
         sys.exit("the daemon did not start")
-    os.close(os.open(f"/var/run/netns/{HOST}", os.O_RDONLY))
     fd = os.open(f"/var/run/netns/{HOST}", os.O_RDONLY)
     if ctypes.CDLL(None, use_errno=True).setns(fd, 0x40000000) != 0:
         sys.exit("setns failed: root is needed")

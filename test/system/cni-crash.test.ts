@@ -67,9 +67,11 @@ describe("CNI and crashes", () => {
       expect(away.stdout.toLowerCase()).not.toMatch(/no such file|not found/);
     }
     expect((await host.call("STATUS", { version: "1.1.0" })).json.code).toBe(50);
+    writeFileSync(join(host.spool, "0.del"), "rubbish");
     await host.start();
     expect(await host.used()).toEqual([0, 0]);
-    expect(readdirSync(host.spool)).toEqual([]);
+    expect(readdirSync(host.spool)).toEqual(["0.del.bad"]);
+    rmSync(join(host.spool, "0.del.bad"));
 
     // One that arrives when the daemon has already looked: it must strike the old attachment, never the new one.
     expect((await host.call("ADD", { pod: "a" })).code).toBe(0);

@@ -89,8 +89,9 @@ describe("owned state", () => {
   });
 
   it("sets what forwarding depends on", async () => {
-    ns.run("echo 0 > /proc/sys/net/ipv4/ip_forward");
+    ns.run("echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding");
     await ns.client().start();
+    expect(ns.run("cat /proc/sys/net/ipv6/conf/up0/accept_ra /proc/sys/net/ipv6/conf/all/forwarding")).toBe("2\n1\n");
     expect(ns.run("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/nexthop_compat_mode")).toBe("1\n0\n");
   });
 
@@ -159,6 +160,8 @@ describe("learned routes", () => {
       type: "unicast",
       nextHops: [{ gateway: "192.0.1.2", interface: "up1", weight: 1 }],
     });
+
+    expect(await fib.routes(7999)).toEqual([]);
 
     fib.apply(batch(7100, { "0.0.0.0/0": 0, "10.1.0.0/16": 2, "10.2.0.0/16": 0 }));
     fib.removeNextHopSet(1);
@@ -232,6 +235,12 @@ describe("pods", () => {
     await fib.removePodRoutes(pods);
     await fib.removePodRoutes(pods);
     expect(ns.run("ip route show table 7000")).not.toContain("pod0");
+    ns.run("ip link set pod0 down");
+    await eventually(() => expect(fib.links().find((link) => link.name === "pod0")?.up).toBe(false));
+    await fib.addPodRoutes(pods);
+    ns.run("ip link set pod0 up");
+    await eventually(() => expect(ns.run("ip route show table 7000; ip -6 route show table 7000")).toBe(full));
+    await fib.removePodRoutes(pods);
     await expect(fib.addPodRoutes([{ address: pods[0].address, ifindex: 9999 }])).rejects.toThrow(/ENODEV|EINVAL/);
     await fib.addPodRoutes(pods);
     ns.run("ip link del pod0");

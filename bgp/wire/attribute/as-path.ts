@@ -89,8 +89,9 @@ export const as4Path: AttributeCodec = {
     return null;
   },
   encode(writer, attributes, { as4 }) {
-    if (as4 || !attributes.asPath.some((segment) => segment.asns.some((asn) => asn > 0xffff))) return;
+    if (as4) return;
     const segments = attributes.asPath.filter((segment) => !isConfederation(segment));
+    if (!segments.some((segment) => segment.asns.some((asn) => asn > 0xffff))) return;
     encodeSegments(writer, OPTIONAL_TRANSITIVE, AttributeCode.AS4_PATH, segments, true);
   },
 };

@@ -14,6 +14,30 @@ export type Draft = { -readonly [Key in keyof PathAttributes]: PathAttributes[Ke
   as4Aggregator: PathAttributes["aggregator"];
 };
 
+/** All fields spelled out: a literal is made several times faster than a copy of `emptyAttributes`. */
+export function newDraft(): Draft {
+  return {
+    origin: 0,
+    asPath: none,
+    nextHop: null,
+    linkLocalNextHop: null,
+    med: null,
+    localPref: null,
+    atomicAggregate: false,
+    aggregator: null,
+    communities: none,
+    extendedCommunities: none,
+    largeCommunities: none,
+    originatorId: null,
+    clusterList: none,
+    unknown: none,
+    as4Path: null,
+    as4Aggregator: null,
+  };
+}
+
+const none: readonly never[] = Object.freeze([]);
+
 export interface EncodeOptions {
   readonly as4: boolean;
 }

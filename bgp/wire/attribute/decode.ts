@@ -8,11 +8,11 @@
 // Deviation: a missing LOCAL_PREF from an internal neighbour is accepted; the decision process has a default.
 import type { WireContext } from "../context.ts";
 import { WireAction, WireError } from "../error.ts";
-import { emptyAttributes, type PathAttributes, type UnknownAttribute } from "../path-attributes.ts";
+import type { PathAttributes, UnknownAttribute } from "../path-attributes.ts";
 import { Reader } from "../reader.ts";
 import { AS_TRANS, AttributeCode, AttributeFlag, ErrorCode, UpdateSubcode } from "../registry.ts";
 import { mergeAs4Path } from "./as-path.ts";
-import { type AttributeCodec, type Draft, OPTIONAL_TRANSITIVE } from "./codec.ts";
+import { type AttributeCodec, type Draft, newDraft, OPTIONAL_TRANSITIVE } from "./codec.ts";
 import { decodeMpReach, decodeMpUnreach, type MpReach, type MpUnreach } from "./multiprotocol.ts";
 import { codecByType } from "./table.ts";
 
@@ -28,6 +28,12 @@ export interface DecodedAttributes {
 /** Faults described one by one in a message; what comes after still counts for the action. */
 const MAX_ERRORS = 16;
 const KIND_BITS = AttributeFlag.OPTIONAL | AttributeFlag.TRANSITIVE;
+
+const noErrors: WireError[] = [];
+/** By type code, the last attribute list that had it: cheaper than a set for each list. */
+const seenIn = new Float64Array(256);
+let lists = 0;
+const nextList = () => ++lists;
 
 /**
  * Decodes buffer[start, end). `hasIpv4Nlri`: the UPDATE announces prefixes outside MP_REACH_NLRI, so NEXT_HOP has to be
@@ -48,20 +54,24 @@ class AttributeDecoder {
   readonly #buffer: Uint8Array;
   readonly #context: WireContext;
   readonly #hasIpv4Nlri: boolean;
-  readonly #draft: Draft = { ...emptyAttributes, as4Path: null, as4Aggregator: null };
-  readonly #unknown: UnknownAttribute[] = [];
-  readonly #errors: WireError[] = [];
-  readonly #seen = new Set<number>();
+  readonly #value: Reader;
+  readonly #draft: Draft = newDraft();
+  readonly #seen = nextList();
+  /** Different attributes in the list. */
+  #kinds = 0;
+  #unknown: UnknownAttribute[] | null = null;
+  #partial: number[] | null = null;
+  #errors: WireError[] = noErrors;
   #mpReach: MpReach | null = null;
   #mpUnreach: MpUnreach | null = null;
   #action: "none" | "discard" | "withdraw" = "none";
   /** The first fault that called for `withdraw`. */
   #withdrawal: WireError | null = null;
   #overran = false;
-  readonly #partial: number[] = [];
 
   constructor(buffer: Uint8Array, context: WireContext, hasIpv4Nlri: boolean) {
     this.#buffer = buffer;
+    this.#value = new Reader(buffer);
     this.#context = context;
     this.#hasIpv4Nlri = hasIpv4Nlri;
   }
@@ -99,15 +109,16 @@ class AttributeDecoder {
     if (valueEnd > end)
       return this.#overrun(at, end, `attribute ${code} of ${length} bytes reaches past the end of the list`);
 
-    if (this.#seen.has(code)) this.#repeated(code);
+    if (seenIn[code] === this.#seen) this.#repeated(code);
     else {
-      this.#seen.add(code);
-      this.#value(code, flags, at, valueStart, valueEnd);
+      seenIn[code] = this.#seen;
+      this.#kinds++;
+      this.#read(code, flags, at, valueStart, valueEnd);
     }
     return valueEnd;
   }
 
-  #value(code: number, flags: number, at: number, start: number, end: number): void {
+  #read(code: number, flags: number, at: number, start: number, end: number): void {
     if (code === AttributeCode.MP_REACH_NLRI || code === AttributeCode.MP_UNREACH_NLRI) {
       this.#multiprotocol(code, flags, at, start, end);
       return;
@@ -134,13 +145,17 @@ class AttributeDecoder {
       this.#flagsError(codec.name, code, flags, at, end);
       return;
     }
-    const reason = codec.decode(new Reader(this.#buffer, start, end), this.#draft, this.#context);
+    this.#value.moveTo(start, end);
+    const reason = codec.decode(this.#value, this.#draft, this.#context);
     if (reason !== null) {
       // RFC 4760 §3: next to MP_REACH_NLRI alone it means nothing, and some speakers fill it with zeros.
       if (code !== AttributeCode.NEXT_HOP || this.#hasIpv4Nlri) this.#malformed(codec, reason, at, end);
       return;
     }
-    if (codec.flags === OPTIONAL_TRANSITIVE && (flags & AttributeFlag.PARTIAL) !== 0) this.#partial.push(code);
+    if (codec.flags === OPTIONAL_TRANSITIVE && (flags & AttributeFlag.PARTIAL) !== 0) {
+      this.#partial ??= [];
+      this.#partial.push(code);
+    }
   }
 
   #multiprotocol(code: number, flags: number, at: number, start: number, end: number): void {
@@ -168,6 +183,7 @@ class AttributeDecoder {
       );
     }
     if ((flags & AttributeFlag.TRANSITIVE) === 0) return;
+    this.#unknown ??= [];
     this.#unknown.push({ flags: flags & ~AttributeFlag.EXTENDED_LENGTH, code, value: this.#buffer.slice(start, end) });
   }
 
@@ -217,6 +233,7 @@ class AttributeDecoder {
     const options = { action, data, attribute: attribute ?? undefined };
     if (this.#errors.length < MAX_ERRORS || (action === "withdraw" && this.#withdrawal === null)) {
       const error = new WireError(text, ErrorCode.UPDATE_MESSAGE_ERROR, subcode, options);
+      if (this.#errors === noErrors) this.#errors = [];
       this.#errors.push(error);
       if (action === "withdraw") this.#withdrawal ??= error;
     }
@@ -235,7 +252,7 @@ class AttributeDecoder {
   }
 
   #require(code: number, name: string): void {
-    if (this.#seen.has(code)) return;
+    if (seenIn[code] === this.#seen) return;
     const subcode = UpdateSubcode.MISSING_WELL_KNOWN_ATTRIBUTE;
     this.#note("withdraw", `${name} is missing`, subcode, code, Uint8Array.of(code));
   }
@@ -244,7 +261,7 @@ class AttributeDecoder {
   #checkReachable(): void {
     const fault = this.#withdrawal;
     if (fault === null || this.#announces) return;
-    const onlyUnreach = this.#mpUnreach !== null && this.#seen.size === 1 && !this.#overran;
+    const onlyUnreach = this.#mpUnreach !== null && this.#kinds === 1 && !this.#overran;
     if (onlyUnreach) return;
     throw new WireError(`${fault.message}; no reachable routes`, fault.code, fault.subcode, {
       data: fault.data,
@@ -263,13 +280,24 @@ class AttributeDecoder {
   }
 
   #finish(): PathAttributes {
-    const { as4Path: _path, as4Aggregator: _aggregator, ...attributes } = this.#draft;
-    attributes.unknown = this.#unknown;
-    if (this.#partial.length > 0) attributes.partial = this.#partial;
-    if (this.#mpReach?.family && !this.#hasIpv4Nlri) {
-      attributes.nextHop = this.#mpReach.nextHop;
-      attributes.linkLocalNextHop = this.#mpReach.linkLocalNextHop;
-    }
-    return attributes;
+    const draft = this.#draft;
+    const reach = this.#mpReach?.family && !this.#hasIpv4Nlri ? this.#mpReach : null;
+    const attributes: PathAttributes = {
+      origin: draft.origin,
+      asPath: draft.asPath,
+      nextHop: reach ? reach.nextHop : draft.nextHop,
+      linkLocalNextHop: reach ? reach.linkLocalNextHop : null,
+      med: draft.med,
+      localPref: draft.localPref,
+      atomicAggregate: draft.atomicAggregate,
+      aggregator: draft.aggregator,
+      communities: draft.communities,
+      extendedCommunities: draft.extendedCommunities,
+      largeCommunities: draft.largeCommunities,
+      originatorId: draft.originatorId,
+      clusterList: draft.clusterList,
+      unknown: this.#unknown ?? draft.unknown,
+    };
+    return this.#partial ? { ...attributes, partial: this.#partial } : attributes;
   }
 }

@@ -425,6 +425,16 @@ describe("policies on a running session", () => {
     expect(b.table.size).toBe(1);
   });
 
+  it("a policy of the configuration may be called like a built-in one", async () => {
+    const simulation = new Simulation();
+    const none = { name: "none", statements: [{ match: {}, set: {}, then: "accept" as const }] };
+    const a = simulation.peer("a", "192.0.2.1", 65001);
+    const b = simulation.peer("b", "192.0.2.2", 65002, { export: none });
+    a.announce(["10.1.0.0/16"]);
+    await simulation.settle();
+    expect(b.table.size).toBe(1);
+  });
+
   it("local preference by policy decides, and derived attributes are shared and freed", async () => {
     const simulation = new Simulation();
     const prefer = {

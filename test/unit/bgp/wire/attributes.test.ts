@@ -163,6 +163,12 @@ describe("encoding path attributes", () => {
     expect(toHex(writer.slice())).toBe(toHex(hex(`${BASE} e0 08 04 fde90064 c0 20 0c 0000fde9 00000001 00000002`)));
   });
 
+  it("sends no AS4_PATH when only confederation segments would be in it", () => {
+    const writer = new Writer();
+    encodeAttributes(writer, { ...emptyAttributes, asPath: [{ type: 3, asns: [70000] }] }, { as4: false }, false);
+    expect(toHex(writer.slice())).toBe(toHex(hex("40 01 01 00 40 02 04 03 01 5ba0")));
+  });
+
   it("splits a path of more than 255 ASes", () => {
     const writer = new Writer();
     const asns = Array.from({ length: 300 }, (_, i) => i + 1);

@@ -1,0 +1,161 @@
+// The client executable by itself: what it answers without a daemon, and what it makes of a daemon that misbehaves.
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+
+const client = join(import.meta.dirname, "../../dist/underlay");
+const directory = mkdtempSync(join(tmpdir(), "ul-cni-client-"));
+const socket = join(directory, "d.sock");
+const environment = {
+  CNI_COMMAND: "ADD",
+  CNI_CONTAINERID: "c1",
+  CNI_NETNS: "/run/netns/x",
+  CNI_IFNAME: "eth0",
+  CNI_PATH: "/opt/cni/bin",
+};
+const config = { cniVersion: "0.4.0", name: "net", type: "underlay", socket };
+
+interface Run {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** `stdin` null leaves it open and silent. */
+function run(env: Record<string, string>, stdin: string | Buffer | null): Promise<Run> {
+  const child = spawn(client, [], { env });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.on("data", (chunk) => {
+    stdout += chunk;
+  });
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  child.stdin.on("error", () => undefined);
+  if (stdin !== null) child.stdin.end(stdin);
+  return new Promise((resolve) =>
+    child.once("close", (code) => {
+      child.stdin.destroy();
+      resolve({ code, stdout, stderr });
+    }),
+  );
+}
+
+let server: Server | null = null;
+/** A daemon that answers every connection with the same bytes once the request has begun to arrive. */
+function answerWith(answer: string | ((connection: Socket, request: Buffer) => void)): Promise<void> {
+  server = createServer((connection) => {
+    connection.on("error", () => undefined);
+    const chunks: Buffer[] = [];
+    connection.on("data", (chunk) => {
+      chunks.push(chunk);
+      if (typeof answer === "string") connection.end(answer);
+      else answer(connection, Buffer.concat(chunks));
+    });
+  });
+  return new Promise((resolve) => server!.listen(socket, resolve));
+}
+
+afterEach(async () => {
+  const closing = server;
+  server = null;
+  if (closing) await new Promise((resolve) => closing.close(resolve));
+  rmSync(join(directory, "spool"), { recursive: true, force: true });
+});
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+describe("the CNI client", () => {
+  it("prints a banner without CNI_COMMAND", async () => {
+    const { code, stdout, stderr } = await run({}, null);
+    expect([code, stdout]).toEqual([0, ""]);
+    expect(stderr).toMatch(/^CNI underlay plugin .+\nCNI protocol versions supported: 0\.1\.0, .*, 1\.1\.0\n$/);
+  });
+
+  it.each([
+    [JSON.stringify({ cniVersion: "0.3.1" }), "0.3.1"],
+    ["", "1.1.0"],
+    ["garbage", "1.1.0"],
+  ])("answers VERSION by itself, stdin %j", async (stdin, version) => {
+    const { code, stdout } = await run({ CNI_COMMAND: "VERSION", CNI_IFNAME: "dummy" }, stdin);
+    expect(code).toBe(0);
+    expect(["1.1.0", version]).toContain(JSON.parse(stdout).cniVersion);
+    expect(JSON.parse(stdout).supportedVersions).toHaveLength(7);
+  });
+
+  it("does not wait for stdin on VERSION", async () => {
+    expect((await run({ CNI_COMMAND: "VERSION" }, null)).code).toBe(0);
+  });
+
+  it.each([
+    [{ CNI_NETNS: "", CNI_IFNAME: "" }, 4, "required env variables [CNI_NETNS,CNI_IFNAME] missing"],
+    [{ CNI_COMMAND: "add" }, 4, "unknown CNI_COMMAND: add"],
+    [{}, 11, "underlayd is not running"],
+    [{ CNI_COMMAND: "CHECK" }, 11, "underlayd is not running"],
+    [{ CNI_COMMAND: "GC" }, 11, "underlayd is not running"],
+    [{ CNI_COMMAND: "STATUS" }, 50, "underlayd is not running"],
+  ])("fails with %j: code %i", async (env, code, message) => {
+    const { code: exit, stdout, stderr } = await run({ ...environment, ...env }, JSON.stringify(config));
+    expect([exit, stderr]).toEqual([1, ""]);
+    expect(JSON.parse(stdout)).toMatchObject({ code, msg: expect.stringContaining(message) });
+    expect(stdout.toLowerCase()).not.toMatch(/no such file|not found/);
+  });
+
+  it("finds the outer socket and cniVersion among look-alikes", async () => {
+    const tricky = `{"a":{"socket":"/no"},"b":"\\"socket\\":\\"/no\\"", "cniVersion" : "0.3.0","l":[{"socket":"/no"}] ,"socket"\n:\t"${socket}"}`;
+    await answerWith("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nUnderlay-Exit: 7\r\n\r\nabc");
+    expect(await run(environment, tricky)).toEqual({ code: 7, stdout: "abc", stderr: "" });
+  });
+
+  it("carries the environment and stdin whole", async () => {
+    let seen = "";
+    await answerWith((connection, request) => {
+      seen = request.toString("latin1");
+      if (seen.endsWith("END")) connection.end("HTTP/1.1 200 OK\r\nunderlay-exit: 0\r\ncontent-length: 0\r\n\r\n");
+    });
+    const stdin = `${JSON.stringify({ ...config, pad: "x".repeat(300_000) })} END`;
+    const { code } = await run({ ...environment, CNI_ARGS: "A=1;B=2", HOME: "/hidden" }, stdin);
+    expect(code).toBe(0);
+    const [head, body] = [seen.slice(0, seen.indexOf("\r\n\r\n")), seen.slice(seen.indexOf("\r\n\r\n") + 4)];
+    expect(head).toMatch(/^POST \/v1\/cni HTTP\/1\.1\r\n/);
+    expect(head).toContain(`Content-Length: ${body.length}`);
+    const [variables, ...rest] = body.split("\0\0");
+    expect(variables.split("\0").sort()).toEqual(
+      Object.entries({ ...environment, CNI_ARGS: "A=1;B=2" })
+        .map(([key, value]) => `${key}=${value}`)
+        .sort(),
+    );
+    expect(rest.join("\0\0")).toBe(stdin);
+  });
+
+  it.each([
+    ["nothing", ""],
+    ["half an answer", "HTTP/1.1 200 OK\r\nUnderlay-Exit: 0\r\nContent-Length: 10\r\n\r\nabc"],
+    ["an error page", "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"],
+    ["another protocol", "SSH-2.0-x\r\n\r\n"],
+  ])("a daemon that answers %s: ADD fails with 11, DEL is spooled", async (_what, answer) => {
+    await answerWith(answer);
+    const added = await run(environment, JSON.stringify(config));
+    expect(JSON.parse(added.stdout)).toMatchObject({ code: 11, cniVersion: "0.4.0" });
+    const deleted = await run({ ...environment, CNI_COMMAND: "DEL" }, JSON.stringify(config));
+    expect(deleted).toEqual({ code: 0, stdout: "", stderr: "" });
+    const [file] = readdirSync(join(directory, "spool"));
+    expect(file).toMatch(/^\d+\.\d{9}-\d+\.del$/);
+    expect(readFileSync(join(directory, "spool", file), "latin1")).toContain("CNI_COMMAND=DEL\0");
+  });
+
+  it("refuses a configuration without end", async () => {
+    const { code, stdout } = await run(environment, Buffer.alloc(17 << 20, 32));
+    expect([code, JSON.parse(stdout).code]).toEqual([1, 5]);
+  });
+
+  it("says what it can when a DEL can neither be sent nor spooled", async () => {
+    const away = JSON.stringify({ ...config, socket: "/proc/underlay/d.sock" });
+    const { code, stdout } = await run({ ...environment, CNI_COMMAND: "DEL" }, away);
+    expect([code, JSON.parse(stdout).code]).toEqual([1, 11]);
+    expect(stdout.toLowerCase()).not.toMatch(/no such file|not found/);
+  });
+});
