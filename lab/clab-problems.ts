@@ -1,5 +1,5 @@
 // Faults of a topology file, each with its line, so that all are told at once.
-import { isMap, isPair, isSeq, type LineCounter, type Node, type Pair, type Scalar } from "yaml";
+import { isMap, isPair, isScalar, isSeq, type LineCounter, type Node, type Pair, type Scalar } from "yaml";
 
 export class TopologyError extends Error {
   readonly problems: readonly string[];
@@ -37,9 +37,14 @@ function offsetOf(at: unknown): number | null {
   return (at as Node | null)?.range?.[0] ?? null;
 }
 
+/** Nothing, or a key without a value (`node1:`). */
+function isAbsent(node: unknown): boolean {
+  return node === null || node === undefined || (isScalar(node) && node.value === null);
+}
+
 /** The pairs of a map as [key, value node, pair]; adds a problem and gives none when it is not a map. */
 export function entries(problems: Problems, node: unknown, what: string): [string, Node | null, Pair][] {
-  if (node === null || node === undefined) return [];
+  if (isAbsent(node)) return [];
   if (!isMap(node)) {
     problems.add(node, `${what} must be a map of names to values`);
     return [];
@@ -49,7 +54,7 @@ export function entries(problems: Problems, node: unknown, what: string): [strin
 
 /** The items of a list; adds a problem and gives none when it is not a list. */
 export function items(problems: Problems, node: unknown, what: string): Node[] {
-  if (node === null || node === undefined) return [];
+  if (isAbsent(node)) return [];
   if (!isSeq(node)) {
     problems.add(node, `${what} must be a list`);
     return [];

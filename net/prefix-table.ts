@@ -23,7 +23,7 @@ function slotOf(id: number, hash: number): number {
 }
 
 function mix(value: number, length: number): number {
-  let hash = Math.imul(value ^ seed, 0x9e3779b1) + Math.imul(length, 0x85ebca6b);
+  let hash = (Math.imul(value ^ seed, 0x9e3779b1) + Math.imul(length, 0x85ebca6b)) | 0;
   hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
   return hash ^ (hash >>> 13);
 }

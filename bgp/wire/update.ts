@@ -34,6 +34,8 @@ export interface MpLayout {
   reachEnd: number;
   unreachStart: number;
   unreachEnd: number;
+  /** One of them is there twice, which calls for a reset (RFC 7606 §3 g): let decodeAttributes() see the whole list. */
+  repeated?: boolean;
 }
 
 /** Divides the body buffer[start, end). Throws WireError 3/1 when the lengths do not fit (RFC 7606 §3 b, §4). */
@@ -61,6 +63,7 @@ export function layoutUpdate(buffer: Uint8Array, start: number, end: number, out
 /** Finds the multiprotocol attributes by headers alone; stops without a word where the structure is broken. */
 export function locateMultiprotocol(buffer: Uint8Array, start: number, end: number, out: MpLayout): void {
   out.reachStart = out.reachEnd = out.unreachStart = out.unreachEnd = -1;
+  out.repeated = false;
   let at = start;
   while (at + 3 <= end) {
     const code = buffer[at + 1];
@@ -71,12 +74,18 @@ export function locateMultiprotocol(buffer: Uint8Array, start: number, end: numb
           : end + 1
         : at + 3 + buffer[at + 2];
     if (next > end) return;
-    if (code === AttributeCode.MP_REACH_NLRI && out.reachStart < 0) {
-      out.reachStart = at;
-      out.reachEnd = next;
-    } else if (code === AttributeCode.MP_UNREACH_NLRI && out.unreachStart < 0) {
-      out.unreachStart = at;
-      out.unreachEnd = next;
+    if (code === AttributeCode.MP_REACH_NLRI) {
+      if (out.reachStart >= 0) out.repeated = true;
+      else {
+        out.reachStart = at;
+        out.reachEnd = next;
+      }
+    } else if (code === AttributeCode.MP_UNREACH_NLRI) {
+      if (out.unreachStart >= 0) out.repeated = true;
+      else {
+        out.unreachStart = at;
+        out.unreachEnd = next;
+      }
     }
     at = next;
   }

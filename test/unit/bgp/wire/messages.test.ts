@@ -238,12 +238,19 @@ describe("UPDATE layout", () => {
   );
   it("locates multiprotocol attributes, and stops where the list is broken", () => {
     const mp = { reachStart: 0, reachEnd: 0, unreachStart: 0, unreachEnd: 0 };
-    const good = hex("40010100 900f 0003 000201 800e 05 0002010000");
-    locateMultiprotocol(good, 0, good.length, mp);
-    expect(mp).toEqual({ reachStart: 11, reachEnd: 19, unreachStart: 4, unreachEnd: 11 });
-    const broken = hex("400109 00 800f 03 000201");
-    locateMultiprotocol(broken, 0, broken.length, mp);
-    expect(mp).toEqual({ reachStart: -1, reachEnd: -1, unreachStart: -1, unreachEnd: -1 });
+    const located = (text: string) => {
+      const bytes = hex(text);
+      locateMultiprotocol(bytes, 0, bytes.length, mp);
+      return { ...mp };
+    };
+    const reach = "800e 05 0002010000";
+    const unreach = "900f 0003 000201";
+    const both = { reachStart: 11, reachEnd: 19, unreachStart: 4, unreachEnd: 11 };
+    expect(located(`40010100 ${unreach} ${reach}`)).toEqual({ ...both, repeated: false });
+    expect(located(`40010100 ${unreach} ${reach} ${unreach}`)).toEqual({ ...both, repeated: true });
+    expect(located(`40010100 ${unreach} ${reach} ${reach}`)).toEqual({ ...both, repeated: true });
+    const none = { reachStart: -1, reachEnd: -1, unreachStart: -1, unreachEnd: -1, repeated: false };
+    expect(located(`400109 00 ${unreach}`)).toEqual(none);
   });
   it("End-of-RIB is an empty UPDATE, or an empty MP_UNREACH_NLRI (RFC 4724 §2)", () => {
     expect(toHex(encodeEndOfRib(4).subarray(16))).toBe("001702" + "00000000");
