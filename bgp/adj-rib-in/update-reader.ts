@@ -80,7 +80,11 @@ export class UpdateReader {
       this.#readMultiprotocol(source, tag, buffer, sink);
       return;
     }
-    const attributes = this.#resolve(source, tag, buffer, attributesStart, attributesEnd, nlriEnd > nlriStart, sink);
+    if (nlriEnd === nlriStart) {
+      this.#checkAlone(source, buffer, sink);
+      return;
+    }
+    const attributes = this.#resolve(source, tag, buffer, attributesStart, attributesEnd, true, sink);
     if (ipv4) this.#announced(4, buffer, nlriStart, nlriEnd, attributes, sink);
   }
 
@@ -91,7 +95,7 @@ export class UpdateReader {
     let reach = reachStart >= 0 && readPart(buffer, reachStart, reachEnd, true, source, this.#reach);
     let unreach = unreachStart >= 0 && readPart(buffer, unreachStart, unreachEnd, false, source, this.#unreach);
     let refused = false;
-    if ((reachStart >= 0 && !reach) || (unreachStart >= 0 && !unreach)) {
+    if ((reachStart >= 0 && !reach) || (unreachStart >= 0 && !unreach) || this.#mp.repeated) {
       // Not as usual: the decoder says what it is and what follows. It throws what calls for a reset.
       const decoded = decodeAttributes(buffer, attributesStart, attributesEnd, source.wire, hasNlri);
       if (decoded.errors.length > 0) sink.wireErrors(decoded.errors);
@@ -117,7 +121,12 @@ export class UpdateReader {
       if (to > from) sink.withdraw(family, buffer, from, to);
       else if (reachStart < 0 && !hasNlri) sink.endOfRib(family);
     }
-    if (!reach && !hasNlri) return;
+    const announces = hasNlri || (reach && this.#reach.nlriEnd > this.#reach.nlriStart);
+    if (!announces) {
+      const alone = reachStart < 0 && unreachEnd - unreachStart === attributesEnd - attributesStart;
+      if (!alone) this.#checkAlone(source, buffer, sink);
+      return;
+    }
 
     if (hasNlri && source.wire.families.includes(4)) {
       this.#scratch.reset();
@@ -137,6 +146,13 @@ export class UpdateReader {
       attributes = this.#resolveScratch(source, tag, false, sink);
     }
     this.#announced(family, buffer, from, to, attributes, sink);
+  }
+
+  /** Attributes that belong to no route are never interned, only checked: a fault may have hidden routes (RFC 7606 §5.2). */
+  #checkAlone({ wire }: AttributeSource, buffer: Uint8Array, sink: UpdateSink): void {
+    const { attributesStart, attributesEnd } = this.#layout;
+    const { errors } = decodeAttributes(buffer, attributesStart, attributesEnd, wire, false);
+    if (errors.length > 0) sink.wireErrors(errors);
   }
 
   /** Appends the attributes to the scratch space, without the multiprotocol ones. */
