@@ -5,9 +5,10 @@ import type { Pod } from "../pods.ts";
 import { LabError } from "../runner/command.ts";
 import type { TorProgram } from "../runner/programs.ts";
 import { Rack } from "../runner/rack.ts";
+import { checkPings } from "./pings.ts";
 import { Report } from "./report.ts";
 import { showPrompt } from "./show.ts";
-import { attachPods, checkKernel, checkPings, checkSessions, checkTorFailure, detachPods } from "./steps.ts";
+import { attachPods, checkKernel, checkSessions, checkTorFailure, detachPods } from "./steps.ts";
 
 export interface DemoOptions {
   readonly topology: Topology;

@@ -1,7 +1,7 @@
 // The demonstration's checks, in order: each shows what it did and adds its result to the report.
-import { LongPing, ping } from "../ping.ts";
+import { LongPing } from "../ping.ts";
 import { attachPod, checkPod, detachPod, inPod, type Pod } from "../pods.ts";
-import { LabError, sleep } from "../runner/command.ts";
+import { sleep } from "../runner/command.ts";
 import type { Rack } from "../runner/rack.ts";
 import { ask, notEstablished, notRouted, peersInUse, podBlocks, waitFor } from "./observe.ts";
 import type { Report } from "./report.ts";
@@ -46,63 +46,6 @@ export async function attachPods(rack: Rack, report: Report, pods: Pod[]): Promi
     whole === pods.length,
     `${whole} of ${pods.length}, ADD ${times[times.length >> 1].toFixed(0)} ms`,
   );
-}
-
-export async function checkPings(rack: Rack, report: Report, pods: readonly Pod[]): Promise<void> {
-  report.heading("Pings");
-  const attempts: { from: string; to: string; family: 4 | 6; kind: "pod" | "node"; run: ReturnType<typeof ping> }[] =
-    [];
-  for (const to of pods) {
-    for (const family of [4, 6] as const) {
-      const target = (family === 4 ? to.ipv4 : to.ipv6)!;
-      for (const from of pods) {
-        if (from === to) continue;
-        const run = ping(from.node, inPod(from, []), target);
-        attempts.push({ from: from.name, to: to.name, family, kind: "pod", run });
-      }
-      for (const node of rack.namesOf("node")) {
-        const local = to.node.name === node;
-        // To another node's pods from the loopback that is announced; a link's address is known to nobody else.
-        const run = ping(rack.node(node), [], target, local ? null : await loopback(rack, node, family));
-        attempts.push({ from: node, to: to.name, family, kind: "node", run });
-      }
-    }
-  }
-  const done = await Promise.all(attempts.map(async (attempt) => ({ ...attempt, report: await attempt.run })));
-  const senders = [...pods.map(({ name }) => name), ...rack.namesOf("node")];
-  for (const family of [4, 6] as const) {
-    report.table(
-      [`IPv${family} to:`, ...pods.map(({ name }) => name)],
-      senders.map((from) => [
-        from,
-        ...pods.map(({ name }) => {
-          const found = done.find((one) => one.from === from && one.to === name && one.family === family);
-          if (!found) return "";
-          return found.report.received > 0 ? `${found.report.average?.toFixed(2)} ms` : "LOST";
-        }),
-      ]),
-    );
-  }
-  for (const [kind, family, name] of [
-    ["pod", 4, "pod to pod, IPv4"],
-    ["pod", 6, "pod to pod, IPv6"],
-    ["node", 4, "node to pod, IPv4"],
-    ["node", 6, "node to pod, IPv6"],
-  ] as const) {
-    const these = done.filter((one) => one.kind === kind && one.family === family);
-    const good = these.filter((one) => one.report.received > 0).length;
-    report.result(`ping ${name}`, good === these.length, `${good} of ${these.length} pairs`);
-  }
-}
-
-async function loopback(rack: Rack, node: string, family: 4 | 6): Promise<string> {
-  const argv = ["ip", "-j", `-${family}`, "addr", "show", "dev", "lo", "scope", "global"];
-  const links = JSON.parse(await rack.node(node).mustRun(argv)) as {
-    addr_info?: { local: string; scope: string }[];
-  }[];
-  const found = links.flatMap(({ addr_info = [] }) => addr_info).find(({ scope }) => scope === "global");
-  if (!found) throw new LabError(`${node} has no IPv${family} address on lo`);
-  return found.local;
 }
 
 /** One ToR loses power while pings go on, and comes back. */

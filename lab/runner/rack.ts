@@ -60,10 +60,9 @@ export class Rack {
     return rack;
   }
 
+  /** In the topology's order. */
   namesOf(group: string): string[] {
-    return [...this.#nodes.values()]
-      .filter(({ definition }) => definition.group === group)
-      .map((n) => n.definition.name);
+    return [...this.topology.nodes.values()].filter((node) => node.group === group).map(({ name }) => name);
   }
 
   /** The namespaces of a node; throws when there is none of that name. */

@@ -82,11 +82,12 @@ function isAlive(state: LabState): boolean {
   return startTimeOf(state.pid) === state.startTime;
 }
 
-/** Field 22 of /proc/PID/stat; null when there is no such process. */
+/** Field 22 of /proc/PID/stat; null when there is no such process, or only one that waits to be reaped. */
 function startTimeOf(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return /^[ZX]/.test(fields[0]) ? null : fields[19];
   } catch {
     return null;
   }

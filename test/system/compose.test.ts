@@ -57,7 +57,9 @@ describe("docker-compose.yml", () => {
         },
         `sessions of ${node}`,
         { timeout: 30_000, interval: 300 },
-      );
+      ).catch(async (error) => {
+        throw new Error(`${error.message}\n${await compose("logs", "--no-color", "--tail", "15", node)}`);
+      });
       const other = node === "node1" ? 2 : 1;
       const table = () => exec(node, "sh", "-c", "ip route show table 7100; ip -6 route show table 7100");
       await waitFor(async () => (await table()).includes(`10.244.${other}.0/26`), `routes of ${node}`);

@@ -11,14 +11,18 @@ const nobody = 65534;
 const passed = /11 checks, all passed/;
 
 let directory: string;
-let before: string;
+let before: string[];
 const running = new Set<ChildProcess>();
 
-/** What a lab could leave in the namespace it was started from. */
-function hostState(): string {
+/** What a lab could leave in the namespace it was started from; other tests may run there at the same time. */
+function hostState(): string[] {
   const show = (...argv: string[]) => spawnSync("ip", argv, { encoding: "utf8" }).stdout;
-  const names = (show("-br", "link").match(/^\S+/gm) ?? []).filter((name) => /^(eth\d|ul)/.test(name));
-  return JSON.stringify([names, show("rule"), show("-6", "rule"), show("netns").match(/(node|tor|pod)\d\S*/g)]);
+  return [
+    ...(show("-br", "link").match(/^(eth[123]|ul[0-9a-f]{13})\b/gm) ?? []),
+    ...(show("rule").match(/.*proto 201$/gm) ?? []),
+    ...(show("-6", "rule").match(/.*proto 201$/gm) ?? []),
+    ...(show("netns").match(/^pod\d[ab]\b/gm) ?? []),
+  ];
 }
 
 class Lab {
@@ -110,18 +114,18 @@ describe("the rack passes all checks and leaves nothing behind", () => {
   it("with underlayd as switches, as npm start runs it", async () => {
     const run = new Lab([join(root, "scripts/start.mjs"), "--once"]);
     await run.expectPassed();
-    expect(hostState()).toBe(before);
+    expect(hostState()).toEqual(before);
   });
 
   it("with FRR", async () => {
     await lab("--once", "--tor", "frr").expectPassed();
-    expect(hostState()).toBe(before);
+    expect(hostState()).toEqual(before);
   });
 
   it("with BIRD and with GoBGP, two racks at once", async () => {
     const both = [lab("--once", "--tor", "bird"), lab("--once", "--tor", "gobgp")];
     for (const run of both) await run.expectPassed();
-    expect(hostState()).toBe(before);
+    expect(hostState()).toEqual(before);
   });
 
   const namespaces = spawnSync("unshare", ["--user", "--map-root-user", "--net", "--mount", "true"], {
@@ -175,7 +179,7 @@ describe("a rack that stays up", () => {
     expect(await next.ended).toBe(1);
     expect(next.left()).toEqual([]);
     await untilGone(nextPids);
-    expect(hostState()).toBe(before);
+    expect(hostState()).toEqual(before);
   });
 });
 

@@ -13,7 +13,12 @@ import { NetlinkSocket } from "../../../routing/netlink/socket.ts";
 const LOCAL_TABLE = 7000;
 const PROTOCOL = 201;
 
-const options = JSON.parse(process.argv[2]) as CniOptions & { socket: string; verbose?: boolean };
+const options = JSON.parse(process.argv[2]) as CniOptions & {
+  socket: string;
+  verbose?: boolean;
+  /** Milliseconds until the caller hears that a pod's routes are there. */
+  routeDelay?: number;
+};
 
 const print = (level: string) => (fields: object, message: string) => {
   if (options.verbose || level === "error" || level === "warn")
@@ -35,6 +40,7 @@ const routes: PodRoutes = {
     netlink.request((out) => {
       for (const route of list) encodeNewRoute(out, Flag.create | Flag.replace, spec(route));
     });
+    await new Promise((resolve) => setTimeout(resolve, options.routeDelay ?? 0));
   },
   async removePodRoutes(list) {
     for (const route of list) encodeDelRoute(netlink.out, spec(route));

@@ -1,0 +1,66 @@
+// Pods of a node: namespaces beside it, attached by the CNI client as a runtime in the node's namespace runs it.
+import { execFileSync, spawn } from "node:child_process";
+import { distFile } from "../../../net/dist.ts";
+import type { Node } from "../../interop/support/namespace.ts";
+
+export interface Answer {
+  readonly code: number | null;
+  readonly stdout: string;
+  /** Of a successful ADD, IPv4 first. */
+  readonly addresses: readonly string[];
+}
+
+export class Pods {
+  readonly #node: Node;
+  readonly #socket: string;
+  readonly #names = new Set<string>();
+
+  constructor(node: Node, socket: string) {
+    this.#node = node;
+    this.#socket = socket;
+  }
+
+  create(name: string): void {
+    execFileSync("ip", ["netns", "add", this.namespace(name)]);
+    this.#names.add(name);
+  }
+
+  destroy(name: string): void {
+    if (this.#names.delete(name)) execFileSync("ip", ["netns", "delete", this.namespace(name)]);
+  }
+
+  namespace(name: string): string {
+    return `${this.#node.netns}-${name}`;
+  }
+
+  /** Runs dist/underlay for `eth0` of a pod. */
+  call(verb: "ADD" | "DEL", name: string, { id = `c-${name}`, args = "" } = {}): Promise<Answer> {
+    const env = {
+      CNI_COMMAND: verb,
+      CNI_CONTAINERID: id,
+      CNI_NETNS: `/run/netns/${this.namespace(name)}`,
+      CNI_IFNAME: "eth0",
+      CNI_ARGS: args,
+      CNI_PATH: "/opt/cni/bin",
+    };
+    const child = spawn("nsenter", [`--net=${this.#node.path}`, "--", distFile("underlay")], {
+      env: { ...process.env, ...env },
+      stdio: ["pipe", "pipe", "ignore"],
+    });
+    let stdout = "";
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    child.stdin.end(JSON.stringify({ cniVersion: "1.0.0", name: "pods", type: "underlay", socket: this.#socket }));
+    return new Promise((resolve) =>
+      child.once("close", (code) => {
+        const ips: { address: string }[] = code === 0 && stdout ? JSON.parse(stdout).ips : [];
+        resolve({ code, stdout, addresses: ips.map(({ address }) => address.split("/")[0]) });
+      }),
+    );
+  }
+
+  close(): void {
+    for (const name of [...this.#names]) this.destroy(name);
+  }
+}
