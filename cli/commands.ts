@@ -1,4 +1,5 @@
 // The commands: what each asks the daemon, and how the answer reads. All return the exit code.
+import type { BfdStatus } from "../bgp/bfd/types.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { StatusView } from "../daemon/api/types.ts";
@@ -127,6 +128,7 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
       output.paint(view.state, stateColour(view.state)) + (view.uptime === null ? "" : `, up ${duration(view.uptime)}`),
     ],
     ["last error", view.lastError ?? "none"],
+    ...(view.bfd ? bfdLines(view.bfd) : []),
     ["sessions", `Established ${view.establishedCount} times, hold time ${view.holdTime ?? "-"} s`],
     ["policy", `import ${view.import}, export ${view.export}, table ${view.table}`],
     ["received", `${counts("received")}${view.stale > 0 ? `, ${view.stale} stale` : ""}`],
@@ -142,6 +144,20 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
   ];
   await output.line(output.paint(plain(view.name), "bold"));
   for (const [key, value] of lines) await output.line(`  ${key.padEnd(14)}${key === "state" ? value : plain(value)}`);
+}
+
+function bfdLines(bfd: BfdStatus): [string, string][] {
+  const { state, remoteState, interval, detectionTime, multiplier, packets } = bfd;
+  const since = bfd.uptime === null ? "" : `, up ${duration(bfd.uptime)}, ${bfd.upCount} times`;
+  const pace = interval === null ? "not sending" : `sent every ${interval} ms x ${multiplier}`;
+  const discarded = packets.discarded > 0 ? `, ${packets.discarded} discarded (last: ${bfd.lastDiscard})` : "";
+  const failed = packets.sendErrors > 0 ? `, ${packets.sendErrors} not sent` : "";
+  const error = bfd.lastSendError ? ` (now: ${bfd.lastSendError})` : "";
+  return [
+    ["bfd", `${state}${since} (neighbour ${remoteState}), ${pace}, down after ${detectionTime ?? "-"} ms of silence`],
+    ["bfd went down", `${bfd.diagnostic}; neighbour: ${bfd.remoteDiagnostic}`],
+    ["bfd packets", `${packets.sent} sent, ${packets.received} received${discarded}${failed}${error}`],
+  ];
 }
 
 function routesPath(base: string, { options }: Invocation, prefix: string | undefined): string {
@@ -347,7 +363,7 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   watch: {
     usage: "watch [--types T,T]",
-    summary: "events as they happen: session, route, kernel, pod, block",
+    summary: "events as they happen: session, bfd, route, kernel, pod, block",
     arity: [0, 0],
     options: ["types"],
     run: ({ client, output, options }) => watch(client, output, options),

@@ -49,11 +49,20 @@ export class Attachments {
   /** Complete ones, by key. */
   readonly #attached = new Map<string, Attachment>();
   readonly #listeners: ((event: PodEvent) => void)[] = [];
+  /** Host ends that vanished while start() was still putting the picture together; null: it is done. */
+  #goneEarly: string[] | null = [];
 
-  constructor(options: CniOptions, deps: { log: Log; routes: PodRoutes }) {
+  /** `onFailure`: the attach worker ended, nothing can be attached or detached any more. */
+  constructor(
+    options: CniOptions,
+    deps: { log: Log; routes: PodRoutes; onFailure?: ((error: Error) => void) | undefined },
+  ) {
     this.allocator = new Allocator(options.pools);
     this.#store = new Store(options.stateDir, deps.log);
-    this.#attacher = new Attacher((name) => void this.#onGone(name));
+    this.#attacher = new Attacher({
+      onGone: (name) => void this.#onGone(name),
+      onFailure: (error) => deps.onFailure?.(error),
+    });
     this.#routes = deps.routes;
     this.#log = deps.log;
   }
@@ -101,9 +110,13 @@ export class Attachments {
       if (recovered) kept.push(recovered);
     }
     this.#store.keepReleased(this.allocator.restoreReleased(this.#store.released));
-    if (kept.length > 0) await this.#routes.addPodRoutes(kept.flatMap(hostRoutes));
+    await this.#restoreRoutes(kept);
     for (const attachment of kept) this.#attached.set(podKey(attachment.record), attachment);
+    this.#reportOutside(kept);
     this.#log.info({ pods: kept.length, store: this.#store.path }, "pods recovered");
+    const gone = this.#goneEarly ?? [];
+    this.#goneEarly = null;
+    await Promise.all(gone.map((name) => this.#onGone(name)));
   }
 
   async stop(): Promise<void> {
@@ -244,6 +257,40 @@ export class Attachments {
     }
   }
 
+  /** All in one go; when the kernel refuses, one by one, so that a pod that just went does not take others along. */
+  async #restoreRoutes(kept: readonly Attachment[]): Promise<void> {
+    if (kept.length === 0) return;
+    try {
+      await this.#routes.addPodRoutes(kept.flatMap(hostRoutes));
+      return;
+    } catch (error) {
+      this.#log.debug({ error: (error as Error).message }, "pods' routes refused, trying one by one");
+    }
+    for (const attachment of kept) {
+      try {
+        await this.#routes.addPodRoutes(hostRoutes(attachment));
+      } catch (error) {
+        const { hostInterface, addresses, containerId } = attachment.record;
+        this.#log.error(
+          { hostInterface, addresses, containerId, error: (error as Error).message },
+          "a pod cannot be reached: the kernel refuses its routes",
+        );
+      }
+    }
+  }
+
+  /** Pods from before a change of the pools: they go on, but nobody announces their addresses any more. */
+  #reportOutside(kept: readonly Attachment[]): void {
+    for (const { record } of kept) {
+      const outside = record.addresses.filter((address) => !this.allocator.covers(address));
+      if (outside.length === 0) continue;
+      this.#log.warn(
+        { containerId: record.containerId, ifname: record.ifname, pod: record.pod, addresses: outside },
+        "a pod has addresses that are in no configured block: other nodes cannot reach it, recreate it or restore the block",
+      );
+    }
+  }
+
   /** An allocation without a complete interface: its ADD never ended well, or its pod is gone. */
   async #dropUnfinished(key: string, record: PodRecord, link: HostLink | undefined): Promise<void> {
     const mine = link && (link.alias === null || link.alias === aliasOf(record));
@@ -257,14 +304,15 @@ export class Attachments {
     if (!isOurAlias(link.alias)) return null;
     const content = decodeAlias(link.alias);
     if (!content) {
-      this.#log.warn({ hostInterface: link.name, alias: link.alias }, "a pod's interface does not say whose it is");
+      this.#log.error({ hostInterface: link.name, alias: link.alias }, "a pod's interface does not say its addresses");
       return null;
     }
     if (!this.allocator.adopt(content.addresses)) {
       this.#log.error({ hostInterface: link.name, ...content }, "a pod unknown to the store has an address in use");
       return null;
     }
-    const { network, containerId, ifname, pool, addresses } = content;
+    // Without a name no DEL will find it; it leaves the books when its interface vanishes.
+    const { network = "", containerId = link.name, ifname = "", pool = "", addresses } = content;
     const record: PodRecord = {
       network,
       containerId,
@@ -282,9 +330,13 @@ export class Attachments {
     return { record, ifindex: link.ifindex };
   }
 
-  /** The host end vanished with its pod's namespace: nobody may ever send a DEL for it. */
+  /**
+   * The host end vanished with its pod's namespace: nobody may ever send a DEL for it. Looked up in the store, because
+   * its ADD may not have come to its end yet; the lock then waits for that.
+   */
   async #onGone(hostInterface: string): Promise<void> {
-    for (const [key, { record }] of this.#attached) {
+    if (this.#goneEarly) return void this.#goneEarly.push(hostInterface);
+    for (const [key, record] of this.#store.pods) {
       if (record.hostInterface !== hostInterface) continue;
       try {
         await this.exclusively(record.containerId, record.ifname, async () => {

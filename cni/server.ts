@@ -29,6 +29,10 @@ export interface CniDependencies {
   readonly routes: PodRoutes;
   /** The smallest MTU among the uplinks; null when there is none. */
   readonly uplinkMtu: () => number | null;
+  /** The attach worker ended: no call can be served any more. */
+  readonly onFailure?: (error: Error) => void;
+  /** Can other nodes reach pods here, by what is known of the sessions? Absent: yes. Only STATUS tells of it. */
+  readonly connected?: () => boolean;
   /** May pods be attached? Absent: always. */
   readonly ready?: () => { readonly ok: boolean; readonly reason?: string };
 }
@@ -105,7 +109,10 @@ export class CniServer {
     const config = parseConfig(request.stdin);
     const since = firstVersion[call.verb];
     if (since) requireVerb(call.verb, config.cniVersion, since);
-    if (!this.#running) throw new CniError(CniErrorCode.tryAgainLater, "underlayd is starting or stopping, try again");
+    if (!this.#running) {
+      const code = call.verb === "STATUS" ? CniErrorCode.notAvailable : CniErrorCode.tryAgainLater;
+      throw new CniError(code, "underlayd is starting or stopping, try again");
+    }
     const exclusively = (work: () => Promise<string>) =>
       this.#attachments.exclusively(call.containerId, call.ifname, work);
     switch (call.verb) {
@@ -186,11 +193,14 @@ export class CniServer {
     const exhausted = this.#attachments.allocator.exhausted(pool);
     if (exhausted) throw new CniError(CniErrorCode.notAvailable, exhausted);
     const blocks = this.blocks().filter((block) => block.pool === pool);
-    if (blocks.every((block) => block.state === "withdrawn"))
-      throw new CniError(
-        CniErrorCode.limitedConnectivity,
-        `no block of pool "${pool}" is announced: pods cannot be reached from other nodes`,
-      );
+    const why =
+      this.#deps.connected?.() === false
+        ? "no BGP session is Established"
+        : blocks.every((block) => block.state === "withdrawn")
+          ? `no block of pool "${pool}" is announced`
+          : null;
+    if (why !== null)
+      throw new CniError(CniErrorCode.limitedConnectivity, `${why}: pods cannot be reached from other nodes`);
     return "";
   }
 

@@ -43,12 +43,27 @@ export class Spool {
     try {
       let left = 0;
       const names = (await readdir(directory)).filter((name) => name.endsWith(".del") && !name.startsWith("."));
-      for (const name of names.sort()) if (!(await this.#replayOne(join(directory, name)))) left++;
+      for (const name of names.sort()) if (!(await this.#attempt(join(directory, name)))) left++;
       // Taking files away has changed the directory; and a change of this very moment may have a twin with the same time.
       const settled = names.length === 0 && Date.now() - changed > TIMESTAMP_GRANULARITY;
       if (left === 0) this.#seen = settled ? changed : -1;
     } catch (error) {
       this.#log.warn({ directory, error: (error as Error).message }, "cannot read the spool of DEL calls");
+    }
+  }
+
+  /** A file that is in trouble does not keep the others waiting. False when it has to be tried again. */
+  async #attempt(path: string): Promise<boolean> {
+    try {
+      return await this.#replayOne(path);
+    } catch (error) {
+      // The client takes its file back when it could deliver the DEL after all.
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return true;
+      this.#log.warn(
+        { file: path, error: (error as Error).message },
+        "cannot replay a spooled DEL, it stays for later",
+      );
+      return false;
     }
   }
 

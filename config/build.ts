@@ -3,7 +3,7 @@ import type { ExportPolicy, ImportPolicy, Policy, PolicyMatch, PolicySet } from 
 import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import { exportBuiltIns, importBuiltIns, isInternal } from "./check-peers.ts";
-import type { Parsed, ParsedPeer, ParsedStatement } from "./schema.ts";
+import { bfd, type Parsed, type ParsedPeer, type ParsedStatement } from "./schema.ts";
 import type { Config } from "./types.ts";
 import { socketPath } from "./validate.ts";
 
@@ -49,6 +49,9 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
   };
 }
 
+/** What `bfd: true` stands for. */
+const defaultBfd = bfd.parse({});
+
 interface PeerContext {
   readonly node: Complete["node"];
   readonly table: number;
@@ -78,6 +81,7 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     ttlSecurity: peer.ttlSecurity,
     multihop: peer.multihop ?? null,
     gracefulRestart: peer.gracefulRestart === false ? null : peer.gracefulRestart,
+    bfd: peer.bfd === true ? defaultBfd : peer.bfd === false ? null : peer.bfd,
     import: importBuiltIns.includes(importName) ? (importName as ImportPolicy) : context.policies.get(importName)!,
     export: exportBuiltIns.includes(exportName) ? (exportName as ExportPolicy) : context.policies.get(exportName)!,
     table: context.table,

@@ -35,6 +35,30 @@ export function seconds(minimum: number, maximum: number): Scalar<number> {
   };
 }
 
+/** Whole milliseconds within bounds; a plain number is one of seconds, as everywhere. */
+export function milliseconds(minimum: number, maximum: number): Scalar<number> {
+  return {
+    json: {
+      title: "duration",
+      anyOf: [
+        { type: "number", minimum: minimum / 1000, maximum: maximum / 1000 },
+        { type: "string", pattern: "^([0-9]+(\\.[0-9]+)?(ms|s|m|h|d))+$" },
+      ],
+    },
+    parse(value) {
+      const parsed = parseDuration(value);
+      if (parsed === null) return new Refusal(`${quote(value)} is not a duration`, "write 300ms or 1s");
+      const ms = Math.round(parsed * 1000);
+      if (ms < minimum || ms > maximum)
+        return new Refusal(
+          `${quote(value)} is outside of ${minimum} ms to ${maximum} ms`,
+          typeof value === "number" ? `a plain number is seconds; write ${value}ms` : null,
+        );
+      return ms;
+    },
+  };
+}
+
 /** RFC 4271 §4.2: zero (no keepalives) or at least three seconds. */
 export const holdTime: Scalar<number> = {
   json: seconds(0, 65535).json,

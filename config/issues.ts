@@ -34,7 +34,11 @@ export function problemsOf(
         const fitting = issue.errors.find(
           (errors) => !errors.some((error) => isKind(error) && error.path.length === 0),
         );
-        if (!fitting) return problem(`${quote(valueAt(value, inner))} is neither false nor a map`);
+        const orTrue = issue.errors
+          .flat()
+          .some((error) => error.code === "invalid_type" && error.expected === "boolean");
+        if (!fitting)
+          return problem(`${quote(valueAt(value, inner))} is neither ${orTrue ? "true nor false" : "false"} nor a map`);
         return problemsOf(source, schemaAt(root, inner) ?? root, valueAt(value, inner), path, fitting);
       }
       default:
@@ -144,7 +148,6 @@ const elsewhere: Readonly<Record<string, string>> = {
 };
 
 const absent: Readonly<Record<string, string>> = {
-  bfd: "BFD is not part of this version",
   bmp: "BMP is not part of this version",
   monitor: "BMP and MRT are not part of this version",
   vrf: "there are tables instead: peers import into a table, pools send from a table",

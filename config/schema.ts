@@ -5,7 +5,7 @@
 import * as z from "zod";
 import type { Origin } from "../bgp/wire/path-attributes.ts";
 import type { Family } from "../net/address.ts";
-import { holdTime, seconds } from "./durations.ts";
+import { holdTime, milliseconds, seconds } from "./durations.ts";
 import * as policy from "./policy-scalars.ts";
 import { boolean, integer, list, one, word } from "./scalar.ts";
 import * as s from "./scalars.ts";
@@ -61,6 +61,17 @@ const gracefulRestart = z.strictObject({
   ),
 });
 
+export const bfd = z.strictObject({
+  interval: one(
+    milliseconds(50, 60_000),
+    "Pace of our packets, and the fastest pace wanted from the neighbour. The slower of both sides' counts.",
+  ).prefault("300ms"),
+  multiplier: one(
+    integer("number", 1, 255),
+    "So many packets of ours in a row are lost until the neighbour declares the session down. Our own detection goes by the neighbour's multiplier.",
+  ).prefault(3),
+});
+
 export const peer = z
   .strictObject({
     address: one(s.unicastAddress, "The neighbour's address."),
@@ -112,6 +123,13 @@ export const peer = z
       .union([z.literal(false), gracefulRestart])
       .prefault({})
       .describe("Graceful restart (RFC 4724); `false`: not offered."),
+    bfd: z
+      .union([z.boolean(), bfd])
+      .prefault(false)
+      .meta({ title: "map, `true` or `false`" })
+      .describe(
+        "BFD (RFC 5880): notices within a few intervals that packets no longer pass, and ends the BGP session then. A neighbour without BFD holds nothing back. `true`: with the defaults. With `multihop` above 1 it is multihop BFD (RFC 5883).",
+      ),
     extendedNextHop: one(boolean, "IPv4 routes with IPv6 next hops (RFC 8950).")
       .optional()
       .meta(otherwise("true for a neighbour with an IPv6 address")),

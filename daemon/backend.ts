@@ -9,6 +9,7 @@ import { formatIpv4 } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Fib, KernelRoute, KernelRule } from "../routing/types.ts";
 import { type ApiBackend, ApiError, type RouteFilter, type StatusView, type WatchEvent } from "./api/types.ts";
+import type { Bfd } from "./bfd.ts";
 import type { EventHub } from "./events.ts";
 import type { LoopDelay } from "./loop-delay.ts";
 import { version } from "./version.ts";
@@ -18,6 +19,7 @@ interface Parts {
   readonly clock: Clock;
   readonly fib: Fib;
   readonly speaker: Speaker;
+  readonly bfd: Bfd;
   readonly cni: CniServer;
   readonly events: EventHub;
   readonly loopDelay: LoopDelay;
@@ -34,12 +36,13 @@ export class Backend implements ApiBackend {
   }
 
   async status(): Promise<StatusView> {
-    const { config, clock, fib, speaker, cni, loopDelay, state } = this.#parts;
+    const { config, clock, fib, speaker, bfd, cni, loopDelay, state } = this.#parts;
     const kernel = await fib.status();
-    const peers = speaker.peers();
+    const peers = this.peers();
     const down = peers.filter((peer) => peer.state !== "Established");
     const problems = [
       ...down.map((peer) => `peer ${peer.name} is ${peer.state}${peer.lastError ? `: ${peer.lastError}` : ""}`),
+      ...bfd.problems(peers),
       ...(kernel.failed.length > 0
         ? [
             `${kernel.failed.length} routes refused by the kernel, first ${kernel.failed[0].prefix}: ${kernel.failed[0].error}`,
@@ -67,21 +70,22 @@ export class Backend implements ApiBackend {
   }
 
   peers(): PeerView[] {
-    return this.#parts.speaker.peers();
+    const { speaker, bfd } = this.#parts;
+    return speaker.peers().map((peer) => bfd.withStatus(peer));
   }
 
-  routes(filter: RouteFilter): Iterable<RouteView> {
-    return this.#parts.speaker.routes(this.#checked(filter));
+  async routes(filter: RouteFilter): Promise<Iterable<RouteView>> {
+    return this.#asInstalled(this.#parts.speaker.routes(this.#checked(filter)));
   }
 
-  received(peer: string, filter: RouteFilter): Iterable<RouteView> {
+  async received(peer: string, filter: RouteFilter): Promise<Iterable<RouteView>> {
     this.#requirePeer(peer);
-    return this.#parts.speaker.received(peer, this.#checked(filter));
+    return this.#asInstalled(this.#parts.speaker.received(peer, this.#checked(filter)));
   }
 
-  advertised(peer: string, filter: RouteFilter): Iterable<RouteView> {
+  async advertised(peer: string, filter: RouteFilter): Promise<Iterable<RouteView>> {
     this.#requirePeer(peer);
-    return this.#parts.speaker.advertised(peer, this.#checked(filter));
+    return this.#asInstalled(this.#parts.speaker.advertised(peer, this.#checked(filter)));
   }
 
   pods(): PodView[] {
@@ -110,6 +114,16 @@ export class Backend implements ApiBackend {
     return this.#parts.events.subscribe(listener);
   }
 
+  /** `installed` says what the RIB handed over; what the kernel refused is not there. */
+  async #asInstalled(routes: Iterable<RouteView>): Promise<Iterable<RouteView>> {
+    const { config, fib } = this.#parts;
+    const { install, failed } = await fib.status();
+    if (install && failed.length === 0) return routes;
+    const names = new Map(config.tables.map(({ id, name }) => [id, name]));
+    const refused = new Set(failed.map(({ prefix, table }) => `${names.get(table)} ${prefix}`));
+    return withInstalled(routes, ({ table, prefix }) => install && !refused.has(`${table} ${prefix}`));
+  }
+
   #checked(filter: RouteFilter): RouteFilter {
     if (filter.table !== undefined) this.#requireTable(filter.table);
     return filter;
@@ -127,4 +141,9 @@ export class Backend implements ApiBackend {
       throw new ApiError(404, `no table ${name}; there are local, ${tables.map((entry) => entry.name).join(", ")}`);
     return table.id;
   }
+}
+
+/** Lazily: a table of a million routes is never built as objects. */
+function* withInstalled(routes: Iterable<RouteView>, isInKernel: (route: RouteView) => boolean): Generator<RouteView> {
+  for (const route of routes) yield route.installed && !isInKernel(route) ? { ...route, installed: false } : route;
 }

@@ -4,6 +4,7 @@
 //
 //   sessions -> Adj-RIB-In -> Loc-RIB -> RouteSync -> FibClient ~> fib worker -> kernel
 //                                 \-> Adj-RIB-Out -> sessions
+//   BFD worker ~> Bfd -> sessions
 //   CNI client -> ApiServer -> CniServer ~> attach worker -> pod namespace
 import { dirname, join } from "node:path";
 import { Speaker } from "../bgp/speaker.ts";
@@ -16,6 +17,7 @@ import { InterfaceTable } from "../routing/interfaces.ts";
 import { RouteSync } from "../routing/route-sync.ts";
 import { ApiServer } from "./api/server.ts";
 import { Backend } from "./backend.ts";
+import { Bfd } from "./bfd.ts";
 import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
 import type { Logger } from "./log.ts";
@@ -33,11 +35,13 @@ export class Daemon {
   readonly #fib: FibClient;
   readonly #interfaces: InterfaceTable;
   readonly #speaker: Speaker;
+  readonly #bfd: Bfd;
   readonly #syncs: RouteSync[];
   readonly #cni: CniServer;
   readonly #api: ApiServer;
   #state: DaemonState = "starting";
   #stopWatchdog = () => {};
+  #failed: (error: Error) => void = () => {};
   #summary: (text: string) => void = () => {};
 
   constructor(config: Config, deps: { log: Logger; clock: Clock }) {
@@ -48,6 +52,7 @@ export class Daemon {
     const log = (part: string) => deps.log.child({ part });
 
     this.#fib = new FibClient(config.routing, { log: log("routing") });
+    this.#fib.onFailure((error) => this.#failed(error));
     this.#interfaces = new InterfaceTable(this.#fib);
     this.#speaker = new Speaker(
       {
@@ -60,6 +65,7 @@ export class Daemon {
       },
       { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
     );
+    this.#bfd = new Bfd({ speaker: this.#speaker, events: this.#events, log: log("bfd") });
     // A route server holds and passes on: nothing of it crosses to the worker.
     const locRibs = config.routing.install ? this.#speaker.locRibs() : [];
     this.#syncs = locRibs.map((locRib) => new RouteSync(locRib, this.#fib));
@@ -70,13 +76,21 @@ export class Daemon {
         spoolDir: join(dirname(config.api.socket), "spool"),
         mtu: config.cni.mtu,
       },
-      { clock: deps.clock, log: log("cni"), routes: this.#fib, uplinkMtu: () => this.#interfaces.smallestUplinkMtu() },
+      {
+        clock: deps.clock,
+        log: log("cni"),
+        routes: this.#fib,
+        uplinkMtu: () => this.#interfaces.smallestUplinkMtu(),
+        connected: () => this.#connected(),
+        onFailure: (error) => this.#failed(error),
+      },
     );
     const backend = new Backend({
       config,
       clock: deps.clock,
       fib: this.#fib,
       speaker: this.#speaker,
+      bfd: this.#bfd,
       cni: this.#cni,
       events: this.#events,
       loopDelay: this.#loopDelay,
@@ -87,12 +101,31 @@ export class Daemon {
     new FastFailover(this.#fib, this.#speaker);
   }
 
-  /** Rejects with the reason when the daemon cannot run; the caller ends the process then. */
+  /** A worker thread ended: the daemon cannot go on, the caller ends the process. */
+  onFailure(listener: (error: Error) => void): void {
+    this.#failed = listener;
+  }
+
+  /**
+   * Rejects with the reason when the daemon cannot run; the caller ends the process then. The kernel is as it was: what
+   * a former run left stays, for its pods; where there was nothing, nothing remains.
+   */
   async start(): Promise<void> {
-    const { pools, peers, tables, node, routing } = this.#config;
     this.#loopDelay.start();
+    await this.#bfd.start(this.#config.peers);
     await this.#fib.start();
     const adopted = (await this.#fib.status()).stale;
+    try {
+      await this.#run(adopted);
+    } catch (error) {
+      await this.#api.stop().catch(() => undefined);
+      await this.#fib.stop(adopted > 0 ? "keep" : "remove").catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #run(adopted: number): Promise<void> {
+    const { pools, peers, tables, node, routing } = this.#config;
 
     const tableOf = new Map(pools.map((pool) => [pool.name, pool.table]));
     const blocks = pools.flatMap((pool) =>
@@ -137,6 +170,7 @@ export class Daemon {
     // Sessions that end here withdraw their routes from the Loc-RIB: the kernel must not hear of it.
     for (const sync of this.#syncs) sync.stop();
     await this.#speaker.stop(mode);
+    await this.#bfd.stop();
     await this.#api.stop();
     await this.#cni.stop();
     await this.#fib.stop("keep");
@@ -149,7 +183,7 @@ export class Daemon {
     await this.#fib.flush();
     const swept = await this.#fib.sweepStale();
     this.#speaker.setRestartState({ restarting: false, forwarding: new Map() });
-    this.#log.info({ swept }, "converged: stale kernel state removed");
+    this.#log.info({ swept }, swept > 0 ? "converged: stale kernel state removed" : "converged");
   }
 
   #connectEvents(): void {
@@ -159,6 +193,12 @@ export class Daemon {
     });
     this.#cni.onEvent((event) => this.#events.emit("pod", event));
     this.#fib.onEvent((event) => this.#events.emit("kernel", event));
+  }
+
+  /** A node without peers has nobody to lose. */
+  #connected(): boolean {
+    const peers = this.#speaker.peers();
+    return peers.length === 0 || peers.some((peer) => peer.state === "Established");
   }
 
   #reportSummary(): void {

@@ -18,6 +18,11 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
   process.on("uncaughtException", crash);
   process.on("unhandledRejection", crash);
 
+  daemon.onFailure((error) => {
+    log.error({}, `${error.message}: stopping, the kernel state stays; the supervisor has to start underlayd again`);
+    process.exit(1);
+  });
+
   const signal = new Promise<NodeJS.Signals>((resolve) => {
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);

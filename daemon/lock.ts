@@ -1,5 +1,5 @@
 // One daemon per state directory: an flock on <state>/lock, which the kernel releases however the process ends.
-import { constants, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { constants, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { check, native } from "../net/native.ts";
 
@@ -28,8 +28,11 @@ export function prepareDirectory(directory: string, key: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o755 });
     const probe = join(directory, `.probe-${process.pid}`);
-    writeFileSync(probe, "underlay");
-    unlinkSync(probe);
+    try {
+      writeFileSync(probe, "underlay");
+    } finally {
+      rmSync(probe, { force: true });
+    }
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     const why =

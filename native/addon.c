@@ -97,6 +97,7 @@ FN(Gettid) { (void)info; return ret(env, gettid()); }
 FN(IfIndex) { ARGS(1) char s[64]; size_t n; CALL(napi_get_value_string_utf8(env, a[0], s, sizeof s, &n)); return ret(env, if_nametoindex(s)); }
 FN(Flock) { ARGS(2) return ret(env, flock(i32(env, a[0]), i32(env, a[1]))); }
 FN(SetPriority) { ARGS(2) return ret(env, setpriority(PRIO_PROCESS, i32(env, a[0]), i32(env, a[1]))); }
+FN(SetScheduler) { ARGS(3) struct sched_param p = { i32(env, a[2]) }; return ret(env, sched_setscheduler(i32(env, a[0]), i32(env, a[1]), &p)); }
 // attachFilter(fd, instructions: struct sock_filter[] as bytes): classic BPF
 FN(AttachFilter) { ARGS(2) BUF(1, p, n); struct sock_fprog f = { n / sizeof(struct sock_filter), p }; return ret(env, setsockopt(i32(env, a[0]), SOL_SOCKET, SO_ATTACH_FILTER, &f, sizeof f)); }
 // socketIn(nsFd, selfNsFd, domain, type, protocol): one step as JavaScript sees it; aborts if there is no way back
@@ -162,7 +163,7 @@ NAPI_MODULE_INIT() {
     F("socket", Socket), F("close", Close), F("bind", Bind), F("connect", Connect), F("listen", Listen), F("accept", Accept),
     F("setsockopt", Setsockopt), F("getsockopt", Getsockopt), F("getsockname", Getsockname), F("send", Send), F("sendto", Sendto), F("sendAsync", SendAsync),
     F("recv", Recv), F("recvmsg", Recvmsg), F("open", Open), F("setns", Setns), F("gettid", Gettid), F("ifNameToIndex", IfIndex),
-    F("flock", Flock), F("setPriority", SetPriority), F("attachFilter", AttachFilter), F("socketIn", SocketIn) };
+    F("flock", Flock), F("setPriority", SetPriority), F("setScheduler", SetScheduler), F("attachFilter", AttachFilter), F("socketIn", SocketIn) };
   napi_define_properties(env, exports, sizeof d / sizeof *d, d);
   napi_property_descriptor m[] = { F("start", PollStart), F("stop", PollStop), F("close", PollClose), F("ref", PollRef), F("unref", PollUnref) };
   napi_value c; napi_define_class(env, "Poll", NAPI_AUTO_LENGTH, PollNew, NULL, sizeof m / sizeof *m, m, &c);

@@ -31,7 +31,7 @@
 #define STDIN_LIMIT (15u << 20)
 #define ANSWER_LIMIT (64u << 20)
 #define ANSWER_TIMEOUT 120 // seconds; a runtime gives up earlier
-enum { BAD_ENVIRONMENT = 4, IO = 5, TRY_AGAIN = 11, NOT_AVAILABLE = 50 };
+enum { BAD_ENVIRONMENT = 4, IO = 5, DECODE = 6, TRY_AGAIN = 11, NOT_AVAILABLE = 50 };
 
 extern char **environ;
 typedef struct { char *data; size_t length, size; } buffer;
@@ -150,6 +150,13 @@ static void read_config(void) {
   if (!config.data) append(&config, "", 0);
   find_key("cniVersion", config_version, sizeof config_version);
   if (!config_version[0] && config.length > 0) strcpy(config_version, "0.1.0"); // what an absent one means
+}
+
+// Without an object there is no socket to ask: said here, so that it is not taken for a daemon that is away.
+static void check_config(void) {
+  const char *p = config.data;
+  while (*p && strchr(" \t\r\n", *p)) p++;
+  if (*p != '{') fail(DECODE, "the network configuration on stdin %s", *p ? "is not a JSON object" : "is empty");
 }
 
 // VERSION must not wait for stdin: what is there right now is looked at, nothing else.
@@ -301,6 +308,7 @@ int main(void) {
   if (!strcmp(command, "VERSION")) answer_version();
   check_environment(command);
   read_config();
+  check_config();
 
   char path[PATH_MAX];
   const char *override = getenv("UNDERLAY_SOCKET");

@@ -38,6 +38,8 @@ export interface Native {
   ifNameToIndex(name: string): number;
   flock(fd: number, operation: number): number;
   setPriority(threadId: number, nice: number): number;
+  /** sched_setscheduler(2). */
+  setScheduler(threadId: number, policy: number, priority: number): number;
   /** Classic BPF; `instructions` is struct sock_filter[] in host order. */
   attachFilter(fd: number, instructions: Uint8Array): number;
   /** A socket made inside the namespace `nsFd`; the calling thread is back in `selfNsFd` when this returns. */

@@ -57,6 +57,7 @@ const entries = {
   underlayctl: "cli/main.ts",
   lab: "lab/main.ts",
   "fib-worker": "routing/fib/worker.ts",
+  "bfd-worker": "bgp/bfd/worker.ts",
   "attach-worker": "cni/attach/worker.ts",
 };
 const present = Object.fromEntries(Object.entries(entries).filter(([, file]) => existsSync(join(root, file))));

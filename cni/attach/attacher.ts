@@ -13,6 +13,13 @@ import type {
   WorkerRequest,
 } from "./messages.ts";
 
+export interface AttacherEvents {
+  /** A host end left without being asked to. */
+  readonly onGone: (hostInterface: string) => void;
+  /** The worker ended without being asked to. Every call is refused from then on. */
+  readonly onFailure: (error: Error) => void;
+}
+
 interface Pending {
   readonly resolve: (value: never) => void;
   readonly reject: (error: Error) => void;
@@ -24,21 +31,20 @@ type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never;
 export class HostNameTakenError extends Error {}
 
 export class Attacher {
-  readonly #onGone: (hostInterface: string) => void;
+  readonly #events: AttacherEvents;
   readonly #pending = new Map<number, Pending>();
   #worker: Worker | null = null;
   #nextId = 1;
 
-  /** `onGone`: a host end left without being asked to. */
-  constructor(onGone: (hostInterface: string) => void) {
-    this.#onGone = onGone;
+  constructor(events: AttacherEvents) {
+    this.#events = events;
   }
 
   start(): void {
     const worker = new Worker(distFile("attach-worker.cjs"), { name: "attach" });
     worker.on("message", (answer: WorkerAnswer) => this.#onAnswer(answer));
-    worker.on("error", (error) => this.#fail(error));
-    worker.on("exit", () => this.#fail(new Error("the attach worker ended")));
+    worker.on("error", (error) => this.#ended(worker, `the attach worker failed: ${error.message}`));
+    worker.on("exit", (code) => this.#ended(worker, `the attach worker ended (exit code ${code})`));
     this.#worker = worker;
   }
 
@@ -66,8 +72,9 @@ export class Attacher {
     const worker = this.#worker;
     if (!worker) return;
     const ended = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
-    await this.#call({ kind: "stop" });
+    const stopped = this.#call({ kind: "stop" });
     this.#worker = null;
+    await stopped;
     await ended;
   }
 
@@ -82,7 +89,7 @@ export class Attacher {
 
   #onAnswer(answer: WorkerAnswer): void {
     if ("gone" in answer) {
-      this.#onGone(answer.gone);
+      this.#events.onGone(answer.gone);
       return;
     }
     const pending = this.#pending.get(answer.id);
@@ -92,11 +99,12 @@ export class Attacher {
   }
 
   /** The worker is gone: whoever waits is told, and later calls are refused. */
-  #fail(error: Error): void {
-    this.#worker = null;
-    for (const { reject } of this.#pending.values())
-      reject(new CniError(CniErrorCode.internal, `the attach worker failed: ${error.message}`));
+  #ended(worker: Worker, message: string): void {
+    for (const { reject } of this.#pending.values()) reject(new CniError(CniErrorCode.internal, message));
     this.#pending.clear();
+    if (this.#worker !== worker) return; // asked to stop, or told already
+    this.#worker = null;
+    this.#events.onFailure(new Error(message));
   }
 }
 

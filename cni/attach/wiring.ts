@@ -59,10 +59,19 @@ export class Wiring {
       try {
         return { ifindex: this.#wire(request, netnsFd, pod) };
       } catch (error) {
-        this.#host.request((out) => encodeDelLink(out, { name: hostInterface }));
+        this.#takeBack(hostInterface);
         throw error;
       }
     });
+  }
+
+  /** After a failure, whose reason must not be hidden by a pair that went by itself. */
+  #takeBack(hostInterface: string): void {
+    try {
+      this.#host.request((out) => encodeDelLink(out, { name: hostInterface }));
+    } catch (error) {
+      if (!(error instanceof NetlinkError) || error.code !== "ENODEV") throw error;
+    }
   }
 
   /** Host ends that are ours by their alias, and those that have only the name of one: an attachment cut short. */

@@ -60,6 +60,11 @@ export class Allocator {
     return true;
   }
 
+  /** Whether an address is in a block of any pool. */
+  covers(address: string): boolean {
+    return this.#blockOf(address) !== undefined;
+  }
+
   /** At start: the released addresses, oldest first. Returns those that belong to a block. */
   restoreReleased(addresses: Iterable<string>): string[] {
     const kept: string[] = [];

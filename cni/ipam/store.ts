@@ -3,7 +3,7 @@
 // several times what it says, it is rewritten beside itself and renamed. A write that fails changes nothing: the file
 // goes back to its last good length before the next attempt, or is rewritten when even that fails.
 import { constants, readFileSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../../net/log.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
@@ -187,6 +187,10 @@ export class Store {
       await writeAll(file, content, 0);
       await file.sync();
       await rename(temporary, this.path);
+    } catch (error) {
+      // On a full disk every byte counts.
+      await unlink(temporary).catch(() => undefined);
+      throw error;
     } finally {
       await file.close();
     }

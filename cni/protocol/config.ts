@@ -181,8 +181,12 @@ function list(parent: JsonObject, key: string, name: string): string[] | null {
 }
 
 function show(value: unknown): string {
-  const json = JSON.stringify(value) ?? String(value);
-  return json.length > 200 ? `${json.slice(0, 200)}...` : json;
+  try {
+    const json = JSON.stringify(value) ?? String(value);
+    return json.length > 200 ? `${json.slice(0, 200)}...` : json;
+  } catch {
+    return "a value nested too deeply to print";
+  }
 }
 
 function bad(code: number, message: string, details = ""): CniError {

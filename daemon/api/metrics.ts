@@ -40,6 +40,19 @@ export async function renderMetrics({ status, peers, pods, blocks }: MetricsInpu
     ...perPeer((peer) => (peer.state === "Established" ? 1 : 0)),
   );
   gauge("peer_uptime_seconds", "Seconds since the session became Established.", ...perPeer((peer) => peer.uptime ?? 0));
+  const watched = peers.flatMap(({ name, bfd }) => (bfd ? [{ peer: name, bfd }] : []));
+  gauge(
+    "bfd_up",
+    "1 when the BFD session beside the peer's is Up.",
+    ...watched.map(({ peer, bfd }): Sample => [bfd.state === "Up" ? 1 : 0, { peer }]),
+  );
+  counter(
+    "bfd_packets_total",
+    "BFD packets sent, received, discarded, and not sent for an error.",
+    ...watched.flatMap(({ peer, bfd }) =>
+      Object.entries(bfd.packets).map(([kind, count]): Sample => [count, { peer, kind }]),
+    ),
+  );
   counter(
     "peer_established_total",
     "How often the session became Established.",

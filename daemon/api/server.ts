@@ -30,6 +30,8 @@ export interface ApiLimits {
   /** For a CNI request's body. */
   readonly bodyTimeout: number;
   readonly connections: number;
+  /** Of these at most so many on the TCP listener, where any user of the host may knock. */
+  readonly tcpConnections: number;
   readonly watchHighWater: number;
   readonly watchHeartbeat: number;
   /** How long stop() waits for answers under way. */
@@ -40,6 +42,7 @@ const defaultLimits: ApiLimits = {
   headersTimeout: 10_000,
   bodyTimeout: 30_000,
   connections: 512,
+  tcpConnections: 128,
   watchHighWater: 1 << 20,
   watchHeartbeat: 30_000,
   stopTimeout: 2_000,
@@ -52,6 +55,7 @@ const MAX_PIPELINED = 16;
 interface Connection {
   readonly socket: Socket;
   readonly pid: number | null;
+  readonly tcp: boolean;
   deadline: NodeJS.Timeout | null;
   /** Requests not yet answered. */
   busy: number;
@@ -66,6 +70,7 @@ export class ApiServer {
   readonly #tcpHttp: Server;
   readonly #unix: UnixListener;
   readonly #connections = new Map<Duplex, Connection>();
+  #tcpConnections = 0;
   #stopping = false;
 
   constructor(options: ApiServerOptions) {
@@ -81,7 +86,7 @@ export class ApiServer {
       path: options.socketPath,
       log,
       onConnection: (socket, pid) => {
-        if (this.#track(socket, pid)) this.#unixHttp.emit("connection", socket);
+        if (this.#track(socket, pid, false)) this.#unixHttp.emit("connection", socket);
       },
     });
   }
@@ -134,7 +139,7 @@ export class ApiServer {
       (request, response) => void this.#serve(request, response, readOnly),
     );
     server.maxHeadersCount = 100;
-    if (readOnly) server.on("connection", (socket) => this.#track(socket, null));
+    if (readOnly) server.on("connection", (socket) => this.#track(socket, null, true));
     server.on("upgrade", (request, socket, head) => this.#upgrade(request, socket, head, readOnly));
     server.on("checkContinue", (request, response) => {
       response.writeContinue();
@@ -150,18 +155,22 @@ export class ApiServer {
   }
 
   /** False when there are too many; the connection is closed then. */
-  #track(socket: Socket, pid: number | null): boolean {
-    if (this.#stopping || this.#connections.size >= this.#limits.connections) {
+  #track(socket: Socket, pid: number | null, tcp: boolean): boolean {
+    const { connections, tcpConnections } = this.#limits;
+    const full = this.#connections.size >= connections || (tcp && this.#tcpConnections >= tcpConnections);
+    if (this.#stopping || full) {
       socket.destroy();
       return false;
     }
-    const connection: Connection = { socket, pid, deadline: null, busy: 0 };
+    const connection: Connection = { socket, pid, tcp, deadline: null, busy: 0 };
     this.#connections.set(socket, connection);
+    if (tcp) this.#tcpConnections++;
     this.#awaitHeaders(connection);
     socket.on("error", () => socket.destroy());
     socket.once("close", () => {
       if (connection.deadline) clearTimeout(connection.deadline);
       this.#connections.delete(socket);
+      if (connection.tcp) this.#tcpConnections--;
     });
     return true;
   }

@@ -26,7 +26,7 @@ export interface StatusView {
 /** One event of GET /v1/watch. `time` is ISO 8601. */
 export interface WatchEvent {
   readonly time: string;
-  readonly type: "session" | "route" | "kernel" | "pod" | "block" | "resync";
+  readonly type: "session" | "bfd" | "route" | "kernel" | "pod" | "block" | "resync";
   readonly [key: string]: unknown;
 }
 
@@ -43,9 +43,9 @@ export interface ApiBackend {
   status(): Promise<StatusView>;
   peers(): PeerView[];
   /** Big tables: an iterator, so that the answer streams as NDJSON in bounded slices. Throws ApiError on a bad filter. */
-  routes(filter: RouteFilter): Iterable<RouteView>;
-  received(peer: string, filter: RouteFilter): Iterable<RouteView>;
-  advertised(peer: string, filter: RouteFilter): Iterable<RouteView>;
+  routes(filter: RouteFilter): Iterable<RouteView> | Promise<Iterable<RouteView>>;
+  received(peer: string, filter: RouteFilter): Iterable<RouteView> | Promise<Iterable<RouteView>>;
+  advertised(peer: string, filter: RouteFilter): Iterable<RouteView> | Promise<Iterable<RouteView>>;
   pods(): PodView[];
   blocks(): BlockView[];
   rules(): Promise<KernelRule[]>;

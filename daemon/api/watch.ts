@@ -10,7 +10,14 @@ const MAX_CLIENTS = 64;
 /** Nothing is expected from a client but pings and a close. */
 const MAX_MESSAGE = 1024;
 
-const eventTypes: readonly string[] = ["session", "route", "kernel", "pod", "block"] satisfies WatchEvent["type"][];
+const eventTypes: readonly string[] = [
+  "session",
+  "bfd",
+  "route",
+  "kernel",
+  "pod",
+  "block",
+] satisfies WatchEvent["type"][];
 
 export interface WatchOptions {
   readonly backend: ApiBackend;

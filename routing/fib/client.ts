@@ -42,6 +42,7 @@ export class FibClient implements Fib {
   readonly #linkListeners: (() => void)[] = [];
   readonly #eventListeners: ((event: KernelEvent) => void)[] = [];
   readonly #drainListeners: (() => void)[] = [];
+  readonly #failureListeners: ((error: Error) => void)[] = [];
   #links: readonly LinkInfo[] = [];
   #nextRequest = 1;
   #inFlight = 0;
@@ -102,6 +103,11 @@ export class FibClient implements Fib {
 
   onDrain(listener: () => void): void {
     this.#drainListeners.push(listener);
+  }
+
+  /** The worker ended without being asked to. Every request is refused from then on: this object cannot recover. */
+  onFailure(listener: (error: Error) => void): void {
+    this.#failureListeners.push(listener);
   }
 
   async flush(): Promise<void> {
@@ -194,7 +200,8 @@ export class FibClient implements Fib {
     this.#ended ??= error;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
-    if (!expected)
-      this.#report({ kind: "error", message: `${error.message}; routes in the kernel are not kept up to date` });
+    if (expected) return;
+    this.#report({ kind: "error", message: `${error.message}; routes in the kernel are not kept up to date` });
+    for (const listener of this.#failureListeners) listener(error);
   }
 }

@@ -143,7 +143,12 @@ export class FibEngine {
     await this.flush();
     if (this.#state.stopped) return count;
     const groups = nextHops.sweep();
-    if (count + groups > 0) deps.event({ kind: "swept", count, message: `${count} stale rules and routes removed` });
+    if (count + groups > 0)
+      deps.event({
+        kind: "swept",
+        count,
+        message: `stale kernel state removed: ${count} rules and routes, ${groups} next-hop groups`,
+      });
     return count;
   }
 

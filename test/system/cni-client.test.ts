@@ -147,6 +147,19 @@ describe("the CNI client", () => {
     expect(readFileSync(join(directory, "spool", file), "latin1")).toContain("CNI_COMMAND=DEL\0");
   });
 
+  it.each([
+    ["", /is empty/],
+    [" \n", /is empty/],
+    ["[]", /is not a JSON object/],
+    ["garbage", /is not a JSON object/],
+  ])("refuses %j, which names no daemon to ask, for a DEL too", async (stdin, message) => {
+    for (const CNI_COMMAND of ["ADD", "DEL"]) {
+      const { code, stdout } = await run({ ...environment, CNI_COMMAND }, stdin);
+      expect([code, JSON.parse(stdout).code]).toEqual([1, 6]);
+      expect(JSON.parse(stdout).msg).toMatch(message);
+    }
+  });
+
   it("refuses a configuration without end", async () => {
     const { code, stdout } = await run(environment, Buffer.alloc(17 << 20, 32));
     expect([code, JSON.parse(stdout).code]).toEqual([1, 5]);

@@ -40,6 +40,17 @@ describe("CNI and crashes", () => {
     }
   });
 
+  it("frees the addresses of a pod whose namespace vanishes just before its ADD is done", async () => {
+    host.addPod("a");
+    await host.start({ routeDelay: 400 });
+    const adding = host.call("ADD", { pod: "a" });
+    await expect.poll(() => host.inHost("ip route show table 7000 || true"), { interval: 10 }).toContain("dev ul");
+    host.removePod("a");
+    expect((await adding).code).toBe(0);
+    await expect.poll(() => host.used()).toEqual([0, 0]);
+    expect(await host.pods()).toEqual([]);
+  });
+
   it("keeps pods over a restart, and their traffic", async () => {
     host.addPod("a");
     await host.start();

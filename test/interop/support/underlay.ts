@@ -8,7 +8,7 @@ import type { StatusView } from "../../../daemon/api/types.ts";
 import { distFile } from "../../../net/dist.ts";
 import type { KernelRule } from "../../../routing/types.ts";
 import { type Node, terminate } from "./namespace.ts";
-import { waitFor } from "./wait.ts";
+import { GiveUp, waitFor } from "./wait.ts";
 
 /** A route of the kernel with the gateways that its nexthop object or group stands for, sorted. */
 export interface KernelRoute {
@@ -78,7 +78,7 @@ export class Underlay {
     this.#process = child;
     await waitFor(
       () => {
-        if (child.exitCode !== null) throw new Error(`underlayd ended with exit code ${child.exitCode}`);
+        if (child.exitCode !== null) throw new GiveUp(`underlayd ended with exit code ${child.exitCode}`);
         return this.status();
       },
       `underlayd on ${this.node.name}`,

@@ -34,7 +34,7 @@ export class Pods {
   }
 
   /** Runs dist/underlay for `eth0` of a pod. */
-  call(verb: "ADD" | "DEL", name: string, { id = `c-${name}`, args = "" } = {}): Promise<Answer> {
+  call(verb: "ADD" | "DEL" | "STATUS", name: string, { id = `c-${name}`, args = "" } = {}): Promise<Answer> {
     const env = {
       CNI_COMMAND: verb,
       CNI_CONTAINERID: id,
@@ -51,7 +51,14 @@ export class Pods {
     child.stdout.on("data", (chunk) => {
       stdout += chunk;
     });
-    child.stdin.end(JSON.stringify({ cniVersion: "1.0.0", name: "pods", type: "underlay", socket: this.#socket }));
+    child.stdin.end(
+      JSON.stringify({
+        cniVersion: verb === "STATUS" ? "1.1.0" : "1.0.0",
+        name: "pods",
+        type: "underlay",
+        socket: this.#socket,
+      }),
+    );
     return new Promise((resolve) =>
       child.once("close", (code) => {
         const ips: { address: string }[] = code === 0 && stdout ? JSON.parse(stdout).ips : [];

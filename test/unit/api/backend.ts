@@ -37,6 +37,7 @@ export const peer = (name: string, state: PeerView["state"]): PeerView => ({
   uptime: state === "Established" ? 3725 : null,
   holdTime: 90,
   lastError: state === "Established" ? null : "NOTIFICATION received: Cease\u001b[2J",
+  lastErrorAt: null,
   establishedCount: 1,
   messages: { sent: 10, received: 12, updatesSent: 2, updatesReceived: 3 },
   families: [4, 6],

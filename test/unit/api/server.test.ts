@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
@@ -238,6 +238,14 @@ describe("clients that misbehave", () => {
     for (const socket of sockets) socket.destroy();
     await sleep(50);
     expect((await harness.fetch("/v1/peers")).status).toBe(200);
+  });
+
+  it("on TCP cannot take the places of those on the unix socket", async () => {
+    await start({ connections: 4, tcpConnections: 2 }, true);
+    const sockets = [1, 2, 3].map(() => connect(harness.server.port!, "127.0.0.1"));
+    expect(await untilClosed(sockets[2])).toBe("");
+    expect((await harness.fetch("/v1/peers")).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
   });
 
   it("get their answer with their own half closed", async () => {

@@ -60,8 +60,24 @@ const refused: readonly [string, Record<string, string>, unknown, number, string
     "0.3.1",
   ],
   ["STATUS before 1.1.0", { CNI_COMMAND: "STATUS" }, config, 1, "does not allow STATUS", "1.0.0"],
+  [
+    "STATUS of a daemon that is not up",
+    { CNI_COMMAND: "STATUS" },
+    { ...config, cniVersion: "1.1.0" },
+    50,
+    "starting",
+    "1.1.0",
+  ],
   ["GC before 1.1.0", { CNI_COMMAND: "GC" }, config, 1, "does not allow GC", "1.0.0"],
   ["mtu", {}, { ...config, mtu: 20 }, 7, '"mtu": 20', "1.0.0"],
+  [
+    "mtu nested deeply",
+    {},
+    `{"cniVersion":"1.0.0","name":"n","type":"underlay","mtu":${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
+    7,
+    "nested too deeply",
+    "1.0.0",
+  ],
   ["runtimeConfig on a daemon that is not up", {}, config, 11, "starting or stopping", "1.0.0"],
 ];
 
