@@ -3,7 +3,7 @@
 import { formatAddress } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
-import type { PeerOptions } from "./session/types.ts";
+import type { PeerOptions, PeerStatus } from "./session/types.ts";
 import type { WireError } from "./wire/error.ts";
 
 /** Milliseconds between two log lines. */
@@ -14,7 +14,8 @@ export class PeerErrors {
   treatedAsWithdrawn = 0;
   attributesDiscarded = 0;
   /** One line, null: none yet. */
-  last: string | null = null;
+  #last: string | null = null;
+  #lastAt = Number.NEGATIVE_INFINITY;
   readonly #peer: PeerOptions;
   readonly #clock: Clock;
   readonly #log: Log;
@@ -27,17 +28,28 @@ export class PeerErrors {
     this.#log = log;
   }
 
+  /** Of the session's last error and the last one in its routes the newer. */
+  newest({
+    lastError,
+    lastErrorAt,
+  }: Pick<PeerStatus, "lastError" | "lastErrorAt">): Pick<PeerStatus, "lastError" | "lastErrorAt"> {
+    if (this.#last === null || (lastErrorAt ?? Number.NEGATIVE_INFINITY) >= this.#lastAt)
+      return { lastError, lastErrorAt };
+    return { lastError: this.#last, lastErrorAt: this.#lastAt };
+  }
+
   add(errors: readonly WireError[]): void {
+    const now = this.#clock.now();
     for (const error of errors) {
       if (error.action === "discard") this.attributesDiscarded++;
-      this.last = `UPDATE: ${error.message}`;
+      this.#last = `UPDATE: ${error.message}`;
+      this.#lastAt = now;
       this.#unlogged++;
     }
-    const now = this.#clock.now();
     if (now - this.#logged < LOG_INTERVAL) return;
     this.#logged = now;
     const fields = { peer: this.#peer.name, address: formatAddress(this.#peer.address), count: this.#unlogged };
-    this.#log.warn(fields, `errors in received routes, last one: ${this.last}`);
+    this.#log.warn(fields, `errors in received routes, last one: ${this.#last}`);
     this.#unlogged = 0;
   }
 }

@@ -117,7 +117,8 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#core.slices.schedule(this);
     this.#staleTimer?.cancel();
     this.#staleTimer = this.#stale > 0 ? this.#core.clock.after(STALE_PATH_TIME * 1000, this.#dropStale) : null;
-    if (!negotiated.gracefulRestart) this.#awaitQuiet(0);
+    // End-of-RIB comes from a neighbour that was offered graceful restart and knows it.
+    if (!negotiated.gracefulRestart || !this.#options.gracefulRestart) this.#awaitQuiet(0);
   }
 
   down({ graceful }: SessionDown): void {
@@ -336,7 +337,6 @@ export class PeerRib implements UpdateSink, SliceTask {
     if (received <= limit || this.#limitReached) return;
     this.#limitReached = true;
     const reason = `more than ${limit} prefixes received (maxPrefixes)`;
-    this.errors.last = reason;
     this.#core.log.error({ peer: this.#options.name, limit }, "prefix limit exceeded: the session ends");
     // RFC 4486 §4: AFI, SAFI, upper bound.
     const data = new Uint8Array(7);

@@ -98,7 +98,7 @@ export class Rib implements SessionHandler {
     const stale = count((family) => part(family)?.source.adjRibIn.stale ?? 0);
     return {
       ...status,
-      lastError: peer.errors.last ?? status.lastError,
+      ...peer.errors.newest(status),
       received: received.total,
       accepted: accepted.total,
       advertised: advertised.total,

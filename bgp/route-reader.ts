@@ -34,8 +34,7 @@ export class RouteReader {
 
   *#routes(locRibs: readonly LocRib[], query: RouteQuery, target: ParsedTarget | null): Generator<RouteView> {
     for (const locRib of locRibs) {
-      const next = (from: number) => locRib.next(from);
-      for (const id of this.#ids(locRib, target, next, (id) => locRib.bestOf(id) !== 0)) {
+      for (const id of this.#ids(locRib, target, locRib.walk(), (id) => locRib.bestOf(id) !== 0)) {
         for (const path of locRib.pathsOf(id))
           if (shown(query, path)) yield pathView(locRib, this.#core.store, id, path);
       }

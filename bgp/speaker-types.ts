@@ -9,6 +9,8 @@ export interface SpeakerPeer extends PeerOptions {
   readonly table: number;
   /** Received prefixes per session above which the session ends with Cease/1; null: no limit. */
   readonly maxPrefixes: number | null;
+  /** BFD beside the BGP session (RFC 5880); interval in milliseconds. */
+  readonly bfd?: { readonly interval: number; readonly multiplier: number } | null;
 }
 
 export interface SpeakerOptions {

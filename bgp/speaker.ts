@@ -125,8 +125,8 @@ export class Speaker {
     return this.#rib.establishedInterfaces();
   }
 
-  /** Ends a session; it comes back by itself. */
-  resetPeer(peer: string, reason: string): void {
-    this.#sessions.reset(peer, reason);
+  /** Ends a session with a Cease of this subcode (RFC 4486; default: Administrative Reset); it comes back by itself. */
+  resetPeer(peer: string, reason: string, subcode?: number): void {
+    this.#sessions.reset(peer, reason, subcode);
   }
 }

@@ -1,4 +1,5 @@
 // Routes and peers as the API and the CLI show them; camelCase keys that stay stable (design §7).
+import type { BfdStatus } from "./bfd/types.ts";
 import type { PeerStatus } from "./session/types.ts";
 
 export interface PrefixCounts {
@@ -23,6 +24,8 @@ export interface PeerView extends PeerStatus {
   readonly stale: number;
   /** Routes treated as withdrawn, attributes discarded (RFC 7606). */
   readonly errors: { readonly treatedAsWithdrawn: number; readonly attributesDiscarded: number };
+  /** Null: not configured. */
+  readonly bfd?: BfdStatus | null;
 }
 
 export interface RouteView {

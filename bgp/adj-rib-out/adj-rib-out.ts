@@ -16,8 +16,10 @@ import type { OwnNextHop } from "./own-next-hop.ts";
 import type { Packer, PackerTarget, PrefixChains } from "./packer.ts";
 import type { UpdateGroup } from "./update-group.ts";
 
-/** Prefixes, and octets of attributes, that one batch takes at most: what a full socket cannot stop any more. */
+/** Prefixes, and octets of attributes, that one batch sends at most: what a full socket cannot stop any more. */
 const BATCH = 8192;
+/** Prefixes that one batch looks at, most of them perhaps nothing that the peer is to be told. */
+const LONGEST_LOOK = 2 * BATCH;
 const BATCH_OCTETS = 256 * 1024;
 const STEP = 256;
 
@@ -62,6 +64,10 @@ export class AdjRibOut implements SliceTask {
   #blocked = false;
   #closed = false;
   #endOfRibSent = false;
+  /** Where the pass that marks announced prefixes for a refresh goes on; -1: no refresh under way. */
+  #refreshAt = -1;
+  /** Asked for while one was under way: one more pass, however often. */
+  #refreshAgain = false;
 
   constructor(options: AdjRibOutOptions) {
     this.#options = options;
@@ -120,14 +126,15 @@ export class AdjRibOut implements SliceTask {
     this.#schedule();
   }
 
-  /** Sends everything again (RFC 2918). */
+  /** Sends everything again (RFC 2918), at the pace of the peer: it can ask faster than it reads. */
   refresh(): void {
     if (!this.#subscription) return;
-    this.#advertised.forEach((id) => {
-      this.#forced.add(id);
-      this.#subscription?.add(id);
-    });
-    this.#options.locRib.markAll(this.#subscription);
+    if (this.#refreshAt >= 0 || this.#forced.size > 0) {
+      this.#refreshAgain = true;
+      return;
+    }
+    this.#refreshAt = 0;
+    this.#schedule();
   }
 
   /** Another policy: the peer is told the difference. */
@@ -155,9 +162,14 @@ export class AdjRibOut implements SliceTask {
     if (this.#closed) return this.#release();
     if (this.#blocked) return false;
     const { packer } = this.#options;
+    this.#markRefresh();
     this.#batch();
     packer.flush(this.#target);
-    if (this.pending > 0) return !this.#blocked;
+    if (this.pending > 0 || this.#refreshAt >= 0) return !this.#blocked;
+    if (this.#refreshAgain) {
+      this.#refreshAgain = false;
+      this.refresh();
+    }
     if (!this.#endOfRibSent && !this.#blocked) {
       this.#endOfRibSent = true;
       this.#target.send(encodeEndOfRib(this.family));
@@ -175,6 +187,18 @@ export class AdjRibOut implements SliceTask {
     this.#options.slices.schedule(this);
   }
 
+  /** Marks the next announced prefixes to be sent again. */
+  #markRefresh(): void {
+    const subscription = this.#subscription;
+    if (this.#refreshAt < 0 || !subscription) return;
+    let id = this.#advertised.next(this.#refreshAt);
+    for (let marked = 0; marked < BATCH && id >= 0; marked++, id = this.#advertised.next(id + 1)) {
+      this.#forced.add(id);
+      subscription.add(id);
+    }
+    this.#refreshAt = id;
+  }
+
   /** Takes a batch of dirty prefixes, sorts it by what is to be sent, and packs it. */
   #batch(): void {
     const { space, packer, sets } = this.#options;
@@ -185,11 +209,13 @@ export class AdjRibOut implements SliceTask {
     let withdrawn = 0;
     let withdrawnMp = 0;
     let octets = 0;
+    let looked = 0;
     let last = 0;
     let lastGroup = 0;
-    while (count + withdrawn + withdrawnMp <= BATCH - STEP && octets < BATCH_OCTETS) {
+    while (count + withdrawn + withdrawnMp <= BATCH - STEP && octets < BATCH_OCTETS && looked < LONGEST_LOOK) {
       const taken = subscription.take(space.taken);
       if (taken === 0) break;
+      looked += taken;
       for (let i = 0; i < taken; i++) {
         const id = space.taken[i];
         const set = this.#outgoing(id);

@@ -142,14 +142,27 @@ export class LocRib implements LocRibView {
     return this.#sources[this.#sourceIndex(id)]?.source ?? null;
   }
 
-  /** The first prefix from `from` on that has a path from any source, or -1. */
-  next(from: number): number {
-    let next = -1;
-    for (const state of this.#sources) {
-      const id = state ? state.source.adjRibIn.next(from) : -1;
-      if (id >= 0 && (next < 0 || id < next)) next = id;
-    }
-    return next;
+  /**
+   * For a walk in order: a function that returns the first prefix from `from` on that has a path from any source, or -1.
+   * It remembers where each source goes on, because a sparse one would be searched through again for every prefix of a
+   * full one; what comes behind that point meanwhile is not seen.
+   */
+  walk(): (from: number) => number {
+    const positions = new Map<RouteSource, number>();
+    return (from) => {
+      let next = Number.POSITIVE_INFINITY;
+      for (const state of this.#sources) {
+        if (!state) continue;
+        let at = positions.get(state.source) ?? -1;
+        if (at < from) {
+          at = state.source.adjRibIn.next(from);
+          if (at < 0) at = Number.POSITIVE_INFINITY;
+          positions.set(state.source, at);
+        }
+        if (at < next) next = at;
+      }
+      return next === Number.POSITIVE_INFINITY ? -1 : next;
+    };
   }
 
   /** All paths of a prefix, best first, unused last. */

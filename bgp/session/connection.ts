@@ -98,7 +98,8 @@ export class Connection {
     }
     this.#stalledSince ??= this.#clock.now();
     socket.write(messages, this.#written);
-    this.#blocked = socket.writableLength >= HIGH_WATER;
+    // Once stopped the producer stays stopped until `writable`: a KEEPALIVE that goes out meanwhile changes nothing.
+    if (socket.writableLength >= HIGH_WATER) this.#blocked = true;
     return !this.#blocked;
   }
 

@@ -16,6 +16,7 @@ import { Afi, CeaseSubcode, describeNotification, ErrorCode, Safi } from "../wir
 import { encodeRouteRefresh } from "../wire/route-refresh.ts";
 import { resolveCollision } from "./collision.ts";
 import type { Connection } from "./connection.ts";
+import { FailureLog } from "./failure-log.ts";
 import { initialFsm, promote, secondFsm } from "./fsm.ts";
 import { PATIENT_FAILURES } from "./fsm-times.ts";
 import type { Notification } from "./fsm-types.ts";
@@ -65,6 +66,8 @@ export class Peer implements SessionOwner {
   #second: Session | null = null;
   #state: SessionState = "Idle";
   #lastError: string | null = null;
+  #lastErrorAt: number | null = null;
+  readonly #failures: FailureLog;
   #establishedAt: number | null = null;
   #establishedCount = 0;
 
@@ -74,6 +77,9 @@ export class Peer implements SessionOwner {
     this.work = dependencies.work;
     this.#handler = dependencies.handler;
     this.#log = dependencies.log;
+    this.#failures = new FailureLog(this.clock, (fields) =>
+      this.#log.info({ ...this.#fields(), ...fields }, "session failed"),
+    );
     this.#random = dependencies.random;
     this.#restartState = dependencies.restartState;
     this.#first = new Session(this, initialFsm);
@@ -91,11 +97,11 @@ export class Peer implements SessionOwner {
     await Promise.all([...this.#connections].map((connection) => connection.closed));
   }
 
-  /** Cease/4, and a new attempt at once: what an operator asks for is not damped. */
-  reset(reason: string): void {
+  /** Cease, and a new attempt at once: what an operator asks for is not damped. The text goes with subcode 4 (RFC 9003). */
+  reset(reason: string, subcode: number = CeaseSubcode.ADMINISTRATIVE_RESET): void {
     if (!this.#first.fsm.enabled) return;
-    const data = shutdownCommunication(reason);
-    const notification = { code: ErrorCode.CEASE, subcode: CeaseSubcode.ADMINISTRATIVE_RESET, data };
+    const data = subcode === CeaseSubcode.ADMINISTRATIVE_RESET ? shutdownCommunication(reason) : noData;
+    const notification = { code: ErrorCode.CEASE, subcode, data };
     const stop = { kind: "ManualStop", notification, reason } as const;
     this.#second?.dispatch(stop);
     this.#first.dispatch(stop);
@@ -147,6 +153,7 @@ export class Peer implements SessionOwner {
       uptime: this.#establishedAt === null ? null : Math.floor((this.clock.now() - this.#establishedAt) / 1000),
       holdTime: established ? (negotiated?.holdTime ?? null) : null,
       lastError: this.#lastError,
+      lastErrorAt: this.#lastErrorAt,
       establishedCount: this.#establishedCount,
       messages: { ...this.counters },
       families: negotiated?.families ?? this.options.families,
@@ -200,7 +207,7 @@ export class Peer implements SessionOwner {
   }
 
   connectFailed(reason: string): void {
-    this.#lastError = reason;
+    this.#setLastError(reason);
   }
 
   established(session: Session): void {
@@ -234,11 +241,17 @@ export class Peer implements SessionOwner {
     let { reason } = ended;
     if (notification?.sent)
       reason += ` (sent NOTIFICATION ${describeNotification(notification.code, notification.subcode, noData)})`;
-    this.#lastError = reason;
     if (!wasEstablished) {
-      this.#log.info({ ...this.#fields(), reason }, "session failed");
+      // What happens to a second connection beside a session that works is nobody's trouble.
+      if (session !== this.#first && this.#first.state === "Established") {
+        this.#log.debug({ ...this.#fields(), reason }, "second connection ended");
+        return;
+      }
+      this.#setLastError(reason);
+      this.#failures.add(reason);
       return;
     }
+    this.#setLastError(reason);
     this.#establishedAt = null;
     const graceful = lost && session.hasOpen && this.#restartsGracefully(session.negotiated);
     const down: SessionDown = { reason, notification, graceful };
@@ -306,6 +319,11 @@ export class Peer implements SessionOwner {
   /** Both sides offered graceful restart and there is something to keep (RFC 4724 §4.2). */
   #restartsGracefully(negotiated: Negotiated): boolean {
     return this.options.gracefulRestart !== null && (negotiated.gracefulRestart?.families.size ?? 0) > 0;
+  }
+
+  #setLastError(reason: string): void {
+    this.#lastError = reason;
+    this.#lastErrorAt = this.clock.now();
   }
 
   #guard(session: Session, call: () => void): void {

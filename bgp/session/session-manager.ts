@@ -116,9 +116,9 @@ export class SessionManager {
     return this.#peers.get(name)?.requestRefresh(family) ?? false;
   }
 
-  /** Cease/4 (Administrative Reset); the session comes back by itself. */
-  reset(name: string, reason: string): void {
-    this.#peers.get(name)?.reset(reason);
+  /** Cease with this subcode (default: 4, Administrative Reset); the session comes back by itself. */
+  reset(name: string, reason: string, subcode?: number): void {
+    this.#peers.get(name)?.reset(reason, subcode);
   }
 
   /** The port listened on, null when not listening. */

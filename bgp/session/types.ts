@@ -106,6 +106,7 @@ export interface PeerStatus {
   readonly uptime: number | null;
   readonly holdTime: number | null;
   readonly lastError: string | null;
+  readonly lastErrorAt: number | null;
   readonly establishedCount: number;
   readonly messages: {
     readonly sent: number;

@@ -99,6 +99,8 @@ it("any value under any known key", () => {
     "password",
     "file",
     "gracefulRestart",
+    "bfd",
+    "interval",
     "time",
     "policies",
     "match",

@@ -89,9 +89,28 @@ export const bad: readonly Bad[] = [
   },
   {
     name: "a feature that is not there",
-    top: peer("    bfd: { interval: 300ms, multiplier: 3 }\n"),
-    says: ["8:5 peers.tor-a.bfd: is not a known key"],
-    hints: ["BFD is not part of this version"],
+    top: peer("    bmp: 192.0.2.1\n"),
+    says: ["8:5 peers.tor-a.bmp: is not a known key"],
+    hints: ["BMP is not part of this version"],
+  },
+  {
+    name: "BFD faster than a thread can keep up with, and in the wrong unit",
+    top: peer("    bfd: { interval: 10ms, multiplier: 0 }\n"),
+    says: [
+      '8:22 peers.tor-a.bfd.interval: "10ms" is outside of 50 ms to 60000 ms',
+      "8:40 peers.tor-a.bfd.multiplier: 0 is outside of 1 to 255",
+    ],
+  },
+  {
+    name: "a BFD interval without a unit",
+    top: peer("    bfd: { interval: 300 }\n"),
+    says: ["8:22 peers.tor-a.bfd.interval: 300 is outside of 50 ms to 60000 ms"],
+    hints: ["a plain number is seconds; write 300ms"],
+  },
+  {
+    name: "BFD that is neither on nor off",
+    top: peer("    bfd: 300ms\n"),
+    says: ['8:10 peers.tor-a.bfd: "300ms" is neither true nor false nor a map'],
   },
   {
     name: "an unknown key deep inside",

@@ -189,8 +189,21 @@ describe("good configurations", () => {
         export: "blocks",
         table: 7100,
         maxPrefixes: null,
+        bfd: null,
       },
     ]);
+  });
+
+  it.each([
+    ["true", { interval: 300, multiplier: 3 }],
+    ["false", null],
+    ["{}", { interval: 300, multiplier: 3 }],
+    ["{ interval: 1s }", { interval: 1000, multiplier: 3 }],
+    ["{ interval: 50ms, multiplier: 5 }", { interval: 50, multiplier: 5 }],
+    ["{ interval: 0.5 }", { interval: 500, multiplier: 3 }],
+  ])("bfd: %s", (text, bfd) => {
+    const { config } = parseConfig(`${NODE}peers:\n  t: { address: 192.0.2.1, asn: internal, bfd: ${text} }\n`, "f");
+    expect(config.peers[0].bfd).toEqual(bfd);
   });
 
   it("builds policies", () => {

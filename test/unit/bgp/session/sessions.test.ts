@@ -319,6 +319,17 @@ describe("the end of a session", () => {
     await bothUp(a, b);
   });
 
+  it("reset for a reason of its own: that Cease there, and back again", async () => {
+    const [a, b] = await pair();
+    await bothUp(a, b);
+    a.manager.reset("b", "BFD session down", 10);
+    await waitFor(() => b.handler.downs.length === 1, "down");
+    expect(b.handler.downs[0].notification).toEqual({ sent: false, code: 6, subcode: 10 });
+    expect(b.status().lastError).toContain("BFD Down");
+    expect(a.status().lastError).toContain("BFD session down");
+    await bothUp(a, b);
+  });
+
   it("goes through the states in order", async () => {
     const [a, b] = await pair({}, { passive: true });
     await bothUp(a, b);
