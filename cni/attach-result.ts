@@ -1,6 +1,6 @@
 // An attachment -> the result that ADD reports: host end first and without sandbox, then the pod's interface.
 import { formatMac, GATEWAY_IPV4, GATEWAY_IPV6, HOST_MAC } from "./attach/gateway.ts";
-import type { PodRecord } from "./ipam/store.ts";
+import type { PodRecord } from "./ipam/records.ts";
 import type { JsonObject } from "./protocol/json.ts";
 import type { CniResult } from "./protocol/result.ts";
 

@@ -9,7 +9,7 @@
 // data; a damaged last line is a write that a crash interrupted, and nobody was told that it succeeded.
 
 import { crc32 } from "./crc32.ts";
-import type { StoreOperation } from "./store.ts";
+import type { StoreOperation } from "./records.ts";
 
 export const JOURNAL_HEADER = "underlay-allocations 1\n";
 

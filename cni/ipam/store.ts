@@ -8,36 +8,7 @@ import { join } from "node:path";
 import type { Log } from "../../net/log.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import { decodeJournal, encodeLine, JOURNAL_HEADER, JournalError } from "./journal.ts";
-
-/** One attachment, as it must survive a crash. */
-export interface PodRecord {
-  readonly network: string;
-  readonly containerId: string;
-  readonly ifname: string;
-  readonly pool: string;
-  readonly addresses: readonly string[];
-  readonly netns: string;
-  /** Device and inode of the namespace, against a path that is used again; empty when unknown. */
-  readonly netnsId: string;
-  readonly hostInterface: string;
-  readonly mac: string;
-  readonly pod: string | null;
-}
-
-export type StoreOperation =
-  | { readonly op: "add"; readonly pod: PodRecord }
-  | { readonly op: "remove"; readonly key: string }
-  /** Only after a rewrite: an address given back earlier, in order. */
-  | { readonly op: "released"; readonly addresses: readonly string[] };
-
-/** Identity of an attachment. No part can contain the separator. */
-export function podKey(pod: {
-  readonly network: string;
-  readonly containerId: string;
-  readonly ifname: string;
-}): string {
-  return `${pod.network}/${pod.containerId}/${pod.ifname}`;
-}
+import { type PodRecord, podKey, type StoreOperation } from "./records.ts";
 
 interface Waiting {
   readonly operation: StoreOperation;

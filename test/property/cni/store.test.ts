@@ -14,7 +14,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { decodeJournal, JOURNAL_HEADER, JournalError } from "../../../cni/ipam/journal.ts";
-import { type PodRecord, podKey, Store, type StoreOperation } from "../../../cni/ipam/store.ts";
+import { type PodRecord, podKey, type StoreOperation } from "../../../cni/ipam/records.ts";
+import { Store } from "../../../cni/ipam/store.ts";
 import { silentLog } from "../../../net/log.ts";
 
 let root: string;
