@@ -117,8 +117,10 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#core.slices.schedule(this);
     this.#staleTimer?.cancel();
     this.#staleTimer = this.#stale > 0 ? this.#core.clock.after(STALE_PATH_TIME * 1000, this.#dropStale) : null;
-    // End-of-RIB comes from a neighbour that was offered graceful restart and knows it.
-    if (!negotiated.gracefulRestart || !this.#options.gracefulRestart) this.#awaitQuiet(0);
+    // End-of-RIB comes from a neighbour that was offered graceful restart and knows it; one that is restarting itself may
+    // be waiting for ours (RFC 4724 §4.1).
+    const { gracefulRestart } = negotiated;
+    if (!gracefulRestart || gracefulRestart.restarting || !this.#options.gracefulRestart) this.#awaitQuiet(0);
   }
 
   down({ graceful }: SessionDown): void {
@@ -169,6 +171,11 @@ export class PeerRib implements UpdateSink, SliceTask {
 
   writable(): void {
     for (const { adjRibOut } of this.families.values()) adjRibOut?.writable();
+  }
+
+  /** Our own restart is over. */
+  restarted(): void {
+    for (const { adjRibOut } of this.families.values()) adjRibOut?.restarted();
   }
 
   /** New policies and limits on a running session. */
@@ -307,6 +314,7 @@ export class PeerRib implements UpdateSink, SliceTask {
       space,
       slices,
       send: (messages) => session.send(messages),
+      isRestarting: () => this.#core.restarting,
     });
   }
 

@@ -44,6 +44,8 @@ export class RibCore {
   readonly locRibs: readonly LocRib[];
   readonly #revisits: ReadonlyMap<LocRib, Revisit>;
   readonly #sweep: Sweep;
+  /** From our start until what neighbours have for us has arrived, when state of ours was kept over a restart. */
+  restarting = false;
   #sweepTimer: Timer | null = null;
   #stopped = false;
 

@@ -154,6 +154,12 @@ export class Rib implements SessionHandler {
     return this.#events.listen(listener);
   }
 
+  /** While we are restarting, End-of-RIB for routes of others has to wait. */
+  setRestarting(restarting: boolean): void {
+    this.#core.restarting = restarting;
+    if (!restarting) for (const peer of this.#peers.values()) peer.restarted();
+  }
+
   onConverged(listener: () => void, deferral: number): void {
     this.#core.convergence.wait(listener, deferral);
   }

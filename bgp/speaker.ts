@@ -63,6 +63,7 @@ export class Speaker {
   }
 
   setRestartState(state: { restarting: boolean; forwarding: ReadonlyMap<Family, boolean> }): void {
+    this.#rib.setRestarting(state.restarting);
     this.#sessions.setRestartState(state);
   }
 

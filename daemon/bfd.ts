@@ -36,10 +36,12 @@ export class Bfd {
     await Promise.all(peers.flatMap((peer) => (peer.bfd ? [this.#client.add(bfdPeer(peer, peer.bfd))] : [])));
   }
 
+  onFailure(listener: (error: Error) => void): void {
+    this.#client.onFailure(listener);
+  }
+
   /** What is not well beside Established sessions. */
   problems(peers: readonly PeerView[]): string[] {
-    const { failure } = this.#client;
-    if (failure) return [`${failure.message}; neighbours are watched by hold times only`];
     return peers.flatMap(({ name, state, bfd }) =>
       state === "Established" && bfd && bfd.state !== "Up" ? [`BFD with peer ${name} is ${bfd.state}`] : [],
     );

@@ -66,6 +66,7 @@ export class Daemon {
       { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
     );
     this.#bfd = new Bfd({ speaker: this.#speaker, events: this.#events, log: log("bfd") });
+    this.#bfd.onFailure((error) => this.#failed(error));
     // A route server holds and passes on: nothing of it crosses to the worker.
     const locRibs = config.routing.install ? this.#speaker.locRibs() : [];
     this.#syncs = locRibs.map((locRib) => new RouteSync(locRib, this.#fib));

@@ -48,6 +48,8 @@ export interface AdjRibOutOptions {
   readonly slices: Slices;
   /** As EstablishedSession.send. */
   readonly send: (messages: Uint8Array) => boolean;
+  /** We have restarted, and what others have for us has not arrived yet. */
+  readonly isRestarting: () => boolean;
 }
 
 export class AdjRibOut implements SliceTask {
@@ -120,6 +122,11 @@ export class AdjRibOut implements SliceTask {
     return this.#advertised.next(from);
   }
 
+  /** After a restart End-of-RIB had to wait; see #awaitsOthers. */
+  restarted(): void {
+    this.#schedule();
+  }
+
   /** The socket takes more. */
   writable(): void {
     this.#blocked = false;
@@ -170,11 +177,20 @@ export class AdjRibOut implements SliceTask {
       this.#refreshAgain = false;
       this.refresh();
     }
-    if (!this.#endOfRibSent && !this.#blocked) {
+    if (!this.#endOfRibSent && !this.#blocked && !this.#awaitsOthers) {
       this.#endOfRibSent = true;
       this.#target.send(encodeEndOfRib(this.family));
     }
     return false;
+  }
+
+  /**
+   * End-of-RIB tells a neighbour that kept our routes over our restart to drop what was not announced again (RFC 4724
+   * §4.1): routes that we pass on are complete only when they have arrived. Our own are there from the start.
+   */
+  get #awaitsOthers(): boolean {
+    const { builtIn } = this.#group.policy;
+    return builtIn !== "blocks" && builtIn !== "none" && this.#options.isRestarting();
   }
 
   #subscribe(): Subscription | null {

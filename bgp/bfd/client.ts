@@ -16,7 +16,7 @@ export interface BfdClientDependencies {
 
 interface Watched {
   readonly peer: BfdPeer;
-  words: StatusWords;
+  readonly words: StatusWords;
   /** Milliseconds; when the last change to Up was heard of. */
   upAt: number;
 }
@@ -34,10 +34,10 @@ export class BfdClient {
   readonly #peers = new Map<string, Watched>();
   readonly #waiting = new Map<number, Waiting>();
   readonly #listeners: ((change: BfdChange) => void)[] = [];
+  readonly #failureListeners: ((error: Error) => void)[] = [];
   #worker: Worker | null = null;
   #nextRequest = 1;
   #ended: Error | null = null;
-  #failure: Error | null = null;
 
   constructor({ log = silentLog, netns }: BfdClientDependencies = {}) {
     this.#log = log;
@@ -70,9 +70,9 @@ export class BfdClient {
     this.#listeners.push(listener);
   }
 
-  /** Why the worker has ended by itself: no neighbour is watched any more then. */
-  get failure(): Error | null {
-    return this.#failure;
+  /** The worker has ended by itself: no neighbour is watched any more. */
+  onFailure(listener: (error: Error) => void): void {
+    this.#failureListeners.push(listener);
   }
 
   /** Null for a peer that is not watched. */
@@ -161,10 +161,7 @@ export class BfdClient {
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
     if (expected) return;
-    this.#failure = error;
-    // What the worker wrote last would be believed for ever.
-    for (const watched of this.#peers.values()) watched.words = createStatusWords();
-    this.#log.error({ err: error }, "bfd worker lost: neighbours are watched by hold times only");
+    for (const listener of this.#failureListeners) listener(error);
   }
 }
 

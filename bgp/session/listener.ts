@@ -129,7 +129,10 @@ export class Listener {
       try {
         taken = this.#accept(accepted, remote);
       } catch (error) {
+        // The neighbour is gone already, as a rule.
         this.#log.error({ err: error, address: formatAddress(remote.address) }, "accepting a connection failed");
+        native().close(accepted);
+        continue;
       }
       if (taken) continue;
       native().close(accepted);

@@ -136,7 +136,14 @@ export class SessionManager {
     const hops = hopOptions(peer.options);
     setSessionOptions(fd, remote.address.length, hops);
     setTtlSecurity(fd, remote.address.length, hops);
-    peer.accept(wrap(fd, remote, "remote"));
+    const transport = wrap(fd, remote, "remote");
+    try {
+      peer.accept(transport);
+    } catch (error) {
+      // The descriptor is the socket's by now: the listener must not close it.
+      this.#options.log.error({ err: error, peer: peer.options.name }, "accepting a connection failed");
+      transport.socket.destroy();
+    }
     return true;
   }
 

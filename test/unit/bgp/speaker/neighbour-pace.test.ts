@@ -101,3 +101,19 @@ it("a long list of routes is read in one pass, however sparse one of its sources
   expect(paths).toBe(60_004);
   expect(performance.now() - started).toBeLessThan(2_000);
 });
+
+it("after a restart of our own, End-of-RIB for what we pass on waits until it is complete (RFC 4724 §4.1)", async () => {
+  const simulation = new Simulation();
+  simulation.rib.setRestarting(true);
+  const a = simulation.peer("a", "192.0.2.1", 65001, { export: "blocks" });
+  const b = simulation.peer("b", "192.0.2.2", 65002);
+  await simulation.settle();
+  expect([a.endOfRibs.length, b.endOfRibs.length]).toEqual([2, 0]);
+  a.announce(["10.1.0.0/16"]);
+  await simulation.settle();
+  expect(b.table.size).toBe(1);
+  expect(b.endOfRibs).toEqual([]);
+  simulation.rib.setRestarting(false);
+  await simulation.settle();
+  expect([...b.endOfRibs].sort()).toEqual([4, 6]);
+});
