@@ -1,4 +1,5 @@
 // How long the FSM waits for what, in milliseconds and before jitter: limits of the RFCs and exponential back-off.
+import { CeaseSubcode, ErrorCode } from "../wire/registry.ts";
 import type { FsmConfig } from "./fsm-types.ts";
 
 /** How long an OPEN may take (RFC 4271 §8.2.2 suggests 4 minutes), milliseconds. */
@@ -17,6 +18,18 @@ export const SHORTEST_SEND_HOLD = 480_000;
 /** Milliseconds to stay Idle after that many failures in a row. */
 export function idleHoldTime(failures: number): number {
   return Math.min(LONGEST_IDLE_HOLD, FIRST_RETRY * 2 ** Math.min(16, Math.max(0, failures - 1)));
+}
+
+const orderlyCease: ReadonlySet<number> = new Set([
+  CeaseSubcode.ADMINISTRATIVE_SHUTDOWN,
+  CeaseSubcode.PEER_DECONFIGURED,
+  CeaseSubcode.ADMINISTRATIVE_RESET,
+  CeaseSubcode.OTHER_CONFIGURATION_CHANGE,
+]);
+
+/** A NOTIFICATION received that says the neighbour's operator ended the session: nothing failed, it may be back soon. */
+export function isOrderlyEnd({ code, subcode }: { readonly code: number; readonly subcode: number }): boolean {
+  return code === ErrorCode.CEASE && orderlyCease.has(subcode);
 }
 
 /** Milliseconds to the next attempt after that many in a row. */

@@ -9,7 +9,7 @@
 // - Events 1 and 3-7 are one ManualStart (passive is configuration) and the IdleHoldTimer, which always damps: after an
 //   error the machine stays Idle for 1 s, 2 s, 4 s ... 60 s. ConnectRetryCounter is `failures` and is forgotten after a
 //   session that lasted a minute. While the hold is still short, an incoming connection ends it: a neighbour that merely
-//   restarted is not kept waiting.
+//   restarted is not kept waiting. A session that the neighbour's operator ended (Cease/2, 3, 4, 6) keeps it short.
 // - A failed connection attempt leads from Connect to Active with a ConnectRetryTimer of 1 s, 2 s, 4 s ... up to the
 //   configured time, not to Idle: we go on listening.
 // - A NOTIFICATION is never answered with one, in no state; event 24 is treated as event 25.
@@ -19,6 +19,7 @@ import {
   CONNECT_TIMEOUT,
   connectRetryTime,
   idleHoldTime,
+  isOrderlyEnd,
   OPEN_HOLD_TIME,
   PATIENT_FAILURES,
   STABLE_AFTER,
@@ -150,7 +151,7 @@ function connecting(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): Fsm
       return waitActive(fsm, environment, event.reason);
     default: {
       const reason = "reason" in event ? event.reason : `${event.kind} without a connection`;
-      return toIdle(fsm, environment, reason, [{ kind: "close" }]);
+      return toIdle(fsm, environment, reason, [{ kind: "close" }], false);
     }
   }
 }
@@ -363,13 +364,21 @@ function end(
       wasEstablished: fsm.state === "Established",
     },
   );
-  return toIdle(fsm, environment, reason, actions);
+  const orderly = fsm.state === "Established" && notification?.sent === false && isOrderlyEnd(notification);
+  return toIdle(fsm, environment, reason, actions, orderly);
 }
 
-/** Idle, with the idle hold timer running unless the machine was stopped. */
-function toIdle(fsm: Fsm, environment: FsmEnvironment, reason: string, actions: FsmAction[]): FsmResult {
+/** Idle, with the idle hold timer running unless the machine was stopped. After an orderly end it stays short. */
+function toIdle(
+  fsm: Fsm,
+  environment: FsmEnvironment,
+  reason: string,
+  actions: FsmAction[],
+  orderly: boolean,
+): FsmResult {
   const lasted = fsm.establishedAt !== null && environment.now - fsm.establishedAt >= STABLE_AFTER;
-  const failures = (lasted ? 0 : fsm.failures) + 1;
+  const grown = (lasted ? 0 : fsm.failures) + 1;
+  const failures = orderly ? Math.min(grown, PATIENT_FAILURES) : grown;
   actions.push({ kind: "stopTimer", timer: "connectRetry" });
   if (fsm.enabled)
     actions.push({ kind: "startTimer", timer: "idleHold", ms: idleHoldTime(failures) * environment.jitter });

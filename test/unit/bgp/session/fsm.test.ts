@@ -255,6 +255,15 @@ describe("FSM timers", () => {
     expect(idleHoldTime(Number.MAX_SAFE_INTEGER)).toBe(60000);
   });
 
+  it("keeps the hold short while the neighbour's operator ends sessions (Cease/2), so that it is let in at once", () => {
+    const cease = (subcode: number): FsmEvent => ({ kind: "NotifMsg", code: 6, subcode, reason: "Cease" });
+    let fsm: Fsm = { ...base, state: "Established", establishedAt: environment.now };
+    for (let i = 0; i < 9; i++) fsm = { ...step(fsm, cease(2), environment).fsm, state: "Established" };
+    expect(timers(fsm, cease(2))["idleHold"]).toBe(2000);
+    expect(run({ ...fsm, state: "Idle" }, events.confirmed)).toBe("OpenSent OPEN");
+    expect(timers({ ...fsm, failures: 5 }, cease(8))["idleHold"]).toBe(32000);
+  });
+
   it("backs off connection attempts up to the configured time", () => {
     let fsm: Fsm = { ...base, state: "Connect", attempts: 1 };
     const delays: number[] = [];
