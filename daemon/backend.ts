@@ -92,8 +92,17 @@ export class Backend implements ApiBackend {
     return this.#parts.cni.pods();
   }
 
+  /** A block that is offered to neighbours but that none of its table's has been told of yet is `pending`. */
   blocks(): BlockView[] {
-    return this.#parts.cni.blocks();
+    const { config, cni, speaker } = this.#parts;
+    const peers = speaker.peers().filter((peer) => peer.state === "Established");
+    return cni.blocks().map((block) => {
+      const pool = config.pools.find(({ name }) => name === block.pool);
+      const table = config.tables.find(({ id }) => id === pool?.table)?.name;
+      const family = block.prefix.includes(":") ? "ipv6" : "ipv4";
+      const told = peers.some((peer) => peer.table === table && peer.prefixes.advertised[family] > 0);
+      return block.state === "announced" && !told ? { ...block, state: "pending" } : block;
+    });
   }
 
   rules(): Promise<KernelRule[]> {

@@ -23,3 +23,24 @@ it("shows a route as installed when the kernel has it", async () => {
   expect(await installed({ failed: [{ prefix: "10.1.0.0/16", table: 7200, error }] })).toHaveLength(2);
   expect(await installed({ install: false })).toEqual([]);
 });
+
+it("shows a block as announced when a neighbour of its table has been told", () => {
+  const block = { prefix: "10.244.1.0/26", pool: "default", capacity: 64, used: 0, state: "announced" };
+  const stateWith = (...peers: object[]) =>
+    new Backend({
+      clock: { now: () => 0 },
+      config: { tables: [{ id: 7100, name: "fabric" }], pools: [{ name: "default", table: 7100 }] },
+      cni: { blocks: () => [block] },
+      speaker: { peers: () => peers },
+    } as unknown as ConstructorParameters<typeof Backend>[0]).blocks()[0].state;
+  const peer = (state: string, table: string, ipv4: number) => ({
+    state,
+    table,
+    prefixes: { advertised: { ipv4, ipv6: 1 } },
+  });
+  expect(stateWith()).toBe("pending");
+  expect(stateWith(peer("Connect", "fabric", 1))).toBe("pending");
+  expect(stateWith(peer("Established", "storage", 1))).toBe("pending");
+  expect(stateWith(peer("Established", "fabric", 0))).toBe("pending");
+  expect(stateWith(peer("Established", "fabric", 1))).toBe("announced");
+});
