@@ -24,6 +24,8 @@ const programs = {
   "/bin/busybox": "busybox-static",
   "/usr/bin/ping": "iputils-ping",
   "/usr/sbin/ip": "iproute2",
+  "/usr/sbin/nft": "nftables",
+  "/usr/bin/curl": "curl",
   "/usr/bin/nsenter": "util-linux",
   "/usr/sbin/sysctl": "procps",
   "/usr/bin/cc": "gcc libc6-dev",

@@ -94,7 +94,11 @@ const peer = (name: string, address: string, more: Partial<BfdPeer> = {}): BfdPe
 });
 
 const state = (name: string) => client.statusOf(name)?.state;
-const up = (name: string) => waitFor(() => state(name) === "Up", `${name} Up`, { timeout: 15_000, interval: 10 });
+/** What the worker last reported; its status, in shared memory, is ahead of it by a turn of the loop. */
+const reported = (name: string) => changes.findLast((change) => change.peer === name)?.to;
+const reaches = (name: string, wanted: string, timeout: number) =>
+  waitFor(() => state(name) === wanted && reported(name) === wanted, `${name} ${wanted}`, { timeout, interval: 5 });
+const up = (name: string) => reaches(name, "Up", 15_000);
 
 /** Drops what comes in on `device`, in the kernel; the link stays up. */
 const cut = (device: string, what = "") =>
@@ -151,8 +155,7 @@ describe("BFD", () => {
     await up(name);
     await sleep(500);
     await cut(name.split("-")[0]);
-    await waitFor(() => state(name) === "Down", `${name} Down`, { timeout: 2_000, interval: 5 });
-    await waitFor(() => changes.at(-1)?.to === "Down", "the change to be reported");
+    await reaches(name, "Down", 2_000);
     expect(changes.at(-1)).toMatchObject({ peer: name, from: "Up", failed: true });
     const [, silence] = /^nothing received for (\d+) ms \(detection time 300 ms\)$/.exec(changes.at(-1)!.reason) ?? [];
     expect(Number(silence)).toBeGreaterThanOrEqual(DETECTION);
@@ -168,7 +171,7 @@ describe("BFD", () => {
       "nft",
       "add table ip t; add chain ip t c { type filter hook output priority 0; }; add rule ip t c udp dport 3784 drop",
     );
-    await waitFor(() => state("frr-4") === "Down", "frr-4 Down", { timeout: 2_000, interval: 5 });
+    await reaches("frr-4", "Down", 2_000);
     expect(changes.at(-1)).toMatchObject({ from: "Up", to: "Down", failed: true });
     expect(changes.at(-1)?.reason).toContain("neighbour signaled Down: control detection time expired");
     expect(client.statusOf("frr-4")).toMatchObject({ lastSendError: "EPERM" });
@@ -207,7 +210,7 @@ describe("BFD", () => {
     await client.add(peer("frr-4", "10.1.0.2"));
     await up("frr-4");
     await frr.configure("bfd\n peer 10.1.0.1 interface eth0\n  shutdown\n");
-    await waitFor(() => state("frr-4") === "Down", "frr-4 Down", { timeout: 2_000, interval: 5 });
+    await reaches("frr-4", "Down", 2_000);
     expect(changes.at(-1)).toMatchObject({ from: "Up", to: "Down", failed: false });
     expect(changes.at(-1)?.reason).toContain("neighbour signaled AdminDown");
     await sleep(DETECTION * 2);
