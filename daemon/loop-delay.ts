@@ -3,7 +3,7 @@ import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import type { Clock, Timer } from "../net/clock.ts";
 
 const WINDOW = 60_000;
-const RESOLUTION = 20;
+const RESOLUTION = 50;
 
 export class LoopDelay {
   readonly #histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION });
