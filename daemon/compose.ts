@@ -126,7 +126,7 @@ export class Daemon {
   }
 
   async #run(adopted: number): Promise<void> {
-    const { pools, peers, tables, node, routing } = this.#config;
+    const { pools, peers, tables, node } = this.#config;
 
     const tableOf = new Map(pools.map((pool) => [pool.name, pool.table]));
     const blocks = pools.flatMap((pool) =>
@@ -137,14 +137,7 @@ export class Daemon {
     await this.#api.start();
 
     // The forwarding bit tells the truth: set only when state of ours was found in the kernel and confirmed just now.
-    const forwarding = routing.install && adopted > 0;
-    this.#speaker.setRestartState({
-      restarting: adopted > 0,
-      forwarding: new Map([
-        [4, forwarding],
-        [6, forwarding],
-      ]),
-    });
+    this.#setRestartState(adopted > 0, adopted > 0);
     for (const block of blocks) {
       this.#speaker.announceLocal(block.table, prefix(block.prefix));
       this.#cni.setBlockState(block.prefix, "announced");
@@ -183,8 +176,18 @@ export class Daemon {
     await Promise.all(this.#syncs.map((sync) => sync.settled()));
     await this.#fib.flush();
     const swept = await this.#fib.sweepStale();
-    this.#speaker.setRestartState({ restarting: false, forwarding: new Map() });
+    // From here on the kernel forwards for us whatever becomes of a session: one that is lost and comes back says so.
+    this.#setRestartState(false, true);
     this.#log.info({ swept }, swept > 0 ? "converged: stale kernel state removed" : "converged");
+  }
+
+  /** The R and F bits of OPEN messages to come (RFC 4724 §3). Without routes in the kernel there is nothing to preserve. */
+  #setRestartState(restarting: boolean, forwarding: boolean): void {
+    const preserved = forwarding && this.#config.routing.install;
+    this.#speaker.setRestartState({
+      restarting,
+      forwarding: new Map([4 as const, 6 as const].map((family) => [family, preserved])),
+    });
   }
 
   #connectEvents(): void {

@@ -134,6 +134,9 @@ async function gateways(family: 4 | 6, prefix: string): Promise<string[]> {
 const shown = (family: 4 | 6, prefix: string, count: number) =>
   waitFor(async () => (await gateways(family, prefix)).length === count, `${prefix} through ${count} neighbours`);
 
+/** How often it has converged so far, over all its starts: the log goes on. */
+const convergences = () => underlay.log.split('"msg":"converged').length - 1;
+
 describe("underlayd between FRR, BIRD and GoBGP", () => {
   it("is Established with all of them in both families", async () => {
     for (const name of names) for (const family of [4, 6]) await underlay.waitEstablished(`${name}${family}`);
@@ -225,16 +228,26 @@ describe("underlayd between FRR, BIRD and GoBGP", () => {
         .filter((line) => line.startsWith("Deleted"))
         .join("\n");
     });
+    const converged = convergences();
     await underlay.restart(signal);
     const during = [...(await underlay.kernel(4)), ...(await underlay.kernel(6))].map(({ dst }) => dst).sort();
     expect(during).toEqual(before);
     for (const name of names) for (const family of [4, 6]) await underlay.waitEstablished(`${name}${family}`, 60_000);
-    await waitFor(async () => underlay.log.includes("converged"), "convergence", { timeout: 80_000 });
+    await waitFor(() => convergences() > converged, "convergence", { timeout: 80_000 });
     await waitFor(async () => (await underlay.status()).kernel.stale === 0, "no stale state");
     await shown(4, SHARED4, 3);
     await sleep(300);
     expect([...(await underlay.kernel(4)), ...(await underlay.kernel(6))].map(({ dst }) => dst).sort()).toEqual(before);
     expect(deleted).toBe("");
     monitor.kill();
+  });
+
+  it("says after convergence that forwarding goes on, when a session was lost without a restart (RFC 4724 §3)", async () => {
+    const established = (await underlay.peer("frr4")).establishedCount;
+    await frr.vtysh("clear bgp 10.1.0.1");
+    await waitFor(async () => (await underlay.peer("frr4")).establishedCount > established, "frr4 Established again");
+    const info = JSON.stringify((await frr.neighbor("10.1.0.1"))["gracefulRestartInfo"]);
+    expect(info).toContain('"rBit":false');
+    expect(info).toContain('"fBit":true');
   });
 });
