@@ -3,7 +3,8 @@ import type { ExportPolicy, ImportPolicy, Policy, PolicyMatch, PolicySet } from 
 import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import { exportBuiltIns, importBuiltIns, isInternal } from "./check-peers.ts";
-import { bfd, type Parsed, type ParsedPeer, type ParsedStatement } from "./schema.ts";
+import { bfd } from "./schema/peer.ts";
+import type { Parsed, ParsedPeer, ParsedStatement } from "./schema.ts";
 import type { Config } from "./types.ts";
 import { socketPath } from "./validate.ts";
 

@@ -1,6 +1,6 @@
 // Capabilities of an OPEN (RFC 5492): code, length, value. Those we speak are decoded, others kept as they came.
 import type { Reader } from "./reader.ts";
-import { Afi, CapabilityCode, Safi } from "./registry.ts";
+import { Afi, CapabilityCode, roleNames, Safi } from "./registry.ts";
 import type { Writer } from "./writer.ts";
 
 export type Capability =
@@ -23,7 +23,38 @@ export type Capability =
       readonly time: number;
       readonly families: readonly { readonly afi: number; readonly safi: number; readonly forwarding: boolean }[];
     }
+  /** RFC 8654. */
+  | { readonly kind: "extendedMessage" }
+  /** RFC 9234 §4.1; see Role in registry.ts, other numbers as they came. */
+  | { readonly kind: "role"; readonly role: number }
+  /** RFC 7911 §4. */
+  | {
+      readonly kind: "addPath";
+      readonly entries: readonly {
+        readonly afi: number;
+        readonly safi: number;
+        readonly receive: boolean;
+        readonly send: boolean;
+      }[];
+    }
+  /** RFC 7313 §3.1. */
+  | { readonly kind: "enhancedRouteRefresh" }
+  /** RFC 9494 §3.1; stale times in seconds. */
+  | {
+      readonly kind: "longLivedGracefulRestart";
+      readonly families: readonly {
+        readonly afi: number;
+        readonly safi: number;
+        readonly forwarding: boolean;
+        readonly staleTime: number;
+      }[];
+    }
+  /** draft-walton-bgp-hostname-capability: what operators call the neighbour. */
+  | { readonly kind: "hostname"; readonly host: string; readonly domain: string }
   | { readonly kind: "unknown"; readonly code: number; readonly value: Uint8Array };
+
+/** Bytes of a name that we send at most: host and domain fit into one capability. */
+const LONGEST_NAME = 64;
 
 /** One capability's value; null when its length is wrong for its code. */
 export function decodeCapability(code: number, value: Reader): Capability | null {
@@ -59,10 +90,50 @@ export function decodeCapability(code: number, value: Reader): Capability | null
         families,
       };
     }
+    case CapabilityCode.EXTENDED_MESSAGE:
+      return value.remaining === 0 ? { kind: "extendedMessage" } : null;
+    case CapabilityCode.ROLE:
+      return value.remaining === 1 ? { kind: "role", role: value.u8() } : null;
+    case CapabilityCode.ADD_PATH:
+      return decodeAddPath(value);
+    case CapabilityCode.ENHANCED_ROUTE_REFRESH:
+      return value.remaining === 0 ? { kind: "enhancedRouteRefresh" } : null;
+    case CapabilityCode.LONG_LIVED_GRACEFUL_RESTART: {
+      if (value.remaining % 7 !== 0) return null;
+      const families = [];
+      while (value.remaining > 0) {
+        const afi = value.u16();
+        const safi = value.u8();
+        const forwarding = (value.u8() & 0x80) !== 0;
+        families.push({ afi, safi, forwarding, staleTime: (value.u8() << 16) | value.u16() });
+      }
+      return { kind: "longLivedGracefulRestart", families };
+    }
+    case CapabilityCode.FQDN: {
+      const host = value.bytes(value.u8());
+      const domain = value.bytes(value.u8());
+      if (value.overrun || value.remaining > 0) return null;
+      return { kind: "hostname", host: text(host), domain: text(domain) };
+    }
     default:
       return { kind: "unknown", code, value: value.bytes(value.remaining) };
   }
 }
+
+/** An entry whose send/receive field has no meaning is ignored (RFC 7911 §4). */
+function decodeAddPath(value: Reader): Capability | null {
+  if (value.remaining % 4 !== 0) return null;
+  const entries = [];
+  while (value.remaining > 0) {
+    const afi = value.u16();
+    const safi = value.u8();
+    const mode = value.u8();
+    if (mode >= 1 && mode <= 3) entries.push({ afi, safi, receive: (mode & 1) !== 0, send: (mode & 2) !== 0 });
+  }
+  return { kind: "addPath", entries };
+}
+
+const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 /** Code, length and value. */
 export function encodeCapability(writer: Writer, capability: Capability): void {
@@ -97,6 +168,35 @@ export function encodeCapability(writer: Writer, capability: Capability): void {
         writer.u8(forwarding ? 0x80 : 0);
       }
       break;
+    case "extendedMessage":
+    case "enhancedRouteRefresh":
+      break;
+    case "role":
+      writer.u8(capability.role);
+      break;
+    case "addPath":
+      for (const { afi, safi, receive, send } of capability.entries) {
+        writer.u16(afi);
+        writer.u8(safi);
+        writer.u8((receive ? 1 : 0) | (send ? 2 : 0));
+      }
+      break;
+    case "longLivedGracefulRestart":
+      for (const { afi, safi, forwarding, staleTime } of capability.families) {
+        writer.u16(afi);
+        writer.u8(safi);
+        writer.u8(forwarding ? 0x80 : 0);
+        writer.u8(staleTime >>> 16);
+        writer.u16(staleTime & 0xffff);
+      }
+      break;
+    case "hostname":
+      for (const name of [capability.host, capability.domain]) {
+        const bytes = new TextEncoder().encode(name).subarray(0, LONGEST_NAME);
+        writer.u8(bytes.length);
+        writer.bytes(bytes);
+      }
+      break;
     case "unknown":
       writer.bytes(capability.value);
       break;
@@ -104,31 +204,23 @@ export function encodeCapability(writer: Writer, capability: Capability): void {
   writer.buffer[lengthAt] = writer.offset - lengthAt - 1;
 }
 
-function codeOf(capability: Capability): number {
-  switch (capability.kind) {
-    case "multiprotocol":
-      return CapabilityCode.MULTIPROTOCOL;
-    case "routeRefresh":
-      return CapabilityCode.ROUTE_REFRESH;
-    case "as4":
-      return CapabilityCode.AS4;
-    case "extendedNextHop":
-      return CapabilityCode.EXTENDED_NEXT_HOP;
-    case "gracefulRestart":
-      return CapabilityCode.GRACEFUL_RESTART;
-    case "unknown":
-      return capability.code;
-  }
-}
-
-const unknownNames: Record<number, string> = {
-  [CapabilityCode.EXTENDED_MESSAGE]: "extended message",
-  [CapabilityCode.ROLE]: "role",
-  [CapabilityCode.ADD_PATH]: "add-path",
-  [CapabilityCode.ENHANCED_ROUTE_REFRESH]: "enhanced route refresh",
-  [CapabilityCode.LONG_LIVED_GRACEFUL_RESTART]: "long-lived graceful restart",
-  [CapabilityCode.FQDN]: "hostname",
+const codes: Readonly<Record<Exclude<Capability["kind"], "unknown">, number>> = {
+  multiprotocol: CapabilityCode.MULTIPROTOCOL,
+  routeRefresh: CapabilityCode.ROUTE_REFRESH,
+  extendedNextHop: CapabilityCode.EXTENDED_NEXT_HOP,
+  extendedMessage: CapabilityCode.EXTENDED_MESSAGE,
+  role: CapabilityCode.ROLE,
+  gracefulRestart: CapabilityCode.GRACEFUL_RESTART,
+  as4: CapabilityCode.AS4,
+  addPath: CapabilityCode.ADD_PATH,
+  enhancedRouteRefresh: CapabilityCode.ENHANCED_ROUTE_REFRESH,
+  longLivedGracefulRestart: CapabilityCode.LONG_LIVED_GRACEFUL_RESTART,
+  hostname: CapabilityCode.FQDN,
 };
+
+function codeOf(capability: Capability): number {
+  return capability.kind === "unknown" ? capability.code : codes[capability.kind];
+}
 
 /** For status output: `ipv4 unicast`, `graceful restart 120 s`, `capability 128`. */
 export function describeCapability(capability: Capability): string {
@@ -143,9 +235,36 @@ export function describeCapability(capability: Capability): string {
       return "extended next hop";
     case "gracefulRestart":
       return `graceful restart ${capability.time} s${capability.restarting ? " (restarting)" : ""}`;
+    case "extendedMessage":
+      return "extended message";
+    case "role":
+      return `role ${roleNames[capability.role] ?? capability.role}`;
+    case "addPath":
+      return describeAddPath(capability.entries);
+    case "enhancedRouteRefresh":
+      return "enhanced route refresh";
+    case "longLivedGracefulRestart": {
+      const times = capability.families.map(({ staleTime }) => staleTime);
+      return `long-lived graceful restart${times.length > 0 ? ` ${Math.max(...times)} s` : ""}`;
+    }
+    case "hostname":
+      return `hostname ${printable(capability.host)}`;
     case "unknown":
-      return unknownNames[capability.code] ?? `capability ${capability.code}`;
+      return `capability ${capability.code}`;
   }
+}
+
+function describeAddPath(entries: Extract<Capability, { kind: "addPath" }>["entries"]): string {
+  const parts = entries.map(({ afi, safi, receive, send }) => {
+    const mode = receive && send ? "both" : receive ? "receive" : "send";
+    return `${familyName(afi, safi)} ${mode}`;
+  });
+  return `add-path ${parts.join(", ")}`.trimEnd();
+}
+
+/** A name as the neighbour wrote it, with nothing that could confuse a terminal. */
+function printable(name: string): string {
+  return name.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, "\ufffd");
 }
 
 function familyName(afi: number, safi: number): string {

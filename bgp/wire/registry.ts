@@ -20,6 +20,28 @@ export const CapabilityCode = {
   FQDN: 73,
 } as const;
 
+/** BGP roles (RFC 9234 §4.1). */
+export const Role = { PROVIDER: 0, ROUTE_SERVER: 1, ROUTE_SERVER_CLIENT: 2, CUSTOMER: 3, PEER: 4 } as const;
+export const roleNames: readonly string[] = ["provider", "route-server", "route-server-client", "customer", "peer"];
+
+/** ROUTE-REFRESH subtypes (RFC 7313 §3.2): a request, and the ends of what answers it. */
+export const RefreshSubtype = { NORMAL: 0, BEGIN: 1, END: 2 } as const;
+
+/** Well-known communities by number. */
+export const WellKnownCommunity = {
+  /** RFC 8326. */
+  GRACEFUL_SHUTDOWN: 0xffff_0000,
+  /** RFC 9494. */
+  LLGR_STALE: 0xffff_0006,
+  NO_LLGR: 0xffff_0007,
+  /** RFC 7999. */
+  BLACKHOLE: 0xffff_029a,
+  /** RFC 1997. */
+  NO_EXPORT: 0xffff_ff01,
+  NO_ADVERTISE: 0xffff_ff02,
+  NO_EXPORT_SUBCONFED: 0xffff_ff03,
+} as const;
+
 export const AttributeCode = {
   ORIGIN: 1,
   AS_PATH: 2,
@@ -37,6 +59,8 @@ export const AttributeCode = {
   AS4_PATH: 17,
   AS4_AGGREGATOR: 18,
   LARGE_COMMUNITIES: 32,
+  /** Only to Customer (RFC 9234 §5). */
+  OTC: 35,
 } as const;
 
 /** RFC 4271 §4.3: the high four bits of an attribute's flags octet. */

@@ -29,6 +29,21 @@ const capabilities: Capability[] = [
     time: 120,
     families: [{ afi: 1, safi: 1, forwarding: true }],
   },
+  { kind: "extendedMessage" },
+  { kind: "role", role: 3 },
+  {
+    kind: "addPath",
+    entries: [
+      { afi: 1, safi: 1, receive: true, send: false },
+      { afi: 2, safi: 1, receive: true, send: true },
+    ],
+  },
+  { kind: "enhancedRouteRefresh" },
+  {
+    kind: "longLivedGracefulRestart",
+    families: [{ afi: 1, safi: 1, forwarding: true, staleTime: 0x123456 }],
+  },
+  { kind: "hostname", host: "tor1", domain: "example.net" },
   { kind: "unknown", code: 128, value: Uint8Array.of(1, 2, 3) },
 ];
 const open: OpenMessage = { version: 4, asn: 23456, holdTime: 90, routerId: 0x0a00000b, capabilities };
@@ -130,7 +145,7 @@ describe("OPEN", () => {
   it("uses and reads the extended form when the parameters are long (RFC 9072)", () => {
     const long = {
       ...open,
-      capabilities: [...capabilities, { kind: "unknown" as const, code: 73, value: new Uint8Array(250).fill(7) }],
+      capabilities: [...capabilities, { kind: "unknown" as const, code: 129, value: new Uint8Array(250).fill(7) }],
     };
     const message = encodeOpen(long);
     expect(toHex(message.subarray(28, 32))).toMatch(/^ffff/);

@@ -1,0 +1,93 @@
+// Keys of a peer.
+import * as z from "zod";
+import { holdTime, milliseconds, seconds } from "../durations.ts";
+import { boolean, integer, list, one } from "../scalar.ts";
+import * as s from "../scalars.ts";
+import { family, otherwise } from "./common.ts";
+
+const gracefulRestart = z.strictObject({
+  time: one(seconds(1, 4095), "How long neighbours keep this node's routes while the daemon restarts.").prefault(
+    "120s",
+  ),
+});
+
+export const bfd = z.strictObject({
+  interval: one(
+    milliseconds(50, 60_000),
+    "Pace of our packets, and the fastest pace wanted from the neighbour. The slower of both sides' counts.",
+  ).prefault("300ms"),
+  multiplier: one(
+    integer("number", 1, 255),
+    "So many packets of ours in a row are lost until the neighbour declares the session down. Our own detection goes by the neighbour's multiplier.",
+  ).prefault(3),
+});
+
+export const peer = z
+  .strictObject({
+    address: one(s.unicastAddress, "The neighbour's address."),
+    interface: one(
+      s.interfaceName,
+      "Interface the neighbour is on. Needed with a link-local address; the session is bound to it.",
+    ).optional(),
+    asn: one(s.remoteAsn, "The neighbour's AS number, or `external` (any but ours) or `internal` (ours)."),
+    import: one(
+      s.name,
+      "What is taken from the neighbour: `all`, `none`, `default-route` (only 0.0.0.0/0 and ::/0), or the name of a policy.",
+    )
+      .optional()
+      .meta(otherwise("`none` for another AS (RFC 8212), `all` for our own")),
+    export: one(
+      s.name,
+      "What is told to the neighbour: `blocks` (this node's blocks), `none`, `all` (everything: the node becomes transit), or the name of a policy.",
+    )
+      .optional()
+      .meta(otherwise("`none` for another AS (RFC 8212), `blocks` for our own")),
+    passive: one(boolean, "Never connect, only wait for the neighbour.").prefault(false),
+    port: one(integer("port", 1, 65535), "TCP port to connect to.").prefault(179),
+    holdTime: one(
+      holdTime,
+      "Offered hold time: the session ends when the neighbour is silent for so long. The lower of both sides' counts; keepalives are sent at a third of it. 0: never.",
+    ).prefault("90s"),
+    connectRetry: one(seconds(1, 65535), "Pause between attempts to connect.").prefault("10s"),
+    families: list(family, "Address families offered.", { nonEmpty: true }).prefault(["ipv4", "ipv6"]),
+    localAddress: one(s.unicastAddress, "Address of this node to connect from.")
+      .optional()
+      .meta(otherwise("the kernel's choice")),
+    password: z
+      .strictObject({
+        file: one(
+          s.path,
+          "File that holds the secret, relative to the configuration's directory. One line of at most 80 bytes, readable by root only.",
+        ),
+      })
+      .optional()
+      .describe("TCP MD5 signatures (RFC 2385)."),
+    ttlSecurity: one(
+      boolean,
+      "Take packets only from one hop away (GTSM, RFC 5082). The neighbour must do it too. Not together with `multihop`.",
+    ).prefault(false),
+    multihop: one(integer("number of hops", 1, 255), "Most hops to the neighbour.")
+      .optional()
+      .meta(otherwise("1 to another AS")),
+    gracefulRestart: z
+      .union([z.literal(false), gracefulRestart])
+      .prefault({})
+      .describe("Graceful restart (RFC 4724); `false`: not offered."),
+    bfd: z
+      .union([z.boolean(), bfd])
+      .prefault(false)
+      .meta({ title: "map, `true` or `false`" })
+      .describe(
+        "BFD (RFC 5880): notices within a few intervals that packets no longer pass, and ends the BGP session then. A neighbour without BFD holds nothing back. `true`: with the defaults. With `multihop` above 1 it is multihop BFD (RFC 5883).",
+      ),
+    extendedNextHop: one(boolean, "IPv4 routes with IPv6 next hops (RFC 8950).")
+      .optional()
+      .meta(otherwise("true for a neighbour with an IPv6 address")),
+    maxPrefixes: one(integer("number", 1, s.MAX_U32), "More prefixes than this end the session (Cease, RFC 4486).")
+      .optional()
+      .meta(otherwise("no limit")),
+    table: one(s.name, "Table that the neighbour's routes go to, and that it is told about.")
+      .optional()
+      .meta(otherwise("`fabric`, or the only table there is")),
+  })
+  .describe("One BGP neighbour; its name is yours to choose.");
