@@ -37,6 +37,7 @@ export type FsmEvent =
       readonly kind: "NotifMsg" | "NotifMsgVerErr";
       readonly code: number;
       readonly subcode: number;
+      readonly data: Uint8Array;
       readonly reason: string;
     }
   | { readonly kind: "KeepAliveMsg" }
@@ -59,9 +60,11 @@ export type FsmAction =
   | {
       readonly kind: "ended";
       readonly reason: string;
-      readonly notification: { readonly sent: boolean; readonly code: number; readonly subcode: number } | null;
+      readonly notification: (Notification & { readonly sent: boolean }) | null;
       /** TCP went away by itself, or was closed by us without a NOTIFICATION (RFC 4724 §4.2). */
       readonly lost: boolean;
+      /** Ended by us. */
+      readonly local: boolean;
       readonly wasEstablished: boolean;
     };
 

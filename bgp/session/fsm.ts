@@ -28,6 +28,8 @@ import {
 import type { Fsm, FsmAction, FsmEnvironment, FsmEvent, FsmResult } from "./fsm-types.ts";
 import type { SessionState } from "./types.ts";
 
+type Ended = Extract<FsmAction, { kind: "ended" }>;
+
 const noData = new Uint8Array(0);
 
 export const initialFsm: Fsm = {
@@ -79,6 +81,7 @@ function manualStop(
   if (hasSession(fsm.state))
     return end(off, environment, event.reason, event.notification && { ...event.notification, sent: true }, {
       lost: event.notification === null,
+      local: true,
     });
   const idleFsm: Fsm = { ...off, state: "Idle", failures: 0, attempts: 0, establishedAt: null };
   return {
@@ -210,7 +213,7 @@ function openSent(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): FsmRe
         actions: [
           { kind: "stopTimer", timer: "hold" },
           ...waiting.actions,
-          { kind: "ended", reason, notification: null, lost: true, wasEstablished: false },
+          { kind: "ended", reason, notification: null, lost: true, local: false, wasEstablished: false },
         ],
       };
     }
@@ -301,8 +304,10 @@ function common(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): FsmResu
         data: noData,
       });
     case "NotifMsg":
-    case "NotifMsgVerErr":
-      return end(fsm, environment, event.reason, { sent: false, code: event.code, subcode: event.subcode });
+    case "NotifMsgVerErr": {
+      const { code, subcode, data } = event;
+      return end(fsm, environment, event.reason, { sent: false, code, subcode, data });
+    }
     default:
       return stay(fsm);
   }
@@ -339,14 +344,11 @@ function end(
   fsm: Fsm,
   environment: FsmEnvironment,
   reason: string,
-  notification: { sent: boolean; code: number; subcode: number; data?: Uint8Array } | null,
-  options: { lost?: boolean } = {},
+  notification: Ended["notification"],
+  options: { lost?: boolean; local?: boolean } = {},
 ): FsmResult {
   const actions: FsmAction[] = [];
-  if (notification?.sent) {
-    const { code, subcode, data = noData } = notification;
-    actions.push({ kind: "sendNotification", notification: { code, subcode, data } });
-  }
+  if (notification?.sent) actions.push({ kind: "sendNotification", notification });
   actions.push(
     { kind: "close" },
     { kind: "stopTimer", timer: "hold" },
@@ -355,12 +357,9 @@ function end(
     {
       kind: "ended",
       reason,
-      notification: notification && {
-        sent: notification.sent,
-        code: notification.code,
-        subcode: notification.subcode,
-      },
+      notification,
       lost: options.lost ?? false,
+      local: options.local ?? notification?.sent ?? false,
       wasEstablished: fsm.state === "Established",
     },
   );

@@ -1,6 +1,6 @@
 // What the RIB holds of a session: one object per time the session was Established. It goes dead with the session, so that
 // whoever still holds it can neither send into the next session nor end that one.
-import type { EstablishedSession, Negotiated, PeerOptions } from "./types.ts";
+import type { EstablishedSession, Handshake, Negotiated, PeerOptions } from "./types.ts";
 
 export interface LiveSessionEnds {
   send(messages: Uint8Array): boolean;
@@ -10,11 +10,13 @@ export interface LiveSessionEnds {
 export class LiveSession implements EstablishedSession {
   readonly peer: PeerOptions;
   readonly negotiated: Negotiated;
+  readonly handshake: Handshake;
   #ends: LiveSessionEnds | null;
 
-  constructor(peer: PeerOptions, negotiated: Negotiated, ends: LiveSessionEnds) {
+  constructor(peer: PeerOptions, negotiated: Negotiated, handshake: Handshake, ends: LiveSessionEnds) {
     this.peer = peer;
     this.negotiated = negotiated;
+    this.handshake = handshake;
     this.#ends = ends;
   }
 

@@ -237,7 +237,7 @@ export class Peer implements SessionOwner {
   }
 
   ended(session: Session, ended: Ended): void {
-    const { notification, wasEstablished, lost } = ended;
+    const { notification, wasEstablished, lost, local } = ended;
     let { reason } = ended;
     if (notification?.sent)
       reason += ` (sent NOTIFICATION ${describeNotification(notification.code, notification.subcode, noData)})`;
@@ -254,7 +254,7 @@ export class Peer implements SessionOwner {
     this.#setLastError(reason);
     this.#establishedAt = null;
     const graceful = lost && session.hasOpen && this.#restartsGracefully(session.negotiated);
-    const down: SessionDown = { reason, notification, graceful };
+    const down: SessionDown = { reason, notification, local, graceful };
     this.#log.warn({ ...this.#fields(), reason, graceful }, "session down");
     try {
       this.#handler.down(session.live, down);

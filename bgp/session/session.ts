@@ -7,7 +7,7 @@ import type { Clock } from "../../net/clock.ts";
 import type { WorkQueue } from "../../net/work-queue.ts";
 import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
-import { KEEPALIVE } from "../wire/message.ts";
+import { HEADER_LENGTH, KEEPALIVE } from "../wire/message.ts";
 import { decodeNotification, encodeNotification } from "../wire/notification.ts";
 import { decodeOpen, encodeOpen, type OpenMessage } from "../wire/open.ts";
 import { Afi, CeaseSubcode, describeNotification, ErrorCode, MessageType, Safi } from "../wire/registry.ts";
@@ -19,7 +19,7 @@ import type { Fsm, FsmAction, FsmEvent, TimerName } from "./fsm-types.ts";
 import { LiveSession } from "./live-session.ts";
 import { Timers } from "./timers.ts";
 import { type ConnectAttempt, connect, type Transport } from "./transport.ts";
-import type { Negotiated, PeerOptions, SessionState } from "./types.ts";
+import type { Handshake, Negotiated, PeerOptions, SessionState } from "./types.ts";
 
 export type Ended = Extract<FsmAction, { kind: "ended" }>;
 
@@ -65,6 +65,8 @@ export class Session {
   #connection: Connection | null = null;
   #negotiated: Negotiated | null = null;
   #live: LiveSession | null = null;
+  #sentOpen: Uint8Array = noData;
+  #receivedOpen: Uint8Array = noData;
   fsm: Fsm;
   /** Of the neighbour's OPEN. */
   capabilities: readonly Capability[] = [];
@@ -167,7 +169,8 @@ export class Session {
         this.#connect();
         break;
       case "sendOpen":
-        this.#write(encodeOpen(this.#owner.buildOpen()));
+        this.#sentOpen = encodeOpen(this.#owner.buildOpen());
+        this.#write(this.#sentOpen);
         break;
       case "sendKeepalive":
         this.#write(KEEPALIVE);
@@ -181,7 +184,7 @@ export class Session {
         this.#close();
         break;
       case "established":
-        this.#live = new LiveSession(this.#owner.options, this.negotiated, this);
+        this.#live = new LiveSession(this.#owner.options, this.negotiated, this.#handshake(), this);
         this.#owner.established(this);
         break;
       case "ended":
@@ -319,16 +322,27 @@ export class Session {
     const negotiated = this.#owner.receivedOpen(this, open);
     if (!negotiated || !this.#connection) return;
     this.#negotiated = negotiated;
+    this.#receivedOpen = buffer.slice(start - HEADER_LENGTH, end);
     this.capabilities = open.capabilities;
     this.#connection.maxMessage = negotiated.maxMessage;
     this.dispatch({ kind: "BgpOpen", holdTime: negotiated.holdTime, keepaliveTime: negotiated.keepaliveTime });
+  }
+
+  #handshake(): Handshake {
+    const { local, remote } = this.#connection?.transport ?? {};
+    return {
+      sentOpen: this.#sentOpen,
+      receivedOpen: this.#receivedOpen,
+      localPort: local?.port ?? 0,
+      remotePort: remote?.port ?? 0,
+    };
   }
 
   #notification(buffer: Uint8Array, start: number, end: number): void {
     const { code, subcode, data } = decodeNotification(buffer, start, end);
     const reason = `received NOTIFICATION ${describeNotification(code, subcode, data)}`;
     const version = code === ErrorCode.OPEN_MESSAGE_ERROR && subcode === 1;
-    this.dispatch({ kind: version ? "NotifMsgVerErr" : "NotifMsg", code, subcode, reason });
+    this.dispatch({ kind: version ? "NotifMsgVerErr" : "NotifMsg", code, subcode, data, reason });
   }
 
   /** RFC 2918; families that were not negotiated and subtypes of RFC 7313 are ignored. */

@@ -64,15 +64,32 @@ export interface SessionDown {
   /** One line for the operator: who ended the session and why. */
   readonly reason: string;
   /** NOTIFICATION sent or received, if there was one. */
-  readonly notification: { readonly sent: boolean; readonly code: number; readonly subcode: number } | null;
+  readonly notification: {
+    readonly sent: boolean;
+    readonly code: number;
+    readonly subcode: number;
+    readonly data: Uint8Array;
+  } | null;
+  /** Ended by us: with a NOTIFICATION, or without one for our own restart. */
+  readonly local: boolean;
   /** The neighbour may keep, and we keep, routes for the graceful restart time (RFC 4724 §4.2). */
   readonly graceful: boolean;
+}
+
+/** How the session came about, for those who monitor it (RFC 7854 §4.10). */
+export interface Handshake {
+  /** Whole OPEN messages, as they went over the wire. */
+  readonly sentOpen: Uint8Array;
+  readonly receivedOpen: Uint8Array;
+  readonly localPort: number;
+  readonly remotePort: number;
 }
 
 /** An Established session as the RIB sees it: a new object each time; after `down` it sends nothing. */
 export interface EstablishedSession {
   readonly peer: PeerOptions;
   readonly negotiated: Negotiated;
+  readonly handshake: Handshake;
   /**
    * Queues whole messages. Returns false when more than the high-water mark is queued: stop until
    * `SessionHandler.writable`. The bytes must not be changed afterwards.

@@ -73,7 +73,7 @@ export async function run(count: number, file: string): Promise<void> {
   line("heap, external, buffers, MiB", `${mib(heapUsed)} ${mib(external)} ${mib(arrayBuffers)}`);
 
   const down = performance.now();
-  rib.down(source, { reason: "bench", notification: null, graceful: false });
+  rib.down(source, { reason: "bench", notification: null, local: false, graceful: false });
   const doomed = performance.now() - down;
   while (advertised(rib) > 0) await new Promise(setImmediate);
   line("session loss: first turn, all, ms", `${doomed.toFixed(1)} ${(performance.now() - down).toFixed(0)}`);

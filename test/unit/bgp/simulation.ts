@@ -87,7 +87,7 @@ export class Neighbor {
   }
 
   down(graceful = false): void {
-    this.rib.down(this.session, { reason: "test", notification: null, graceful });
+    this.rib.down(this.session, { reason: "test", notification: null, local: false, graceful });
   }
 
   /** Feeds one UPDATE body. */

@@ -1,8 +1,10 @@
 // Sessions without sockets, for tests of everything behind the session: what the RIB sends is recorded, what it
 // receives are real UPDATE octets.
 import type { NextHopResolver, ResolvedNextHop } from "../../../bgp/next-hop-resolver.ts";
-import type { EstablishedSession, Negotiated } from "../../../bgp/session/types.ts";
+import { buildOpen, noRestart } from "../../../bgp/session/negotiate.ts";
+import type { EstablishedSession, Handshake, Negotiated } from "../../../bgp/session/types.ts";
 import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
+import { encodeOpen } from "../../../bgp/wire/open.ts";
 import type { Family } from "../../../net/address.ts";
 import { parseAddress } from "../../../net/address.ts";
 
@@ -74,6 +76,7 @@ export class FakeResolver implements NextHopResolver {
 export class FakeSession implements EstablishedSession {
   readonly peer: SpeakerPeer;
   readonly negotiated: Negotiated;
+  readonly handshake: Handshake;
   readonly sent: Uint8Array[] = [];
   readonly resets: { code: number; subcode: number; data: Uint8Array; reason: string }[] = [];
   readonly #take: ((messages: Uint8Array) => boolean) | null;
@@ -107,6 +110,14 @@ export class FakeSession implements EstablishedSession {
       routeRefresh: true,
       gracefulRestart: null,
       ...negotiated,
+    };
+    const sent = buildOpen(options, noRestart);
+    const received = { ...sent, asn: remoteAsn, routerId: this.negotiated.remoteRouterId };
+    this.handshake = {
+      sentOpen: encodeOpen(sent),
+      receivedOpen: encodeOpen(received),
+      localPort: 179,
+      remotePort: 40179,
     };
   }
 

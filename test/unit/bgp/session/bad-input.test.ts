@@ -121,7 +121,7 @@ describe("broken messages", () => {
     await waitFor(() => peer.closed, "the connection to close");
     expect(peer.received.some(({ type }) => type === 3)).toBe(false);
     expect(speaker.status("raw").lastError).toMatch(/received NOTIFICATION Cease\/Administrative Shutdown.*rest/);
-    expect(speaker.handler.downs[0].notification).toEqual({ sent: false, code: 6, subcode: 2 });
+    expect(speaker.handler.downs[0].notification).toMatchObject({ sent: false, code: 6, subcode: 2 });
   });
 
   it("a NOTIFICATION followed by a reset is still read", async () => {

@@ -23,8 +23,8 @@ const events: Readonly<Record<string, FsmEvent>> = {
   headerErr: { kind: "BgpHeaderErr", notification: { code: 1, subcode: 1, data }, reason: "marker" },
   openErr: { kind: "BgpOpenMsgErr", notification: { code: 2, subcode: 2, data }, reason: "AS" },
   collision: { kind: "OpenCollisionDump" },
-  versionErr: { kind: "NotifMsgVerErr", code: 2, subcode: 1, reason: "version" },
-  notification: { kind: "NotifMsg", code: 6, subcode: 4, reason: "cease" },
+  versionErr: { kind: "NotifMsgVerErr", code: 2, subcode: 1, data, reason: "version" },
+  notification: { kind: "NotifMsg", code: 6, subcode: 4, data, reason: "cease" },
   keepalive: { kind: "KeepAliveMsg" },
   update: { kind: "UpdateMsg" },
   refresh: { kind: "RouteRefreshMsg" },
@@ -256,7 +256,7 @@ describe("FSM timers", () => {
   });
 
   it("keeps the hold short while the neighbour's operator ends sessions (Cease/2), so that it is let in at once", () => {
-    const cease = (subcode: number): FsmEvent => ({ kind: "NotifMsg", code: 6, subcode, reason: "Cease" });
+    const cease = (subcode: number): FsmEvent => ({ kind: "NotifMsg", code: 6, subcode, data, reason: "Cease" });
     let fsm: Fsm = { ...base, state: "Established", establishedAt: environment.now };
     for (let i = 0; i < 9; i++) fsm = { ...step(fsm, cease(2), environment).fsm, state: "Established" };
     expect(timers(fsm, cease(2))["idleHold"]).toBe(2000);

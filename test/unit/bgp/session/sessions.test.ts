@@ -315,7 +315,7 @@ describe("the end of a session", () => {
     await bothUp(a, b);
     a.manager.reset("b", "asked to");
     await waitFor(() => b.handler.downs.length === 1, "down");
-    expect(b.handler.downs[0].notification).toEqual({ sent: false, code: 6, subcode: 4 });
+    expect(b.handler.downs[0].notification).toMatchObject({ sent: false, code: 6, subcode: 4 });
     await bothUp(a, b);
   });
 
@@ -324,7 +324,7 @@ describe("the end of a session", () => {
     await bothUp(a, b);
     a.manager.reset("b", "BFD session down", 10);
     await waitFor(() => b.handler.downs.length === 1, "down");
-    expect(b.handler.downs[0].notification).toEqual({ sent: false, code: 6, subcode: 10 });
+    expect(b.handler.downs[0].notification).toMatchObject({ sent: false, code: 6, subcode: 10 });
     expect(b.status().lastError).toContain("BFD Down");
     expect(a.status().lastError).toContain("BFD session down");
     await bothUp(a, b);
