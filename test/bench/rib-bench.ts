@@ -1,139 +1,194 @@
-// The body of rib.bench.mjs: a synthetic table like a public one (about 12 prefixes per UPDATE and attribute set, paths of
-// 2 to 6 ASes, communities), fed in chunks as a socket would, and what comes out counted.
+// The loads of rib.bench.mjs, each in one process without sockets: octets -> framer -> Adj-RIB-In -> Loc-RIB ->
+// Adj-RIB-Out -> octets, fed in chunks as sockets would. A load runs several times: the first run is what a daemon that has
+// just started does (code not compiled yet), the last one what it does from then on.
 import { readFileSync, writeFileSync } from "node:fs";
 import { Rib } from "../../bgp/rib.ts";
 import { Framer } from "../../bgp/wire/framer.ts";
-import { beginMessage, endMessage } from "../../bgp/wire/message.ts";
-import { emptyAttributes } from "../../bgp/wire/path-attributes.ts";
-import { MessageType } from "../../bgp/wire/registry.ts";
-import { encodeAttributes, encodeEndOfRib } from "../../bgp/wire/update.ts";
-import { Writer } from "../../bgp/wire/writer.ts";
 import { systemClock } from "../../net/clock.ts";
 import { silentLog } from "../../net/log.ts";
 import { FakeSession, peer, resolveAll } from "../unit/bgp/support.ts";
+import { firstPrefixes, makeChange, makeTable } from "./rib-table.ts";
 
 const CHUNK = 65536;
+const CHANGES = 5000;
+const BURST = 10;
+const LOST = { reason: "bench", notification: null, local: false, graceful: false };
 
-/** Writes the octets that a feeder would send to a file. */
-export function generate(count: number, file: string): void {
-  writeFileSync(file, table(count));
+export interface Load {
+  readonly name: string;
+  /** Neighbours that announce. */
+  readonly sources: number;
+  /** All of them announce the same prefixes, or each a part. */
+  readonly same: boolean;
 }
 
-export async function run(count: number, file: string): Promise<void> {
-  const stream = readFileSync(file);
-  const rib = new Rib(
-    {
-      asn: 65000,
-      routerId: 0x0a000001,
-      tables: [{ name: "main", id: 7100 }],
-      maxPaths: 8,
-      listenPort: null,
-      listenAddresses: [],
-    },
-    { clock: systemClock, log: silentLog, resolver: resolveAll },
-  );
-  rib.addPeer(peer("in", "192.0.2.1", 65001, { import: "all", export: "none" }));
-  rib.addPeer(peer("out", "192.0.2.5", 65002, { import: "none", export: "all" }));
-  const source = new FakeSession(peer("in", "192.0.2.1", 65001, {}));
-  let octets = 0;
-  const sink = new FakeSession(peer("out", "192.0.2.5", 65002, {}), (messages) => {
-    octets += messages.length;
-    return true;
-  });
-  rib.established(source);
-  rib.established(sink);
-  globalThis.gc?.();
-  const before = process.memoryUsage.rss();
+export const loads: Readonly<Record<string, Load>> = {
+  transit: { name: "transit", sources: 1, same: false },
+  failover: { name: "failover", sources: 2, same: true },
+  peers: { name: "peers", sources: 100, same: false },
+  churn: { name: "churn", sources: 1, same: false },
+};
+
+/** Writes the octets that the feeders would send to files: made apart, so that neither memory nor garbage counts. */
+export function generate(load: Load, count: number, directory: string): void {
+  for (let i = 0; i < load.sources; i++) {
+    const { asn, nextHop } = sourceFacts(i);
+    const table = load.same
+      ? makeTable({ count, asn, nextHop, variant: i })
+      : makeTable({ count: Math.floor(count / load.sources), asn, nextHop, seed: i + 1 });
+    writeFileSync(`${directory}/${i}`, table);
+  }
+}
+
+export async function run(load: Load, directory: string): Promise<void> {
+  const tables = Array.from({ length: load.sources }, (_, i) => readFileSync(`${directory}/${i}`));
+  const bench = new Bench(load, tables);
+  const { heap, rss } = await measure("received and sent", () => bench.transit());
+  const { received, advertised } = bench;
+  print("prefixes received, advertised", `${received} ${advertised}`);
+  print("octets in, out", `${tables.reduce((sum, { length }) => sum + length, 0)} ${bench.octets}`);
+  print("longest read of a chunk, ms", bench.longest.toFixed(1));
+  print("MiB of RSS, of heap and buffers more", `${rss} ${heap}`);
+  if (load.name === "failover") await measure("sent through the other", () => bench.failover());
+  if (load.name === "churn") await measure("changes sent", () => bench.churn());
+  await measure("withdrawn", () => bench.withdraw());
+  bench.stop();
+}
+
+class Bench {
+  readonly #tables: readonly Buffer[];
+  readonly #rib: Rib;
+  readonly #sources: FakeSession[] = [];
+  readonly #framers: Framer[] = [];
+  octets = 0;
+  longest = 0;
+
+  constructor(load: Load, tables: readonly Buffer[]) {
+    this.#tables = tables;
+    this.#rib = new Rib(
+      {
+        asn: 65000,
+        routerId: 0x0a000001,
+        tables: [{ name: "main", id: 7100 }],
+        maxPaths: 1,
+        listenPort: null,
+        listenAddresses: [],
+      },
+      { clock: systemClock, log: silentLog, resolver: resolveAll },
+    );
+    for (let i = 0; i < load.sources; i++) {
+      const { name, address, asn } = sourceFacts(i);
+      const options = peer(name, address, asn, { import: "all", export: "none" });
+      this.#rib.addPeer(options);
+      this.#sources.push(new FakeSession(options));
+      this.#framers.push(new Framer());
+    }
+    const out = peer("out", "192.0.3.5", 64999, { import: "none", export: "all" });
+    this.#rib.addPeer(out);
+    const sink = new FakeSession(out, (messages) => {
+      this.octets += messages.length;
+      return true;
+    });
+    for (const source of this.#sources) this.#rib.established(source);
+    this.#rib.established(sink);
+  }
+
+  get received(): number {
+    return this.#rib.counts().total;
+  }
+
+  get advertised(): number {
+    return this.#rib.advertisedCount("out");
+  }
+
+  /** All tables, chunks of each in turn. */
+  async transit(): Promise<void> {
+    const longest = Math.max(...this.#tables.map(({ length }) => length));
+    for (let at = 0; at < longest; at += CHUNK) {
+      for (let i = 0; i < this.#tables.length; i++) {
+        const from = performance.now();
+        this.#read(i, this.#tables[i].subarray(at, at + CHUNK));
+        this.longest = Math.max(this.longest, performance.now() - from);
+      }
+      await turn();
+    }
+    await this.#sent();
+  }
+
+  /** The first neighbour is lost, the others have its prefixes. */
+  async failover(): Promise<void> {
+    this.#rib.down(this.#sources[0], LOST);
+    await this.#sent();
+  }
+
+  /** Single changes in bursts, one burst per turn. */
+  async churn(): Promise<void> {
+    const { asn, nextHop } = sourceFacts(0);
+    const prefixes = firstPrefixes(this.#tables[0]);
+    for (let change = 0; change < CHANGES; change += BURST) {
+      for (let i = change; i < change + BURST; i++)
+        this.#read(0, makeChange(asn, nextHop, i, prefixes[(i * 7919) % prefixes.length]));
+      await turn();
+      await turn();
+    }
+    await this.#sent();
+  }
+
+  async withdraw(): Promise<void> {
+    for (const source of this.#sources) this.#rib.down(source, LOST);
+    while (this.advertised > 0) await turn();
+  }
+
+  stop(): void {
+    this.#rib.stop();
+  }
+
+  #read(source: number, chunk: Uint8Array): void {
+    const framer = this.#framers[source];
+    framer.push(chunk);
+    while (framer.next()) this.#rib.update(this.#sources[source], framer.buffer, framer.start, framer.end);
+  }
+
+  /** Nothing more goes out. */
+  async #sent(): Promise<void> {
+    for (let octets = -1, quiet = 0; quiet < 3; quiet = octets === this.octets ? quiet + 1 : 0) {
+      octets = this.octets;
+      await turn();
+    }
+  }
+}
+
+async function measure(name: string, work: () => Promise<void>): Promise<{ rss: string; heap: string }> {
+  const before = process.memoryUsage();
   const cpu = process.cpuUsage();
   const started = performance.now();
-  let longest = 0;
-
-  const framer = new Framer();
-  for (let at = 0; at < stream.length; at += CHUNK) {
-    const turn = performance.now();
-    framer.push(stream.subarray(at, at + CHUNK));
-    while (framer.next()) rib.update(source, framer.buffer, framer.start, framer.end);
-    longest = Math.max(longest, performance.now() - turn);
-    await new Promise(setImmediate);
-  }
-  const received = performance.now();
-  for (let sent = -1; sent !== advertised(rib); await new Promise(setImmediate)) sent = advertised(rib);
+  await work();
   const seconds = (performance.now() - started) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  const line = (name: string, value: string) => process.stdout.write(`${name.padEnd(34)}${value}\n`);
-  line("prefixes received", `${rib.counts().total}`);
-  line("prefixes advertised", `${advertised(rib)}`);
-  line("octets in, out", `${stream.length} ${octets}`);
-  line("seconds until received, sent", `${((received - started) / 1000).toFixed(3)} ${seconds.toFixed(3)}`);
-  line("CPU seconds", ((user + system) / 1e6).toFixed(3));
-  line("ns per prefix", ((seconds * 1e9) / count).toFixed(0));
-  line("longest read of a chunk, ms", longest.toFixed(1));
-  line("RSS before, after, MiB", `${mib(before)} ${mib(process.memoryUsage.rss())}`);
-  const { heapUsed, external, arrayBuffers } = process.memoryUsage();
-  line("heap, external, buffers, MiB", `${mib(heapUsed)} ${mib(external)} ${mib(arrayBuffers)}`);
-
-  const down = performance.now();
-  rib.down(source, { reason: "bench", notification: null, local: false, graceful: false });
-  const doomed = performance.now() - down;
-  while (advertised(rib) > 0) await new Promise(setImmediate);
-  line("session loss: first turn, all, ms", `${doomed.toFixed(1)} ${(performance.now() - down).toFixed(0)}`);
-  rib.stop();
+  print(`${name}: seconds, CPU seconds`, `${seconds.toFixed(3)} ${((user + system) / 1e6).toFixed(3)}`);
+  const after = process.memoryUsage();
+  const heap = `${mib(after.heapUsed - before.heapUsed)} ${mib(after.arrayBuffers - before.arrayBuffers)}`;
+  return { rss: mib(after.rss), heap };
 }
 
-function advertised(rib: Rib): number {
-  return rib.advertisedCount("out");
+function sourceFacts(index: number): { name: string; address: string; asn: number; nextHop: Uint8Array } {
+  const host = index + 1;
+  return {
+    name: `in${index}`,
+    address: `192.0.2.${host}`,
+    asn: 65001 + index,
+    nextHop: Uint8Array.of(192, 0, 2, host),
+  };
+}
+
+function turn(): Promise<void> {
+  return new Promise(setImmediate);
+}
+
+function print(name: string, value: string): void {
+  process.stdout.write(`${name.padEnd(44)}${value}\n`);
 }
 
 function mib(bytes: number): string {
   return (bytes / 1048576).toFixed(0);
-}
-
-/** Numbers from a seed (mulberry32). */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % below;
-  };
-}
-
-/** UPDATEs for `count` distinct prefixes, and End-of-RIB. */
-function table(count: number): Uint8Array {
-  const next = random(1);
-  const seen = new Set<number>();
-  const writer = new Writer(16 * 1024 * 1024);
-  for (let left = count; left > 0; ) {
-    const size = Math.min(left, next(100) < 45 ? 1 : 1 + next(40));
-    const start = beginMessage(writer, MessageType.UPDATE);
-    writer.u16(0);
-    const lengthAt = writer.offset;
-    writer.u16(0);
-    const asPath = [
-      { type: 2 as const, asns: [65001, ...Array.from({ length: 1 + next(5) }, () => 1 + next(400_000))] },
-    ];
-    const communities = next(10) < 6 ? Array.from({ length: 1 + next(4) }, () => next(0xfffffff0)) : [];
-    const med = next(10) < 4 ? next(1000) : null;
-    const nextHop = Uint8Array.of(192, 0, 2, 1);
-    encodeAttributes(writer, { ...emptyAttributes, asPath, communities, med, nextHop }, { as4: true }, true);
-    writer.patchU16(lengthAt, writer.offset - lengthAt - 2);
-    const home = next(0xe0000000);
-    for (let i = 0; i < size; i++) {
-      const length = next(10) < 6 ? 24 : 16 + next(8);
-      const near = next(10) < 7 ? ((home & 0xfffc0000) | next(0x40000)) >>> 0 : next(0xe0000000);
-      const address = (near & (-1 << (32 - length))) >>> 0;
-      if (address >>> 24 === 0 || seen.has(address * 64 + length)) {
-        i--;
-        continue;
-      }
-      seen.add(address * 64 + length);
-      writer.u8(length);
-      for (let bits = 0; bits < length; bits += 8) writer.u8((address >>> (24 - bits)) & 255);
-    }
-    endMessage(writer, start);
-    left -= size;
-  }
-  writer.bytes(encodeEndOfRib(4));
-  return writer.slice();
 }

@@ -1,6 +1,9 @@
-// node test/bench/rib.bench.mjs [prefixes]: routes from one peer through the RIB to a second one, in one process without sockets:
-// octets -> framer -> Adj-RIB-In -> Loc-RIB -> Adj-RIB-Out -> octets. Prints seconds, nanoseconds per prefix, memory.
-// With --cpu-prof etc.: node --cpu-prof test/bench/rib.bench.mjs
+// node test/bench/rib.bench.mjs [transit|failover|peers|churn] [prefixes] [runs]
+//
+// The RIB in one process without sockets, see rib-bench.ts. The loads are those of scenarios S2, S3, S6 and S7 of
+// benchmarks of routing daemons: one neighbour to another; the best of two neighbours is lost; a hundred neighbours; single
+// changes in a full table. Prints seconds, CPU seconds and memory of each run.
+// To see what it does: node --cpu-prof test/bench/rib.bench.mjs ...
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -9,6 +12,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
+const [name = "transit", count = "1000000", runs = "1"] = process.argv.slice(2);
 const directory = mkdtempSync(join(tmpdir(), "underlay-bench-"));
 const outfile = join(directory, "rib.cjs");
 await build({
@@ -20,13 +24,16 @@ await build({
   format: "cjs",
   logLevel: "warning",
 });
-// The table is made in a process of its own, so that its memory and garbage are not counted.
-const count = Number(process.argv[2] ?? 1_000_000);
-const file = join(directory, "updates");
 try {
-  const script = `require(${JSON.stringify(outfile)}).generate(${count}, ${JSON.stringify(file)})`;
+  const { loads, run } = createRequire(import.meta.url)(outfile);
+  const load = loads[name];
+  if (!load) throw new RangeError(`no load "${name}"; there are: ${Object.keys(loads).join(", ")}`);
+  const bundle = JSON.stringify(outfile);
+  const script = `const b = require(${bundle}); b.generate(b.loads.${name}, ${Number(count)}, ${JSON.stringify(directory)})`;
   execFileSync(process.execPath, ["-e", script], { stdio: "inherit" });
-  await createRequire(import.meta.url)(outfile).run(count, file);
+  for (let i = 0; i < Number(runs); i++) await run(load, directory);
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
+// Timers of neighbours that are gone would keep it for seconds.
+process.exit();
