@@ -4,16 +4,13 @@
 import type { Family } from "../net/address.ts";
 import type { Timer } from "../net/clock.ts";
 import type { SliceTask } from "../net/slices.ts";
-import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
 import type { UpdateSink } from "./adj-rib-in/update-reader.ts";
 import { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import { ownNextHop } from "./adj-rib-out/own-next-hop.ts";
 import type { AttributeSource } from "./attribute-store.ts";
-import type { LocRib } from "./loc-rib/loc-rib.ts";
-import type { RouteSource, SourceSession } from "./loc-rib/source.ts";
+import type { SourceSession } from "./loc-rib/source.ts";
 import { PeerErrors } from "./peer-errors.ts";
-import { CompiledPolicy } from "./policy/compile.ts";
-import { ImportFilter } from "./policy/filter.ts";
+import { PeerFamily } from "./peer-family.ts";
 import type { RibCore } from "./rib-core.ts";
 import type { EstablishedSession, Negotiated, SessionDown } from "./session/types.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
@@ -26,16 +23,6 @@ const STALE_PATH_TIME = 360;
 const QUIET_TIME = 5000;
 /** Doomed routes per slice. */
 const PURGE_BATCH = 2048;
-
-/** One family of one peer. */
-export interface PeerFamily {
-  readonly family: Family;
-  readonly locRib: LocRib;
-  readonly source: RouteSource;
-  adjRibOut: AdjRibOut | null;
-  /** The session has sent its whole table. */
-  converged: boolean;
-}
 
 export class PeerRib implements UpdateSink, SliceTask {
   readonly families: ReadonlyMap<Family, PeerFamily>;
@@ -56,27 +43,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#options = options;
     this.#core = core;
     this.errors = new PeerErrors(options, core.clock, core.log);
-    const policy = new CompiledPolicy(options.import);
-    const families = new Map<Family, PeerFamily>();
-    for (const family of [4, 6] as const) {
-      const locRib = core.locRib(options.table, family);
-      const prefixes = core.prefixes[family];
-      const source: RouteSource = {
-        name: options.name,
-        local: false,
-        adjRibIn: new AdjRibIn(prefixes, core.store),
-        filter: new ImportFilter(policy, prefixes, options.name, core.store),
-        session: {
-          ebgp: true,
-          routerId: 0,
-          address: options.address,
-          nextHops: core.nextHops.view(0, []),
-        },
-      };
-      locRib.addSource(source);
-      families.set(family, { family, locRib, source, adjRibOut: null, converged: false });
-    }
-    this.families = families;
+    this.families = new Map(([4, 6] as const).map((family) => [family, new PeerFamily(family, options, core)]));
   }
 
   get options(): SpeakerPeer {
@@ -104,14 +71,13 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#limitReached = false;
     for (const part of this.families.values()) {
       part.converged = false;
-      const { adjRibIn } = part.source;
       if (!negotiated.families.includes(part.family)) {
-        adjRibIn.doomAll();
+        part.doomAll();
         continue;
       }
-      part.source.session = this.#sourceSession(negotiated);
+      part.setSession(this.#sourceSession(negotiated));
       // A neighbour that has lost its forwarding state must not be sent traffic for its old routes (RFC 4724 §4.2).
-      if (!negotiated.gracefulRestart?.families.get(part.family)) adjRibIn.doomStale();
+      if (!negotiated.gracefulRestart?.families.get(part.family)) part.doomStale();
       part.adjRibOut = this.#openAdjRibOut(part, session);
     }
     this.#core.slices.schedule(this);
@@ -127,14 +93,14 @@ export class PeerRib implements UpdateSink, SliceTask {
     const gracefulRestart = this.#session?.negotiated.gracefulRestart ?? null;
     this.#closeSession();
     let stale = false;
-    for (const { family, locRib, source } of this.families.values()) {
-      if (graceful && gracefulRestart?.families.has(family)) {
-        source.adjRibIn.markStale();
-        stale ||= source.adjRibIn.stale > 0;
+    for (const part of this.families.values()) {
+      if (graceful && gracefulRestart?.families.has(part.family)) {
+        part.markStale();
+        stale ||= part.stale > 0;
         // Where others have the route too, theirs is better now.
-        this.#core.revisit(locRib, source);
+        part.revisit();
       } else {
-        source.adjRibIn.doomAll();
+        part.doomAll();
       }
     }
     if (stale && gracefulRestart) {
@@ -151,7 +117,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   remove(): void {
     this.#removed = true;
     this.#closeSession();
-    for (const { source } of this.families.values()) source.adjRibIn.doomAll();
+    for (const part of this.families.values()) part.doomAll();
     this.#core.slices.schedule(this);
   }
 
@@ -183,13 +149,8 @@ export class PeerRib implements UpdateSink, SliceTask {
     const old = this.#options;
     this.#options = options;
     if (options.import !== old.import) {
-      const policy = new CompiledPolicy(options.import);
-      for (const { locRib, source } of this.families.values()) {
-        const filter = source.filter;
-        source.filter = new ImportFilter(policy, locRib.prefixes, options.name, this.#core.store);
-        filter.close();
-        this.#core.revisit(locRib, source);
-      }
+      for (const part of this.families.values()) part.setImport(options);
+      this.#core.slices.schedule(this);
     }
     const session = this.#session;
     if (options.export === old.export || !session) return;
@@ -206,28 +167,12 @@ export class PeerRib implements UpdateSink, SliceTask {
   // UpdateSink
 
   withdraw(family: Family, buffer: Uint8Array, start: number, end: number): void {
-    const { locRib, source } = this.families.get(family) as PeerFamily;
-    const { adjRibIn } = source;
-    const { prefixes } = adjRibIn;
-    for (let at = start; at < end; ) {
-      const length = buffer[at++];
-      const id = prefixes.find(buffer, at, length);
-      at += (length + 7) >>> 3;
-      if (id !== 0 && adjRibIn.withdraw(id)) locRib.update(source, id);
-    }
+    (this.families.get(family) as PeerFamily).withdraw(buffer, start, end);
     this.#core.touched();
   }
 
   announce(family: Family, buffer: Uint8Array, start: number, end: number, attributes: number): void {
-    const { locRib, source } = this.families.get(family) as PeerFamily;
-    const { adjRibIn } = source;
-    const { prefixes } = adjRibIn;
-    for (let at = start; at < end; ) {
-      const length = buffer[at++];
-      const id = prefixes.intern(buffer, at, length);
-      at += (length + 7) >>> 3;
-      if (adjRibIn.announce(id, attributes)) locRib.update(source, id);
-    }
+    (this.families.get(family) as PeerFamily).announce(buffer, start, end, attributes);
     this.#core.touched();
   }
 
@@ -239,7 +184,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   endOfRib(family: Family): void {
     const part = this.families.get(family) as PeerFamily;
     part.converged = true;
-    part.source.adjRibIn.doomStale();
+    part.doomStale();
     this.#core.slices.schedule(this);
     this.#core.convergence.check();
   }
@@ -252,21 +197,9 @@ export class PeerRib implements UpdateSink, SliceTask {
 
   step(): boolean {
     let more = false;
-    for (const { locRib, source } of this.families.values()) {
-      const { adjRibIn } = source;
-      const count = adjRibIn.takeDoomed(this.#batch);
-      for (let i = 0; i < count; i++) {
-        adjRibIn.withdraw(this.#batch[i]);
-        locRib.update(source, this.#batch[i]);
-      }
-      more ||= adjRibIn.doomed > 0;
-      if (count > 0) this.#core.touched();
-    }
+    for (const part of this.families.values()) if (part.purge(this.#batch)) more = true;
     if (!more && this.#removed) {
-      for (const { locRib, source } of this.families.values()) {
-        locRib.removeSource(source);
-        source.filter.close();
-      }
+      for (const part of this.families.values()) part.close();
       this.#removed = false;
     }
     return more;
@@ -274,7 +207,7 @@ export class PeerRib implements UpdateSink, SliceTask {
 
   get #stale(): number {
     let stale = 0;
-    for (const { source } of this.families.values()) stale += source.adjRibIn.stale;
+    for (const part of this.families.values()) stale += part.stale;
     return stale;
   }
 
@@ -283,7 +216,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     const routes = this.#stale;
     if (routes === 0) return;
     this.#core.log.warn({ peer: this.#options.name, routes }, "graceful restart timed out: stale routes withdrawn");
-    for (const { source } of this.families.values()) source.adjRibIn.doomStale();
+    for (const part of this.families.values()) part.doomStale();
     this.#core.slices.schedule(this);
   };
 
@@ -338,9 +271,8 @@ export class PeerRib implements UpdateSink, SliceTask {
     let received = 0;
     let family: Family = 4;
     for (const part of this.families.values()) {
-      const { size } = part.source.adjRibIn;
-      received += size;
-      if (size > 0) family = part.family;
+      received += part.received;
+      if (part.received > 0) family = part.family;
     }
     if (received <= limit || this.#limitReached) return;
     this.#limitReached = true;

@@ -10,6 +10,7 @@ import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { RouteSource } from "./loc-rib/source.ts";
 import type { LocRibView } from "./loc-rib/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
+import type { PeerFamily } from "./peer-family.ts";
 import { PeerRib } from "./peer-rib.ts";
 import { CompiledPolicy, LOCAL_PEER, policyName } from "./policy/compile.ts";
 import { ImportFilter } from "./policy/filter.ts";
@@ -88,14 +89,10 @@ export class Rib implements SessionHandler {
       ipv6: of(6),
       total: of(4) + of(6),
     });
-    const part = (family: Family) => peer.families.get(family);
-    const received = count((family) => part(family)?.source.adjRibIn.size ?? 0);
-    const accepted = count((family) => {
-      const { locRib, source } = part(family) ?? {};
-      return locRib && source ? locRib.acceptedOf(source) : 0;
-    });
-    const advertised = count((family) => part(family)?.adjRibOut?.size ?? 0);
-    const stale = count((family) => part(family)?.source.adjRibIn.stale ?? 0);
+    const part = (family: Family) => peer.families.get(family) as PeerFamily;
+    const received = count((family) => part(family).received);
+    const accepted = count((family) => part(family).accepted);
+    const advertised = count((family) => part(family).advertised);
     return {
       ...status,
       ...peer.errors.newest(status),
@@ -103,10 +100,15 @@ export class Rib implements SessionHandler {
       accepted: accepted.total,
       advertised: advertised.total,
       prefixes: { received, accepted, advertised },
+      paths: {
+        received: count((family) => part(family).receivedPaths),
+        accepted: count((family) => part(family).acceptedPaths),
+        advertised,
+      },
       import: policyName(peer.options.import),
       export: policyName(peer.options.export),
       table: this.#core.locRib(peer.options.table, 4).tableName,
-      stale: stale.total,
+      stale: part(4).stale + part(6).stale,
       errors: {
         treatedAsWithdrawn: peer.errors.treatedAsWithdrawn,
         attributesDiscarded: peer.errors.attributesDiscarded,

@@ -1,8 +1,10 @@
 // Answers queries for routes: iterators that walk the RIB's columns, so that a million routes are shown without ever being
 // in memory at once. The RIB may change between two steps; each step shows the state of its moment.
+import type { Lane } from "./lane.ts";
 import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { PathStatus } from "./loc-rib/source.ts";
-import type { PeerFamily, PeerRib } from "./peer-rib.ts";
+import type { PeerFamily } from "./peer-family.ts";
+import type { PeerRib } from "./peer-rib.ts";
 import type { RibCore } from "./rib-core.ts";
 import { type ParsedTarget, parseTarget, type RouteQuery } from "./route-query.ts";
 import { advertisedView, pathView } from "./route-views.ts";
@@ -42,11 +44,12 @@ export class RouteReader {
   }
 
   *#received(parts: readonly PeerFamily[], query: RouteQuery, target: ParsedTarget | null): Generator<RouteView> {
-    for (const { locRib, source } of parts) {
-      const next = (from: number) => source.adjRibIn.next(from);
-      for (const id of this.#ids(locRib, target, next, (id) => source.adjRibIn.get(id) !== 0)) {
-        const path = locRib.pathsOf(id).find((candidate) => candidate.source === source);
-        if (path && (!query.best || path.used)) yield pathView(locRib, this.#core.store, id, path);
+    for (const { lanes, locRib } of parts) {
+      for (const id of this.#ids(locRib, target, nextOf(lanes), (id) => lanes.some((lane) => lane.has(id)))) {
+        for (const lane of lanes) {
+          const found = lane.has(id) ? statusOf(lane, id) : null;
+          if (found && (!query.best || found.path.used)) yield pathView(found.locRib, this.#core.store, id, found.path);
+        }
       }
     }
   }
@@ -96,6 +99,27 @@ export class RouteReader {
 
 /** The first id from a position on, or -1. */
 type Next = (from: number) => number;
+
+/** Goes through what any lane has. */
+function nextOf(lanes: readonly Lane[]): Next {
+  if (lanes.length === 1) return (from) => lanes[0].adjRibIn.next(from);
+  return (from) => {
+    const found = lanes.map(({ adjRibIn }) => adjRibIn.next(from)).filter((id) => id >= 0);
+    return found.length === 0 ? -1 : Math.min(...found);
+  };
+}
+
+/** A path in the Loc-RIB that takes it, or else in the peer's own. */
+function statusOf({ feeds }: Lane, id: number): { locRib: LocRib; path: PathStatus } | null {
+  let first = null;
+  for (const { locRib, source } of feeds) {
+    const path = locRib.pathsOf(id).find((candidate) => candidate.source === source);
+    if (!path) continue;
+    first ??= { locRib, path };
+    if (path.attributes !== 0) return { locRib, path };
+  }
+  return first;
+}
 
 /** What a policy has rejected or a loop is not shown among the routes of a table, only among those received. */
 function shown(query: RouteQuery, path: PathStatus): boolean {

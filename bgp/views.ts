@@ -17,6 +17,12 @@ export interface PeerView extends PeerStatus {
     readonly accepted: PrefixCounts;
     readonly advertised: PrefixCounts;
   };
+  /** As `prefixes`, but paths: with ADD-PATH (RFC 7911) a prefix may have several. */
+  readonly paths: {
+    readonly received: PrefixCounts;
+    readonly accepted: PrefixCounts;
+    readonly advertised: PrefixCounts;
+  };
   readonly import: string;
   readonly export: string;
   readonly table: string;

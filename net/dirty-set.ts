@@ -19,6 +19,20 @@ export class DirtySet {
     return this.#size;
   }
 
+  /** Ids that are in at least one of the sets. */
+  static unionSize(sets: readonly DirtySet[]): number {
+    if (sets.length === 1) return sets[0].#size;
+    let longest = 0;
+    for (const set of sets) longest = Math.max(longest, set.#leaf.length);
+    let size = 0;
+    for (let word = 0; word < longest; word++) {
+      let bits = 0;
+      for (const set of sets) if (word < set.#leaf.length) bits |= set.#leaf[word];
+      for (; bits !== 0; bits &= bits - 1) size++;
+    }
+    return size;
+  }
+
   has(id: number): boolean {
     const word = id >>> 5;
     return word < this.#leaf.length && (this.#leaf[word] & (1 << (id & 31))) !== 0;

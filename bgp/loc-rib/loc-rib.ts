@@ -22,6 +22,8 @@ const Column = { BEST: 0, SLOT: 1, SOURCE_AND_PATHS: 2 } as const;
 const SOURCE_SHIFT = 16;
 const PATHS_MASK = 0xffff;
 
+const NONE = new DirtySet();
+
 interface SourceState {
   readonly source: RouteSource;
   /** Prefixes whose path the policy accepts. */
@@ -87,9 +89,9 @@ export class LocRib implements LocRibView {
     this.#sources[index] = null;
   }
 
-  /** Prefixes of the source that its policy accepts. */
-  acceptedOf(source: RouteSource): number {
-    return this.#sources[this.#indexes.get(source) ?? 0]?.accepted.size ?? 0;
+  /** Prefixes of the source that its policy accepts; to be read, not changed. */
+  acceptedFrom(source: RouteSource): DirtySet {
+    return this.#sources[this.#indexes.get(source) ?? 0]?.accepted ?? NONE;
   }
 
   /** The path of `source` for a prefix has changed, come or gone: decide again. */

@@ -50,6 +50,11 @@ export const peer = (name: string, state: PeerView["state"]): PeerView => ({
     accepted: { ipv4: 2, ipv6: 2, total: 4 },
     advertised: { ipv4: 2, ipv6: 1, total: 3 },
   },
+  paths: {
+    received: { ipv4: 4, ipv6: 2, total: 6 },
+    accepted: { ipv4: 3, ipv6: 2, total: 5 },
+    advertised: { ipv4: 2, ipv6: 1, total: 3 },
+  },
   import: "default-route",
   export: "blocks",
   table: "fabric",

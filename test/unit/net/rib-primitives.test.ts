@@ -108,6 +108,20 @@ describe("DirtySet", () => {
     );
   });
 
+  it("counts what is in at least one of several sets", () => {
+    const id = fc.integer({ min: 0, max: 5000 });
+    fc.assert(
+      fc.property(fc.array(fc.array(id), { maxLength: 4 }), (lists) => {
+        const sets = lists.map((ids) => {
+          const set = new DirtySet();
+          for (const id of ids) set.add(id);
+          return set;
+        });
+        expect(DirtySet.unionSize(sets)).toBe(new Set(lists.flat()).size);
+      }),
+    );
+  });
+
   it("take goes round: what is added behind waits its turn, nothing starves", () => {
     const set = new DirtySet();
     for (let id = 0; id < 100; id++) set.add(id);

@@ -1,0 +1,215 @@
+// One family of one peer: what it announces, in lanes, and the Loc-RIBs that this goes to; what it was told. In: ranges of
+// checked NLRI, and what becomes of the session. Out: updates to the Loc-RIBs.
+//
+// Without ADD-PATH there is one lane, and the loops over NLRI touch nothing else.
+import type { Family } from "../net/address.ts";
+import { DirtySet } from "../net/dirty-set.ts";
+import type { PrefixTable } from "../net/prefix-table.ts";
+import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
+import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
+import { Lane, type Outlet } from "./lane.ts";
+import type { LocRib } from "./loc-rib/loc-rib.ts";
+import type { SourceSession } from "./loc-rib/source.ts";
+import { CompiledPolicy } from "./policy/compile.ts";
+import { ImportFilter } from "./policy/filter.ts";
+import type { RibCore } from "./rib-core.ts";
+import type { SpeakerPeer } from "./speaker-types.ts";
+
+export class PeerFamily {
+  readonly family: Family;
+  readonly #peer: string;
+  readonly #core: RibCore;
+  readonly #prefixes: PrefixTable;
+  #session: SourceSession;
+  #outlets: readonly Outlet[];
+  /** Loc-RIBs that are fed no more, until they have let go of what they had. */
+  #leaving: readonly Outlet[] = [];
+  #lanes: readonly Lane[];
+  adjRibOut: AdjRibOut | null = null;
+  /** The session has sent its whole table. */
+  converged = false;
+
+  constructor(family: Family, peer: SpeakerPeer, core: RibCore) {
+    this.family = family;
+    this.#peer = peer.name;
+    this.#core = core;
+    this.#prefixes = core.prefixes[family];
+    this.#session = { ebgp: true, routerId: 0, address: peer.address, nextHops: core.nextHops.view(0, []) };
+    this.#outlets = this.#outletsOf(peer);
+    this.#lanes = [this.#newLane()];
+  }
+
+  /** The peer's own table: what it is told comes from there. */
+  get locRib(): LocRib {
+    return this.#outlets[0].locRib;
+  }
+
+  /** At least one. */
+  get lanes(): readonly Lane[] {
+    return this.#lanes;
+  }
+
+  /** Prefixes the peer announces. */
+  get received(): number {
+    return this.#lanes[0].adjRibIn.size;
+  }
+
+  /** Paths the peer announces: with ADD-PATH there may be several per prefix. */
+  get receivedPaths(): number {
+    return this.#sum((lane) => lane.adjRibIn.size);
+  }
+
+  /** Prefixes with a path that the policy accepts. */
+  get accepted(): number {
+    const sets = this.#lanes.flatMap(({ feeds }) => feeds.map(({ locRib, source }) => locRib.acceptedFrom(source)));
+    return DirtySet.unionSize(sets);
+  }
+
+  get acceptedPaths(): number {
+    return this.#sum(({ feeds }) => DirtySet.unionSize(feeds.map(({ locRib, source }) => locRib.acceptedFrom(source))));
+  }
+
+  get advertised(): number {
+    return this.adjRibOut?.size ?? 0;
+  }
+
+  /** Paths kept for a restarting neighbour. */
+  get stale(): number {
+    return this.#sum((lane) => lane.adjRibIn.stale);
+  }
+
+  setSession(session: SourceSession): void {
+    this.#session = session;
+    for (const lane of this.#lanes) lane.setSession(session);
+  }
+
+  /** Another import policy. */
+  setImport(peer: SpeakerPeer): void {
+    this.setOutlets(this.#outletsOf(peer));
+  }
+
+  /** Has the routes go elsewhere, or through other filters. The first is the peer's own table and stays the same. */
+  setOutlets(outlets: readonly Outlet[]): void {
+    const before = [...this.#outlets, ...this.#leaving];
+    const gone = before.filter(({ locRib }) => !outlets.some((outlet) => outlet.locRib === locRib));
+    const none = new CompiledPolicy("none");
+    this.#outlets = outlets;
+    this.#leaving = gone.map(({ locRib }) => ({ locRib, filter: this.#filter(none) }));
+    for (const outlet of [...this.#outlets, ...this.#leaving]) {
+      for (const lane of this.#lanes) lane.setOutlet(outlet);
+    }
+    for (const { filter } of before) filter.close();
+    this.revisit();
+  }
+
+  /** Has the Loc-RIBs decide again about everything that the peer announces. */
+  revisit(): void {
+    for (const { feeds } of this.#lanes) {
+      for (const { locRib, source } of feeds) this.#core.revisit(locRib, source);
+    }
+  }
+
+  announce(buffer: Uint8Array, start: number, end: number, attributes: number): void {
+    const [lane] = this.#lanes;
+    const { adjRibIn, feeds } = lane;
+    const [{ locRib, source }] = feeds;
+    const alone = feeds.length === 1;
+    const prefixes = this.#prefixes;
+    for (let at = start; at < end; ) {
+      const length = buffer[at++];
+      const id = prefixes.intern(buffer, at, length);
+      at += (length + 7) >>> 3;
+      if (!adjRibIn.announce(id, attributes)) continue;
+      if (alone) locRib.update(source, id);
+      else lane.update(id);
+    }
+  }
+
+  withdraw(buffer: Uint8Array, start: number, end: number): void {
+    const [lane] = this.#lanes;
+    const { adjRibIn, feeds } = lane;
+    const [{ locRib, source }] = feeds;
+    const alone = feeds.length === 1;
+    const prefixes = this.#prefixes;
+    for (let at = start; at < end; ) {
+      const length = buffer[at++];
+      const id = prefixes.find(buffer, at, length);
+      at += (length + 7) >>> 3;
+      if (id === 0 || !adjRibIn.withdraw(id)) continue;
+      if (alone) locRib.update(source, id);
+      else lane.update(id);
+    }
+  }
+
+  /** Keeps everything for a neighbour that restarts (RFC 4724 §4.2). */
+  markStale(): void {
+    for (const { adjRibIn } of this.#lanes) adjRibIn.markStale();
+  }
+
+  /** What has not been announced again since goes. */
+  doomStale(): void {
+    for (const { adjRibIn } of this.#lanes) adjRibIn.doomStale();
+  }
+
+  doomAll(): void {
+    for (const { adjRibIn } of this.#lanes) adjRibIn.doomAll();
+  }
+
+  /** Withdraws some of what is doomed; false: nothing more to do. */
+  purge(batch: Uint32Array): boolean {
+    let more = false;
+    for (const lane of this.#lanes) {
+      const { adjRibIn } = lane;
+      const count = adjRibIn.takeDoomed(batch);
+      for (let i = 0; i < count; i++) {
+        adjRibIn.withdraw(batch[i]);
+        lane.update(batch[i]);
+      }
+      more ||= adjRibIn.doomed > 0;
+      if (count > 0) this.#core.touched();
+    }
+    for (const outlet of this.#leaving) if (!this.#release(outlet)) more = true;
+    return more;
+  }
+
+  /** Everything is withdrawn: leaves the Loc-RIBs. */
+  close(): void {
+    for (const { locRib, filter } of [...this.#outlets, ...this.#leaving]) {
+      for (const lane of this.#lanes) lane.removeOutlet(locRib);
+      filter.close();
+    }
+  }
+
+  /** Leaves a Loc-RIB once it has no path from here any more. */
+  #release(outlet: Outlet): boolean {
+    const { locRib, filter } = outlet;
+    for (const { feeds } of this.#lanes) {
+      for (const feed of feeds) if (feed.locRib === locRib && locRib.acceptedFrom(feed.source).size > 0) return false;
+    }
+    for (const lane of this.#lanes) lane.removeOutlet(locRib);
+    filter.close();
+    this.#leaving = this.#leaving.filter((other) => other !== outlet);
+    return true;
+  }
+
+  #outletsOf(peer: SpeakerPeer): Outlet[] {
+    return [
+      { locRib: this.#core.locRib(peer.table, this.family), filter: this.#filter(new CompiledPolicy(peer.import)) },
+    ];
+  }
+
+  #filter(policy: CompiledPolicy): ImportFilter {
+    return new ImportFilter(policy, this.#prefixes, this.#peer, this.#core.store);
+  }
+
+  #newLane(): Lane {
+    const outlets = [...this.#outlets, ...this.#leaving];
+    return new Lane(this.#peer, new AdjRibIn(this.#prefixes, this.#core.store), this.#session, outlets);
+  }
+
+  #sum(of: (lane: Lane) => number): number {
+    let sum = 0;
+    for (const lane of this.#lanes) sum += of(lane);
+    return sum;
+  }
+}
