@@ -51,6 +51,22 @@ export class Speaker {
     this.#rib.setPolicies(peer);
   }
 
+  /**
+   * New options for a peer. `live`: its session stays as it is, and what concerns connecting counts from the next attempt;
+   * `refresh`: the neighbour is asked to send its routes again, too; `reset`: the session ends with Cease/6 and comes back.
+   */
+  changePeer(peer: SpeakerPeer, impact: "live" | "refresh" | "reset"): void {
+    if (impact === "reset") {
+      this.#sessions.removePeer(peer.name, "configuration changed", "changed");
+      this.#rib.removePeer(peer.name);
+      this.addPeer(peer);
+      return;
+    }
+    this.#sessions.setOptions(peer);
+    this.#rib.setPolicies(peer);
+    if (impact === "refresh") for (const family of peer.families) this.#sessions.requestRefresh(peer.name, family);
+  }
+
   /** Rejects when the port is taken. */
   start(): Promise<void> {
     return this.#sessions.start();

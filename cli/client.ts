@@ -6,10 +6,13 @@ import { createInterface } from "node:readline";
 /** 1: what was asked about is not well. 2: wrong usage, or no daemon. */
 export class CliError extends Error {
   readonly exitCode: 1 | 2;
-  constructor(message: string, exitCode: 1 | 2) {
+  /** The daemon's own words: it was asked, and refused. */
+  readonly fromDaemon: boolean;
+  constructor(message: string, exitCode: 1 | 2, fromDaemon = false) {
     super(message);
     this.name = "CliError";
     this.exitCode = exitCode;
+    this.fromDaemon = fromDaemon;
   }
 }
 
@@ -28,6 +31,11 @@ export class Client {
     return JSON.parse(await text(await this.#request(path, "application/json"))) as T;
   }
 
+  /** Asks for something to be done. */
+  async post<T>(path: string, body = ""): Promise<T> {
+    return JSON.parse(await text(await this.#request(path, "application/json", body))) as T;
+  }
+
   /** The items of a list, as they come. */
   async *items<T>(path: string): AsyncGenerator<T> {
     for await (const line of this.lines(path)) yield JSON.parse(line) as T;
@@ -40,21 +48,28 @@ export class Client {
     if (!response.complete) throw new CliError("the daemon ended the connection in the middle of its answer", 1);
   }
 
-  async #request(path: string, accept: string): Promise<IncomingMessage> {
+  async #request(path: string, accept: string, body?: string): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const call = request(
-        { socketPath: this.socketPath, path, headers: { Accept: accept }, timeout: TIMEOUT },
+        {
+          socketPath: this.socketPath,
+          method: body === undefined ? "GET" : "POST",
+          path,
+          headers: { Accept: accept },
+          timeout: TIMEOUT,
+        },
         resolve,
       );
       call.on("timeout", () => call.destroy(new CliError(`the daemon at ${this.socketPath} does not answer`, 2)));
       call.on("error", (error) => reject(connectionError(error, this.socketPath)));
-      call.end();
+      call.end(body);
     });
     // An error in the middle shows as an incomplete answer.
     response.on("error", () => {});
     if (response.statusCode === 200) return response;
     const status = response.statusCode ?? 0;
-    throw new CliError(errorText(await text(response)) ?? `the daemon answered ${status}`, status < 500 ? 2 : 1);
+    const said = errorText(await text(response));
+    throw new CliError(said ?? `the daemon answered ${status}`, status < 500 ? 2 : 1, said !== null);
   }
 }
 

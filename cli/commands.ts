@@ -6,6 +6,7 @@ import type { StatusView } from "../daemon/api/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
 import { type Colour, duration, mebibytes, type Output, plain, type Row } from "./output.ts";
+import { plan, reload } from "./reload.ts";
 import { watch } from "./watch.ts";
 
 export interface Options {
@@ -360,6 +361,20 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [0, 0],
     options: [],
     run: rules,
+  },
+  plan: {
+    usage: "plan FILE",
+    summary: "what a reload with this configuration would change; exit code 1 when it has faults",
+    arity: [1, 1],
+    options: [],
+    run: plan,
+  },
+  reload: {
+    usage: "reload",
+    summary: "read the configuration file again; exit code 1 when it is refused, the old one stays in force then",
+    arity: [0, 0],
+    options: [],
+    run: reload,
   },
   watch: {
     usage: "watch [--types T,T]",

@@ -12,10 +12,13 @@ import { type ApiBackend, ApiError, type RouteFilter, type StatusView, type Watc
 import type { Bfd } from "./bfd.ts";
 import type { EventHub } from "./events.ts";
 import type { LoopDelay } from "./loop-delay.ts";
+import type { PlanView, Reloader } from "./reload.ts";
 import { version } from "./version.ts";
 
 interface Parts {
-  readonly config: Config;
+  /** The configuration in force. */
+  readonly config: () => Config;
+  readonly reloader: Reloader;
   readonly clock: Clock;
   readonly fib: Fib;
   readonly speaker: Speaker;
@@ -36,7 +39,8 @@ export class Backend implements ApiBackend {
   }
 
   async status(): Promise<StatusView> {
-    const { config, clock, fib, speaker, bfd, cni, loopDelay, state } = this.#parts;
+    const { clock, fib, speaker, bfd, cni, loopDelay, state } = this.#parts;
+    const config = this.#parts.config();
     const kernel = await fib.status();
     const peers = this.peers();
     const down = peers.filter((peer) => peer.state !== "Established");
@@ -94,7 +98,8 @@ export class Backend implements ApiBackend {
 
   /** A block that is offered to neighbours but that none of its table's has been told of yet is `pending`. */
   blocks(): BlockView[] {
-    const { config, cni, speaker } = this.#parts;
+    const { cni, speaker } = this.#parts;
+    const config = this.#parts.config();
     const peers = speaker.peers().filter((peer) => peer.state === "Established");
     return cni.blocks().map((block) => {
       const pool = config.pools.find(({ name }) => name === block.pool);
@@ -110,7 +115,8 @@ export class Backend implements ApiBackend {
   }
 
   kernelRoutes(table: string): Promise<KernelRoute[]> {
-    const { config, fib } = this.#parts;
+    const { fib } = this.#parts;
+    const config = this.#parts.config();
     if (table === "local") return fib.routes(config.routing.localTable);
     return fib.routes(this.#requireTable(table));
   }
@@ -119,13 +125,22 @@ export class Backend implements ApiBackend {
     return this.#parts.cni.handle(request);
   }
 
+  plan(text: string, file: string): PlanView {
+    return this.#parts.reloader.plan(text, file);
+  }
+
+  reload(): Promise<PlanView> {
+    return this.#parts.reloader.reload();
+  }
+
   onEvent(listener: (event: WatchEvent) => void): () => void {
     return this.#parts.events.subscribe(listener);
   }
 
   /** `installed` says what the RIB handed over; what the kernel refused is not there. */
   async #asInstalled(routes: Iterable<RouteView>): Promise<Iterable<RouteView>> {
-    const { config, fib } = this.#parts;
+    const { fib } = this.#parts;
+    const config = this.#parts.config();
     const { install, failed } = await fib.status();
     if (install && failed.length === 0) return routes;
     const names = new Map(config.tables.map(({ id, name }) => [id, name]));
@@ -139,12 +154,12 @@ export class Backend implements ApiBackend {
   }
 
   #requirePeer(name: string): void {
-    const names = this.#parts.config.peers.map((peer) => peer.name);
+    const names = this.#parts.config().peers.map((peer) => peer.name);
     if (!names.includes(name)) throw new ApiError(404, `no peer ${name}; there are ${names.join(", ") || "none"}`);
   }
 
   #requireTable(name: string): number {
-    const { tables } = this.#parts.config;
+    const { tables } = this.#parts.config();
     const table = tables.find((entry) => entry.name === name || String(entry.id) === name);
     if (!table)
       throw new ApiError(404, `no table ${name}; there are local, ${tables.map((entry) => entry.name).join(", ")}`);

@@ -36,6 +36,17 @@ export class Bfd {
     await Promise.all(peers.flatMap((peer) => (peer.bfd ? [this.#client.add(bfdPeer(peer, peer.bfd))] : [])));
   }
 
+  /** Takes over a peer's present options; a session whose timing alone is new stays up. Rejects when a port is taken. */
+  async update(peer: SpeakerPeer): Promise<void> {
+    if (peer.bfd) await this.#client.add(bfdPeer(peer, peer.bfd));
+    else await this.remove(peer.name);
+  }
+
+  /** The neighbour is told AdminDown. */
+  remove(peer: string): Promise<void> {
+    return this.#client.remove(peer);
+  }
+
   onFailure(listener: (error: Error) => void): void {
     this.#client.onFailure(listener);
   }

@@ -9,6 +9,7 @@
 import { dirname, join } from "node:path";
 import { Speaker } from "../bgp/speaker.ts";
 import { CniServer } from "../cni/server.ts";
+import type { ConfigDiff } from "../config/diff.ts";
 import type { Config } from "../config/types.ts";
 import type { Clock } from "../net/clock.ts";
 import { prefix } from "../net/prefix.ts";
@@ -22,13 +23,17 @@ import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
 import type { Logger } from "./log.ts";
 import { LoopDelay } from "./loop-delay.ts";
+import { Reloader } from "./reload.ts";
 import { startWatchdog } from "./systemd.ts";
 
 export type DaemonState = "starting" | "running" | "stopping";
 
 export class Daemon {
-  readonly #config: Config;
+  #config: Config;
   readonly #log: Logger;
+  /** Of the parts: each has a level of its own. */
+  readonly #logs: Logger[] = [];
+  readonly #reloader: Reloader;
   readonly #clock: Clock;
   readonly #events = new EventHub();
   readonly #loopDelay: LoopDelay;
@@ -49,7 +54,11 @@ export class Daemon {
     this.#log = deps.log;
     this.#clock = deps.clock;
     this.#loopDelay = new LoopDelay(deps.clock);
-    const log = (part: string) => deps.log.child({ part });
+    const log = (part: string): Logger => {
+      const child = deps.log.child({ part });
+      this.#logs.push(child);
+      return child;
+    };
 
     this.#fib = new FibClient(config.routing, { log: log("routing") });
     this.#fib.onFailure((error) => this.#failed(error));
@@ -86,8 +95,19 @@ export class Daemon {
         onFailure: (error) => this.#failed(error),
       },
     );
+    const inForce = () => this.#config;
+    this.#reloader = new Reloader(
+      {
+        get config() {
+          return inForce();
+        },
+        apply: (next, diff) => this.#apply(next, diff),
+      },
+      log("config"),
+    );
     const backend = new Backend({
-      config,
+      config: inForce,
+      reloader: this.#reloader,
       clock: deps.clock,
       fib: this.#fib,
       speaker: this.#speaker,
@@ -157,6 +177,11 @@ export class Daemon {
     this.#reportSummary();
   }
 
+  /** Reads the configuration file again. Rejects when it is refused; the old one stays in force then. */
+  async reload(): Promise<void> {
+    await this.#reloader.reload();
+  }
+
   /** `restart` lets neighbours keep our routes, `shutdown` tells them to drop us. Both leave the kernel state. */
   async stop(mode: "restart" | "shutdown"): Promise<void> {
     this.#state = "stopping";
@@ -169,6 +194,21 @@ export class Daemon {
     await this.#cni.stop();
     await this.#fib.stop("keep");
     this.#loopDelay.stop();
+  }
+
+  async #apply(config: Config, { peers }: ConfigDiff): Promise<void> {
+    // The only part that can fail (its port is taken) comes first.
+    for (const { kind, peer } of peers) if (kind !== "removed") await this.#bfd.update(peer);
+    for (const { kind, peer, impact } of peers) {
+      if (kind === "removed") {
+        this.#speaker.removePeer(peer.name);
+        await this.#bfd.remove(peer.name);
+      } else if (kind === "added") this.#speaker.addPeer(peer);
+      else this.#speaker.changePeer(peer, impact);
+    }
+    for (const log of [this.#log, ...this.#logs]) log.level = config.log.level;
+    this.#config = config;
+    this.#reportSummary();
   }
 
   async #converged(): Promise<void> {

@@ -27,9 +27,8 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
     process.once("SIGTERM", resolve);
     process.once("SIGINT", resolve);
   });
-  process.on("SIGHUP", () =>
-    log.warn({}, "SIGHUP: this version reads its configuration at start only; restart to apply"),
-  );
+  // Refused or done, the log says so.
+  process.on("SIGHUP", () => void daemon.reload().catch(() => undefined));
 
   await daemon.start();
   notify("READY=1");

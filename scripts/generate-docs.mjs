@@ -11,7 +11,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 async function loadSchema() {
   const result = await build({
     stdin: {
-      contents: 'export { toJSONSchema } from "zod"; export { schema } from "./config/schema.ts";',
+      contents:
+        'export { toJSONSchema } from "zod"; export { schema } from "./config/schema.ts"; export * from "./config/impact.ts";',
       resolveDir: root,
       loader: "ts",
     },
@@ -24,7 +25,7 @@ async function loadSchema() {
   return import(`data:text/javascript;base64,${Buffer.from(result.outputFiles[0].contents).toString("base64")}`);
 }
 
-const { schema, toJSONSchema } = await loadSchema();
+const { schema, toJSONSchema, impacts, peerImpact, sectionImpact, fileKeys } = await loadSchema();
 const json = toJSONSchema(schema, { io: "input" });
 json.description = "Configuration of underlayd, the daemon of underlay. docs/configuration.md is the readable form.";
 
@@ -69,6 +70,26 @@ function section(key, node) {
   return lines.join("\n");
 }
 
+/** A row for each impact with the keys that have it. */
+function impactRows() {
+  const meanings = {
+    live: "taken over; no session is touched. Changed policies are applied to the routes that are there",
+    refresh: "the neighbour is asked to send its routes again (RFC 2918)",
+    reset: "the session ends (Cease/6, RFC 4486) and comes back with what is new",
+    restart: "refused: the daemon has to be restarted, which keeps forwarding",
+  };
+  return impacts.flatMap((impact) => {
+    const peers = Object.entries(peerImpact)
+      .filter(([key, of]) => of === impact && !["localAsn", "routerId"].includes(key))
+      .map(([key]) => `\`${fileKeys[key] ?? key}\``);
+    const sections = Object.entries(sectionImpact)
+      .filter(([, of]) => of === impact)
+      .map(([key]) => `\`${key}\``);
+    const keys = [peers.length > 0 && `of a peer: ${peers.join(", ")}`, ...sections].filter(Boolean);
+    return keys.length > 0 ? [`| ${impact} | ${keys.join("; ")} | ${meanings[impact]} |`] : [];
+  });
+}
+
 const example = (name) => readFileSync(join(root, "config/examples", name), "utf8").trimEnd();
 const order = ["node", "pools", "tables", "peers", "policies", "routing", "bgp", "cni", "api", "paths", "log"];
 const left = Object.keys(json.properties).filter((key) => !order.includes(key));
@@ -104,6 +125,16 @@ Rules of the file:
 - The file has at most 1 MiB and is UTF-8.
 
 ${order.map((key) => section(key, json.properties[key])).join("\n")}
+## What a reload does
+
+\`underlayctl reload\` (SIGHUP, \`systemctl reload\`) reads the file again and applies what is different, all of it or nothing;
+\`underlayctl plan FILE\` tells before. Configurations are compared as they are after loading: a default written out is no change.
+Peers come and go without touching the others.
+
+| Impact | Keys | What happens |
+|---|---|---|
+${impactRows().join("\n")}
+
 ## How policies decide
 
 A peer's \`import\` and \`export\` name a built-in policy or one of \`policies\`. A policy is a list of statements. For every

@@ -36,7 +36,7 @@ export interface PeerDependencies {
 }
 
 export interface PeerStop {
-  readonly kind: "shutdown" | "restart" | "deconfigured";
+  readonly kind: "shutdown" | "restart" | "deconfigured" | "changed";
   /** For the log, and for the neighbour (RFC 9003). */
   readonly reason: string;
 }
@@ -52,7 +52,7 @@ const rank: Readonly<Record<SessionState, number>> = {
 const noData = new Uint8Array(0);
 
 export class Peer implements SessionOwner {
-  readonly options: PeerOptions;
+  options: PeerOptions;
   readonly clock: Clock;
   readonly work: WorkQueue;
   readonly counters: MessageCounters = { sent: 0, received: 0, updatesSent: 0, updatesReceived: 0 };
@@ -87,6 +87,16 @@ export class Peer implements SessionOwner {
 
   start(): void {
     this.#first.dispatch({ kind: "ManualStart" });
+  }
+
+  /** Counts from the next attempt to connect, which is now when the session is not up. */
+  setOptions(options: PeerOptions): void {
+    this.options = options;
+    if (!this.#first.fsm.enabled || this.#current().state === "Established") return;
+    const stop = { kind: "ManualStop", notification: null, reason: "configuration changed" } as const;
+    this.#second?.dispatch(stop);
+    this.#first.dispatch(stop);
+    this.start();
   }
 
   /** Resolves when every connection is closed. */
@@ -351,5 +361,7 @@ function stopNotification(kind: PeerStop["kind"], reason: string): Notification 
       };
     case "deconfigured":
       return { code: ErrorCode.CEASE, subcode: CeaseSubcode.PEER_DECONFIGURED, data: noData };
+    case "changed":
+      return { code: ErrorCode.CEASE, subcode: CeaseSubcode.OTHER_CONFIGURATION_CHANGE, data: noData };
   }
 }

@@ -65,13 +65,18 @@ export class SessionManager {
     if (this.#running) peer.start();
   }
 
-  /** Ends the session with Cease/3 (Peer De-configured) and forgets the neighbour. */
-  removePeer(name: string, reason: string): void {
+  /** Ends the session and forgets the neighbour: Cease/3 (Peer De-configured), or Cease/6 when it is about to come back. */
+  removePeer(name: string, reason: string, kind: "deconfigured" | "changed" = "deconfigured"): void {
     const peer = this.#peers.get(name);
     if (!peer) return;
     this.#peers.delete(name);
     if (peer.options.password && !this.#sharesKey(peer.options)) this.#listener.setKey(keyAddress(peer.options), null);
-    void peer.stop({ kind: "deconfigured", reason });
+    void peer.stop({ kind, reason });
+  }
+
+  /** What does not touch an Established session: how connections are attempted. */
+  setOptions(options: PeerOptions): void {
+    this.#peers.get(options.name)?.setOptions(options);
   }
 
   /** Opens the listeners and starts every peer. Rejects with a clear Error (port taken, no privilege, ...). */

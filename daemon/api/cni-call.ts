@@ -6,6 +6,7 @@
 // stop the work: the runtime will ask again, or send DEL.
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { CniRequest } from "../../cni/types.ts";
+import { BodyReader } from "./body.ts";
 import { type ApiBackend, ApiError } from "./types.ts";
 
 export const CNI_MEDIA_TYPE = "application/vnd.underlay.cni";
@@ -16,19 +17,18 @@ const MAX_VARIABLES = 64;
 
 export class CniCalls {
   readonly #backend: ApiBackend;
-  readonly #timeout: number;
-  #receiving = 0;
+  readonly #bodies: BodyReader;
 
   /** `timeout`: milliseconds a client has to send its request. */
   constructor(backend: ApiBackend, timeout: number) {
     this.#backend = backend;
-    this.#timeout = timeout;
+    this.#bodies = new BodyReader({ one: MAX_BODY, all: MAX_ALL, timeout });
   }
 
   async handle(request: IncomingMessage, response: ServerResponse, pid: number | null): Promise<void> {
     if (request.headers["content-type"] !== CNI_MEDIA_TYPE)
       throw new ApiError(415, `Content-Type must be ${CNI_MEDIA_TYPE}`);
-    const body = await this.#receive(request);
+    const body = await this.#bodies.read(request);
     if (!body) return;
     const answer = await this.#backend.cni(parseCniBody(body, pid));
     if (response.destroyed) return;
@@ -40,36 +40,7 @@ export class CniCalls {
     });
     response.end(bytes);
   }
-
-  /** Null when the client went away, or took too long. */
-  async #receive(request: IncomingMessage): Promise<Uint8Array | null> {
-    if (Number(request.headers["content-length"] ?? 0) > MAX_BODY) throw tooLarge();
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    const timer = setTimeout(() => request.destroy(), this.#timeout);
-    try {
-      return await new Promise((resolve, reject) => {
-        request.on("data", (chunk: Uint8Array) => {
-          length += chunk.length;
-          this.#receiving += chunk.length;
-          if (length > MAX_BODY) reject(tooLarge());
-          else if (this.#receiving > MAX_ALL) reject(new ApiError(503, "too many large requests at once, try again"));
-          else chunks.push(chunk);
-        });
-        request.once("end", () => resolve(Buffer.concat(chunks, length)));
-        request.once("error", () => resolve(null));
-        request.once("close", () => resolve(null));
-      });
-    } finally {
-      clearTimeout(timer);
-      this.#receiving -= length;
-      request.removeAllListeners("data");
-      request.pause();
-    }
-  }
 }
-
-const tooLarge = () => new ApiError(413, `the request is larger than ${MAX_BODY >> 20} MiB`);
 
 /** Throws ApiError 400. */
 export function parseCniBody(body: Uint8Array, pid: number | null): CniRequest {

@@ -8,12 +8,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse, S
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Log } from "../../net/log.ts";
+import { BodyReader } from "./body.ts";
 import { CniCalls } from "./cni-call.ts";
 import { only } from "./query.ts";
 import { findRoute, sendJson } from "./routes.ts";
 import { type ApiBackend, ApiError } from "./types.ts";
 import { UnixListener } from "./unix-listener.ts";
 import { Watch } from "./watch.ts";
+import { MAX_WRITE_BODY, writeRoutes } from "./write-routes.ts";
 
 export interface ApiServerOptions {
   readonly backend: ApiBackend;
@@ -65,6 +67,7 @@ export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #limits: ApiLimits;
   readonly #cni: CniCalls;
+  readonly #bodies: BodyReader;
   readonly #watch: Watch;
   readonly #unixHttp: Server;
   readonly #tcpHttp: Server;
@@ -79,6 +82,7 @@ export class ApiServer {
     const { backend, log } = options;
     const { bodyTimeout, watchHighWater, watchHeartbeat } = this.#limits;
     this.#cni = new CniCalls(backend, bodyTimeout);
+    this.#bodies = new BodyReader({ one: MAX_WRITE_BODY, all: 8 * MAX_WRITE_BODY, timeout: bodyTimeout });
     this.#watch = new Watch({ backend, log, highWater: watchHighWater, heartbeat: watchHeartbeat });
     this.#unixHttp = this.#http(false);
     this.#tcpHttp = this.#http(true);
@@ -210,6 +214,12 @@ export class ApiServer {
       if (readOnly) throw new ApiError(403, "CNI calls are served on the unix socket only");
       requireMethod(request, response, "POST");
       return this.#cni.handle(request, response, pid);
+    }
+    if (Object.hasOwn(writeRoutes, path)) {
+      if (readOnly) throw new ApiError(403, "changes are made on the unix socket only");
+      requireMethod(request, response, "POST");
+      const { backend } = this.#options;
+      return writeRoutes[path]({ backend, request, response, query, bodies: this.#bodies });
     }
     const found = findRoute(path);
     if (!found) {

@@ -2,6 +2,7 @@
 import type { PeerView, RouteView } from "../../bgp/views.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
 import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
+import type { PlanView } from "../reload.ts";
 
 export interface StatusView {
   readonly name: string;
@@ -51,6 +52,10 @@ export interface ApiBackend {
   rules(): Promise<KernelRule[]>;
   kernelRoutes(table: string): Promise<KernelRoute[]>;
   cni(request: CniRequest): Promise<CniResponse>;
+  /** What another configuration would change. Throws ApiError 400 with what is wrong with it. */
+  plan(text: string, file: string): PlanView;
+  /** Reads the configuration file again. Rejects with ApiError when it is refused; nothing has changed then. */
+  reload(): Promise<PlanView>;
   /** Returns the function that ends the subscription. */
   onEvent(listener: (event: WatchEvent) => void): () => void;
 }

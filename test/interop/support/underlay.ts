@@ -58,7 +58,7 @@ export class Underlay {
     return readFileSync(join(this.directory, "log"), "utf8");
   }
 
-  /** Replaces the configuration file; takes effect at the next start. */
+  /** Replaces the configuration file; takes effect at the next start or reload. */
   configure(yaml: string): void {
     const paths = `paths: { state: ${this.directory}/state, run: ${this.directory}/run }\napi: { socket: ${this.socket} }\n`;
     writeFileSync(join(this.directory, "underlay.yaml"), `${paths}log: { level: debug }\n${yaml}`);
@@ -157,6 +157,10 @@ export class Underlay {
       error.message.includes("FIB table does not exist") ? "[]" : Promise.reject(error);
     const output = await this.node.exec("ip", "-j", ...args).catch(missing);
     return JSON.parse(output.trim() || "[]") as T[];
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process?.kill(signal);
   }
 
   /** SIGTERM keeps the kernel state; SIGKILL is a crash. */

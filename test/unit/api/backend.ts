@@ -8,6 +8,7 @@ import {
   type StatusView,
   type WatchEvent,
 } from "../../../daemon/api/types.ts";
+import type { PlanView } from "../../../daemon/reload.ts";
 import type { KernelRoute, KernelRule } from "../../../routing/types.ts";
 
 export const route = (index: number): RouteView => ({
@@ -141,6 +142,21 @@ export class MemoryBackend implements ApiBackend {
   }
   cni(request: CniRequest): Promise<CniResponse> {
     return this.cniHandler(request);
+  }
+  planView: PlanView = {
+    changes: [{ kind: "changed", path: "peers.tor-a.holdTime", impact: "reset", from: "90", to: "30" }],
+    impact: "reset",
+    warnings: [],
+  };
+  readonly plans: { text: string; file: string }[] = [];
+  plan(text: string, file: string): PlanView {
+    this.plans.push({ text, file });
+    if (text.includes("nonsense")) throw new ApiError(400, `${file}:1:1: nonsense is not a known key`);
+    return this.planView;
+  }
+  async reload(): Promise<PlanView> {
+    if (this.planView.impact === "restart") throw new ApiError(409, "nothing was changed");
+    return this.planView;
   }
   onEvent(listener: (event: WatchEvent) => void): () => void {
     this.listeners.add(listener);

@@ -1,0 +1,55 @@
+// What a changed key does to a running daemon: the table behind `underlayctl plan` and `underlayctl reload`, and behind
+// the section about it in docs/configuration.md. Every key of a peer has to have its row here, or this does not compile;
+// test/interop/reload.test.ts shows that each row is true.
+import type { SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { Config } from "./types.ts";
+
+/**
+ * From least to most: taken over at once without anybody noticing; the neighbour is asked to send its routes again; the
+ * session is ended and comes back (Cease/6, RFC 4486); the daemon has to be started again, a reload refuses it.
+ */
+export const impacts = ["live", "refresh", "reset", "restart"] as const;
+export type Impact = (typeof impacts)[number];
+export type PeerImpact = Exclude<Impact, "restart">;
+
+export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, PeerImpact>> = {
+  address: "reset",
+  interface: "reset",
+  localAsn: "reset",
+  routerId: "reset",
+  remoteAsn: "reset",
+  port: "live",
+  passive: "live",
+  localAddress: "reset",
+  holdTime: "reset",
+  connectRetry: "live",
+  families: "reset",
+  extendedNextHop: "reset",
+  password: "reset",
+  ttlSecurity: "reset",
+  multihop: "reset",
+  gracefulRestart: "reset",
+  import: "live",
+  export: "live",
+  table: "reset",
+  maxPrefixes: "live",
+  bfd: "live",
+};
+
+/** Keys of a peer that have another name in the file. */
+export const fileKeys: Readonly<Record<string, string>> = { remoteAsn: "asn" };
+
+/** Everything but the peers, by section. */
+export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers">, Impact>> = {
+  node: "restart",
+  bgp: "restart",
+  pools: "restart",
+  tables: "restart",
+  routing: "restart",
+  cni: "restart",
+  api: "restart",
+  paths: "restart",
+  log: "live",
+};
+
+export const stronger = <T extends Impact>(a: T, b: T): T => (impacts.indexOf(a) >= impacts.indexOf(b) ? a : b);

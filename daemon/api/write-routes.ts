@@ -1,0 +1,27 @@
+// The API's write side, on the unix socket only: path -> what is done. docs/api.md describes every one of these.
+import { isAbsolute } from "node:path";
+import { MAX_BYTES } from "../../config/yaml-text.ts";
+import type { BodyReader } from "./body.ts";
+import { only } from "./query.ts";
+import { type Call, sendJson } from "./routes.ts";
+import { ApiError } from "./types.ts";
+
+/** Largest body of these requests, bytes. */
+export const MAX_WRITE_BODY: number = MAX_BYTES + 1;
+
+type WriteCall = Omit<Call, "parameter"> & { readonly bodies: BodyReader };
+
+export const writeRoutes: Readonly<Record<string, (call: WriteCall) => Promise<void>>> = {
+  /** The body is the text of a configuration, `file` its path: secrets are relative to it. */
+  "/v1/plan": async ({ backend, request, response, query, bodies }) => {
+    only(query, ["file"]);
+    const file = query.get("file") ?? "";
+    if (!isAbsolute(file)) throw new ApiError(400, "?file= must be the absolute path of the configuration");
+    const body = await bodies.read(request);
+    if (body) sendJson(response, 200, backend.plan(new TextDecoder().decode(body), file));
+  },
+  "/v1/reload": async ({ backend, response, query }) => {
+    only(query, []);
+    sendJson(response, 200, await backend.reload());
+  },
+};
