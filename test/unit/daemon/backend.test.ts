@@ -9,7 +9,7 @@ const routes = [route("10.0.0.0/8"), route("10.1.0.0/16"), route("10.2.0.0/16", 
 async function installed(fib: Partial<FibStatus>): Promise<string[]> {
   const backend = new Backend({
     clock: { now: () => 0 },
-    config: { tables: [{ id: 7100, name: "fabric" }] },
+    config: () => ({ tables: [{ id: 7100, name: "fabric" }] }),
     fib: { status: async () => ({ install: true, failed: [], ...fib }) },
     speaker: { routes: () => routes },
   } as unknown as ConstructorParameters<typeof Backend>[0]);
@@ -29,7 +29,7 @@ it("shows a block as announced when a neighbour of its table has been told", () 
   const stateWith = (...peers: object[]) =>
     new Backend({
       clock: { now: () => 0 },
-      config: { tables: [{ id: 7100, name: "fabric" }], pools: [{ name: "default", table: 7100 }] },
+      config: () => ({ tables: [{ id: 7100, name: "fabric" }], pools: [{ name: "default", table: 7100 }] }),
       cni: { blocks: () => [block] },
       speaker: { peers: () => peers },
     } as unknown as ConstructorParameters<typeof Backend>[0]).blocks()[0].state;
