@@ -155,6 +155,19 @@ export class PeerFamily {
     for (const { adjRibIn } of this.#lanes) adjRibIn.doomAll();
   }
 
+  /** RFC 7313 §4; see AdjRibIn. A lane that is new since has nothing from before. */
+  beginRefresh(): void {
+    for (const { adjRibIn } of this.#lanes) adjRibIn.beginRefresh();
+  }
+
+  endRefresh(): number {
+    return this.#sum(({ adjRibIn }) => adjRibIn.endRefresh());
+  }
+
+  abandonRefresh(): void {
+    for (const { adjRibIn } of this.#lanes) adjRibIn.abandonRefresh();
+  }
+
   /** Withdraws some of what is doomed; false: nothing more to do. */
   purge(batch: Uint32Array): boolean {
     let more = false;

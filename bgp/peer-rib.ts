@@ -8,6 +8,7 @@ import type { UpdateSink } from "./adj-rib-in/update-reader.ts";
 import { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import { ownNextHop } from "./adj-rib-out/own-next-hop.ts";
 import type { AttributeSource } from "./attribute-store.ts";
+import { InboundRefresh } from "./inbound-refresh.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
 import { PeerErrors } from "./peer-errors.ts";
 import { PeerFamily } from "./peer-family.ts";
@@ -26,6 +27,8 @@ const PURGE_BATCH = 2048;
 
 export class PeerRib implements UpdateSink, SliceTask {
   readonly families: ReadonlyMap<Family, PeerFamily>;
+  /** Refreshes that the neighbour marks (RFC 7313), by family. */
+  readonly #refreshes: ReadonlyMap<Family, InboundRefresh>;
   readonly #core: RibCore;
   #options: SpeakerPeer;
   #session: EstablishedSession | null = null;
@@ -44,6 +47,12 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#core = core;
     this.errors = new PeerErrors(options, core.clock, core.log);
     this.families = new Map(([4, 6] as const).map((family) => [family, new PeerFamily(family, options, core)]));
+    this.#refreshes = new Map(
+      [...this.families].map(([family, part]) => [
+        family,
+        new InboundRefresh(part, core, { peer: options.name, family }, () => core.slices.schedule(this)),
+      ]),
+    );
   }
 
   get options(): SpeakerPeer {
@@ -133,6 +142,10 @@ export class PeerRib implements UpdateSink, SliceTask {
 
   routeRefresh(family: Family): void {
     this.families.get(family)?.adjRibOut?.refresh();
+  }
+
+  refreshMarker(family: Family, marker: "begin" | "end"): void {
+    this.#refreshes.get(family)?.[marker]();
   }
 
   writable(): void {
@@ -246,6 +259,7 @@ export class PeerRib implements UpdateSink, SliceTask {
       packer,
       space,
       slices,
+      enhancedRefresh: negotiated.enhancedRefresh,
       send: (messages) => session.send(messages),
       isRestarting: () => this.#core.restarting,
     });
@@ -258,6 +272,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#quietTimer?.cancel();
     this.#staleTimer = null;
     this.#quietTimer = null;
+    for (const refresh of this.#refreshes.values()) refresh.abandon();
     for (const part of this.families.values()) {
       part.converged = false;
       if (!part.adjRibOut) continue;

@@ -193,6 +193,10 @@ export class Rib implements SessionHandler {
     this.#of(session)?.routeRefresh(family);
   }
 
+  refreshMarker(session: EstablishedSession, family: Family, marker: "begin" | "end"): void {
+    this.#of(session)?.refreshMarker(family, marker);
+  }
+
   writable(session: EstablishedSession): void {
     this.#of(session)?.writable();
   }

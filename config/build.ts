@@ -37,6 +37,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
     peers: [...parsed.peers].map(([name, peer]) =>
       buildPeer(name, peer, {
         node,
+        hostname: node.name ?? context.hostname,
         table: tableId(peer.table),
         policies,
         password: context.secrets.get(name) ?? null,
@@ -55,6 +56,7 @@ const defaultBfd = bfd.parse({});
 
 interface PeerContext {
   readonly node: Complete["node"];
+  readonly hostname: string;
   readonly table: number;
   readonly policies: ReadonlyMap<string, Policy>;
   readonly password: Uint8Array | null;
@@ -81,6 +83,8 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     password: context.password,
     ttlSecurity: peer.ttlSecurity,
     multihop: peer.multihop ?? null,
+    extendedMessages: peer.extendedMessages,
+    hostname: peer.advertiseHostname ? context.hostname : null,
     gracefulRestart: peer.gracefulRestart === false ? null : peer.gracefulRestart,
     bfd: peer.bfd === true ? defaultBfd : peer.bfd === false ? null : peer.bfd,
     import: importBuiltIns.includes(importName) ? (importName as ImportPolicy) : context.policies.get(importName)!,

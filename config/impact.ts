@@ -28,6 +28,8 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
   password: "reset",
   ttlSecurity: "reset",
   multihop: "reset",
+  extendedMessages: "reset",
+  hostname: "reset",
   gracefulRestart: "reset",
   import: "live",
   export: "live",
@@ -37,7 +39,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
 };
 
 /** Keys of a peer that have another name in the file. */
-export const fileKeys: Readonly<Record<string, string>> = { remoteAsn: "asn" };
+export const fileKeys: Readonly<Record<string, string>> = { remoteAsn: "asn", hostname: "advertiseHostname" };
 
 /** Everything but the peers, by section. */
 export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers">, Impact>> = {

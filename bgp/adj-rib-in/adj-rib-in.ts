@@ -15,6 +15,8 @@ export class AdjRibIn {
   readonly #attributes = new PagedUint32();
   readonly #stale = new DirtySet();
   readonly #doomed = new DirtySet();
+  /** Announced since the neighbour began to send everything again (RFC 7313); null: it is not doing so. */
+  #refreshed: DirtySet | null = null;
   /** Entries, the doomed ones included. */
   #entries = 0;
 
@@ -51,6 +53,7 @@ export class AdjRibIn {
     let changed = false;
     if (this.#stale.size !== 0) changed = this.#stale.delete(id);
     if (this.#doomed.size !== 0 && this.#doomed.delete(id)) changed = true;
+    if (this.#refreshed) this.#refreshed.add(id);
     const old = this.#attributes.get(id);
     if (old === attributes) return changed;
     this.#store.retain(attributes);
@@ -96,6 +99,29 @@ export class AdjRibIn {
     this.#attributes.forEach((id) => {
       this.#doomed.add(id);
     });
+  }
+
+  /** The neighbour begins to send everything again (BoRR, RFC 7313 §4). What it said before is believed meanwhile. */
+  beginRefresh(): void {
+    if (this.#refreshed) this.#refreshed.clear();
+    else this.#refreshed = new DirtySet();
+  }
+
+  /** What has not been announced since `beginRefresh` goes (EoRR). Returns how many. */
+  endRefresh(): number {
+    const refreshed = this.#refreshed;
+    if (!refreshed) return 0;
+    this.#refreshed = null;
+    const before = this.#doomed.size;
+    this.#attributes.forEach((id) => {
+      if (!refreshed.has(id)) this.#doomed.add(id);
+    });
+    return this.#doomed.size - before;
+  }
+
+  /** The session has ended before the refresh was over. */
+  abandonRefresh(): void {
+    this.#refreshed = null;
   }
 
   /** Moves up to out.length doomed prefixes into `out`; the caller withdraws them. Returns how many. */

@@ -9,6 +9,8 @@ import { PagedUint32 } from "../../net/paged-array.ts";
 import type { Slices, SliceTask } from "../../net/slices.ts";
 import type { LocRib } from "../loc-rib/loc-rib.ts";
 import type { Subscription } from "../loc-rib/subscription.ts";
+import { Afi, RefreshSubtype, Safi } from "../wire/registry.ts";
+import { encodeRouteRefresh } from "../wire/route-refresh.ts";
 import { encodeEndOfRib } from "../wire/update.ts";
 import type { OutgoingSets } from "./outgoing-sets.ts";
 import { NextHopForm } from "./outgoing-sets.ts";
@@ -43,6 +45,8 @@ export interface AdjRibOutOptions {
   readonly sets: OutgoingSets;
   readonly ownNextHop: OwnNextHop;
   readonly maxMessage: number;
+  /** What is sent for a refresh goes between BoRR and EoRR (RFC 7313). */
+  readonly enhancedRefresh: boolean;
   readonly packer: Packer;
   readonly space: BatchSpace;
   readonly slices: Slices;
@@ -68,6 +72,8 @@ export class AdjRibOut implements SliceTask {
   #endOfRibSent = false;
   /** Where the pass that marks announced prefixes for a refresh goes on; -1: no refresh under way. */
   #refreshAt = -1;
+  /** A refresh was begun and has not been sent to its end. */
+  #refreshing = false;
   /** Asked for while one was under way: one more pass, however often. */
   #refreshAgain = false;
 
@@ -135,12 +141,7 @@ export class AdjRibOut implements SliceTask {
 
   /** Sends everything again (RFC 2918), at the pace of the peer: it can ask faster than it reads. */
   refresh(): void {
-    if (!this.#subscription) return;
-    if (this.#refreshAt >= 0 || this.#forced.size > 0) {
-      this.#refreshAgain = true;
-      return;
-    }
-    this.#refreshAt = 0;
+    this.#refreshAgain = true;
     this.#schedule();
   }
 
@@ -169,19 +170,43 @@ export class AdjRibOut implements SliceTask {
     if (this.#closed) return this.#release();
     if (this.#blocked) return false;
     const { packer } = this.#options;
+    this.#beginRefresh();
     this.#markRefresh();
     this.#batch();
     packer.flush(this.#target);
-    if (this.pending > 0 || this.#refreshAt >= 0) return !this.#blocked;
-    if (this.#refreshAgain) {
-      this.#refreshAgain = false;
-      this.refresh();
-    }
-    if (!this.#endOfRibSent && !this.#blocked && !this.#awaitsOthers) {
+    this.#endRefresh();
+    if (this.#blocked) return false;
+    if (this.pending > 0 || this.#refreshAt >= 0) return true;
+    if (!this.#endOfRibSent && !this.#awaitsOthers) {
       this.#endOfRibSent = true;
       this.#target.send(encodeEndOfRib(this.family));
     }
-    return false;
+    return this.#mayBeginRefresh;
+  }
+
+  /** A marked one has to wait for End-of-RIB (RFC 7313 §4): until then everything is on its way anyway. */
+  get #mayBeginRefresh(): boolean {
+    if (!this.#refreshAgain || this.#refreshing || this.#blocked) return false;
+    return this.#endOfRibSent || !this.#options.enhancedRefresh;
+  }
+
+  #beginRefresh(): void {
+    if (!this.#mayBeginRefresh) return;
+    this.#refreshAgain = false;
+    this.#refreshing = true;
+    this.#refreshAt = this.#subscription ? 0 : -1;
+    this.#sendMarker(RefreshSubtype.BEGIN);
+  }
+
+  #endRefresh(): void {
+    if (!this.#refreshing || this.#refreshAt >= 0 || this.#forced.size > 0 || this.#blocked) return;
+    this.#refreshing = false;
+    this.#sendMarker(RefreshSubtype.END);
+  }
+
+  #sendMarker(subtype: number): void {
+    if (!this.#options.enhancedRefresh) return;
+    this.#target.send(encodeRouteRefresh(this.family === 4 ? Afi.IPV4 : Afi.IPV6, Safi.UNICAST, subtype));
   }
 
   /**

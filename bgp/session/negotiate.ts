@@ -1,8 +1,9 @@
-// Our OPEN from a peer's options, and what two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492, 4760, 6793, 2918, 8950,
-// 4724, 6286). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
+// Our OPEN from a peer's options, and what two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492, 4760, 6793, 2918, 7313, 8654,
+// 8950, 4724, 6286; draft-walton-bgp-hostname-capability). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
 import { type Family, formatIpv4 } from "../../net/address.ts";
 import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
+import { MAX_EXTENDED_MESSAGE, MAX_MESSAGE } from "../wire/message.ts";
 import type { OpenMessage } from "../wire/open.ts";
 import { Afi, AS_TRANS, ErrorCode, OpenSubcode, Safi } from "../wire/registry.ts";
 import type { Negotiated, PeerOptions } from "./types.ts";
@@ -36,7 +37,9 @@ export function buildOpen(options: PeerOptions, restart: RestartState): OpenMess
     afi: afiOf(family),
     safi: Safi.UNICAST,
   }));
-  capabilities.push({ kind: "routeRefresh" }, { kind: "as4", asn: options.localAsn });
+  capabilities.push({ kind: "routeRefresh" }, { kind: "enhancedRouteRefresh" }, { kind: "as4", asn: options.localAsn });
+  if (options.extendedMessages) capabilities.push({ kind: "extendedMessage" });
+  if (options.hostname !== null) capabilities.push(hostnameCapability(options.hostname));
   if (options.extendedNextHop && options.families.includes(4))
     capabilities.push({
       kind: "extendedNextHop",
@@ -87,10 +90,23 @@ export function negotiate(options: PeerOptions, remote: OpenMessage, endpoints: 
     ebgp,
     families: commonFamilies(options, remote),
     extendedNextHop: options.extendedNextHop && offersExtendedNextHop(remote),
-    maxMessage: 4096,
-    routeRefresh: remote.capabilities.some((capability) => capability.kind === "routeRefresh"),
+    maxMessage: options.extendedMessages && offers(remote, "extendedMessage") ? MAX_EXTENDED_MESSAGE : MAX_MESSAGE,
+    routeRefresh: offers(remote, "routeRefresh") || offers(remote, "enhancedRouteRefresh"),
+    enhancedRefresh: offers(remote, "enhancedRouteRefresh"),
     gracefulRestart: remoteGracefulRestart(remote),
   };
+}
+
+function offers(remote: OpenMessage, kind: Capability["kind"]): boolean {
+  return remote.capabilities.some((capability) => capability.kind === kind);
+}
+
+/** `node1.rack7.example.net` is host `node1` in domain `rack7.example.net`. */
+function hostnameCapability(name: string): Capability {
+  const dot = name.indexOf(".");
+  return dot < 0
+    ? { kind: "hostname", host: name, domain: "" }
+    : { kind: "hostname", host: name.slice(0, dot), domain: name.slice(dot + 1) };
 }
 
 function openError(subcode: number, message: string, data = new Uint8Array(0)): WireError {

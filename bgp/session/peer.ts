@@ -242,6 +242,10 @@ export class Peer implements SessionOwner {
     this.#guard(session, () => this.#handler.routeRefresh(session.live, family));
   }
 
+  refreshMarker(session: Session, family: Family, marker: "begin" | "end"): void {
+    this.#guard(session, () => this.#handler.refreshMarker(session.live, family, marker));
+  }
+
   writable(session: Session): void {
     if (session.state === "Established") this.#guard(session, () => this.#handler.writable(session.live));
   }

@@ -7,10 +7,18 @@ import type { Clock } from "../../net/clock.ts";
 import type { WorkQueue } from "../../net/work-queue.ts";
 import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
-import { HEADER_LENGTH, KEEPALIVE } from "../wire/message.ts";
+import { HEADER_LENGTH, KEEPALIVE, MAX_EXTENDED_MESSAGE } from "../wire/message.ts";
 import { decodeNotification, encodeNotification } from "../wire/notification.ts";
 import { decodeOpen, encodeOpen, type OpenMessage } from "../wire/open.ts";
-import { Afi, CeaseSubcode, describeNotification, ErrorCode, MessageType, Safi } from "../wire/registry.ts";
+import {
+  Afi,
+  CeaseSubcode,
+  describeNotification,
+  ErrorCode,
+  MessageType,
+  RefreshSubtype,
+  Safi,
+} from "../wire/registry.ts";
 import { decodeRouteRefresh } from "../wire/route-refresh.ts";
 import { Connection } from "./connection.ts";
 import { step } from "./fsm.ts";
@@ -45,6 +53,7 @@ export interface SessionOwner {
   established(session: Session): void;
   update(session: Session, buffer: Uint8Array, start: number, end: number): void;
   routeRefresh(session: Session, family: Family): void;
+  refreshMarker(session: Session, family: Family, marker: "begin" | "end"): void;
   writable(session: Session): void;
   ended(session: Session, ended: Ended): void;
   /** A fault of our own while a message was being handled. */
@@ -324,7 +333,8 @@ export class Session {
     this.#negotiated = negotiated;
     this.#receivedOpen = buffer.slice(start - HEADER_LENGTH, end);
     this.capabilities = open.capabilities;
-    this.#connection.maxMessage = negotiated.maxMessage;
+    // A neighbour that got our capability may send long messages, whether it takes them itself or not (RFC 8654 §4).
+    if (this.#owner.options.extendedMessages) this.#connection.maxMessage = MAX_EXTENDED_MESSAGE;
     this.dispatch({ kind: "BgpOpen", holdTime: negotiated.holdTime, keepaliveTime: negotiated.keepaliveTime });
   }
 
@@ -345,14 +355,18 @@ export class Session {
     this.dispatch({ kind: version ? "NotifMsgVerErr" : "NotifMsg", code, subcode, data, reason });
   }
 
-  /** RFC 2918; families that were not negotiated and subtypes of RFC 7313 are ignored. */
+  /** RFC 2918, RFC 7313; families that were not negotiated, and subtypes that nobody has defined, are ignored. */
   #routeRefresh(buffer: Uint8Array, start: number, end: number): void {
     this.dispatch({ kind: "RouteRefreshMsg" });
     if (this.fsm.state !== "Established") return;
     const { afi, safi, subtype } = decodeRouteRefresh(buffer, start, end);
-    if (safi !== Safi.UNICAST || subtype !== 0) return;
+    if (safi !== Safi.UNICAST) return;
     const family = afi === Afi.IPV4 ? 4 : afi === Afi.IPV6 ? 6 : null;
-    if (family && this.negotiated.families.includes(family)) this.#owner.routeRefresh(this, family);
+    if (!family || !this.negotiated.families.includes(family)) return;
+    if (subtype === RefreshSubtype.NORMAL) this.#owner.routeRefresh(this, family);
+    else if (!this.negotiated.enhancedRefresh) return;
+    else if (subtype === RefreshSubtype.BEGIN) this.#owner.refreshMarker(this, family, "begin");
+    else if (subtype === RefreshSubtype.END) this.#owner.refreshMarker(this, family, "end");
   }
 
   #fail(kind: "BgpHeaderErr" | "BgpOpenMsgErr", error: WireError): void {

@@ -29,6 +29,10 @@ export interface PeerOptions {
   readonly ttlSecurity: boolean;
   /** TTL for neighbours more than one hop away; null: 1 for eBGP. */
   readonly multihop: number | null;
+  /** Messages of up to 65535 octets are offered (RFC 8654). */
+  readonly extendedMessages: boolean;
+  /** Our name, told to the neighbour; null: not told. */
+  readonly hostname: string | null;
   /** Restart time offered in the graceful restart capability (RFC 4724), or null: capability not sent. */
   readonly gracefulRestart: { readonly time: number } | null;
 }
@@ -51,6 +55,8 @@ export interface Negotiated extends WireContext {
   readonly holdTime: number;
   readonly keepaliveTime: number;
   readonly routeRefresh: boolean;
+  /** Answers to a refresh are marked by BoRR and EoRR (RFC 7313). */
+  readonly enhancedRefresh: boolean;
   /** The neighbour's graceful restart capability, or null. */
   readonly gracefulRestart: {
     readonly restarting: boolean;
@@ -105,6 +111,8 @@ export interface SessionHandler {
   /** An UPDATE's body (after the 19-byte header) is buffer[start, end). A WireError thrown here resets the session. */
   update(session: EstablishedSession, buffer: Uint8Array, start: number, end: number): void;
   routeRefresh(session: EstablishedSession, family: Family): void;
+  /** BoRR and EoRR (RFC 7313 §4): the neighbour begins to send a family again, and has done so. */
+  refreshMarker(session: EstablishedSession, family: Family, marker: "begin" | "end"): void;
   writable(session: EstablishedSession): void;
   down(session: EstablishedSession, down: SessionDown): void;
   /** Every change of state, Established or not; for events, status and logs. */

@@ -6,17 +6,17 @@ import { WireError } from "./error.ts";
 import { HEADER_LENGTH, MAX_MESSAGE } from "./message.ts";
 import { ErrorCode, HeaderSubcode, MessageType } from "./registry.ts";
 
-/** Least length by type (RFC 4271 §6.1); KEEPALIVE is exactly as long. */
+/** Least length by type (RFC 4271 §6.1); KEEPALIVE is exactly as long. ROUTE-REFRESH has an error of its own (RFC 7313 §5). */
 const leastLength: Record<number, number> = {
   [MessageType.OPEN]: 29,
   [MessageType.UPDATE]: 23,
   [MessageType.NOTIFICATION]: 21,
   [MessageType.KEEPALIVE]: 19,
-  [MessageType.ROUTE_REFRESH]: 23,
+  [MessageType.ROUTE_REFRESH]: 19,
 };
 
 export class Framer {
-  /** Largest message accepted, bytes; raised once extended messages are negotiated. */
+  /** Largest message accepted, bytes; raised once extended messages are negotiated. Never for an OPEN (RFC 8654 §3). */
   maxMessage: number;
   type = 0;
   buffer: Uint8Array = new Uint8Array(0);
@@ -60,7 +60,8 @@ export class Framer {
     this.#checkMarker(at, 16);
     const length = (buffer[at + 16] << 8) | buffer[at + 17];
     const type = buffer[at + 18];
-    if (length < HEADER_LENGTH || length > this.maxMessage) this.#badLength(at, length);
+    const most = type === MessageType.OPEN ? MAX_MESSAGE : this.maxMessage;
+    if (length < HEADER_LENGTH || length > most) this.#badLength(at, length);
     const least = leastLength[type];
     if (least === undefined) {
       throw new WireError(

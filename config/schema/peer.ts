@@ -83,6 +83,11 @@ export const peer = z
     extendedNextHop: one(boolean, "IPv4 routes with IPv6 next hops (RFC 8950).")
       .optional()
       .meta(otherwise("true for a neighbour with an IPv6 address")),
+    extendedMessages: one(
+      boolean,
+      "Messages of up to 65535 bytes where the neighbour takes them too (RFC 8654). Otherwise, and with `false`, 4096: routes whose attributes do not fit are not announced then.",
+    ).prefault(true),
+    advertiseHostname: one(boolean, "Tell the neighbour `node.name`, as FRR does and shows it.").prefault(false),
     maxPrefixes: one(integer("number", 1, s.MAX_U32), "More prefixes than this end the session (Cease, RFC 4486).")
       .optional()
       .meta(otherwise("no limit")),

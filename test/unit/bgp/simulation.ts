@@ -9,6 +9,7 @@ import { beginMessage, endMessage, HEADER_LENGTH } from "../../../bgp/wire/messa
 import { writeNlri } from "../../../bgp/wire/nlri.ts";
 import { emptyAttributes, type PathAttributes } from "../../../bgp/wire/path-attributes.ts";
 import { MessageType } from "../../../bgp/wire/registry.ts";
+import { decodeRouteRefresh } from "../../../bgp/wire/route-refresh.ts";
 import {
   beginMpReach,
   beginMpUnreach,
@@ -68,6 +69,8 @@ export class Neighbor {
   /** Every message's length, and End-of-RIBs. */
   readonly messages: number[] = [];
   readonly endOfRibs: Family[] = [];
+  /** `begin 4`, `end 4`: RFC 7313; beside each how many messages had come before. */
+  readonly markers: [string, number][] = [];
   /** False: the socket is full. */
   open = true;
   readonly negotiated: Partial<Negotiated>;
@@ -159,6 +162,11 @@ export class Neighbor {
     const framer = new Framer(65535);
     framer.push(messages);
     while (framer.next()) {
+      if (framer.type === MessageType.ROUTE_REFRESH) {
+        const { afi, subtype } = decodeRouteRefresh(framer.buffer, framer.start, framer.end);
+        this.markers.push([`${["request", "begin", "end"][subtype]} ${afi === 1 ? 4 : 6}`, this.messages.length]);
+        continue;
+      }
       this.messages.push(framer.end - framer.start + HEADER_LENGTH);
       this.#update(framer.buffer, framer.start, framer.end);
     }

@@ -34,6 +34,8 @@ export function peer(name: string, at: string, asn: number, options: Partial<Spe
     password: null,
     ttlSecurity: false,
     multihop: null,
+    extendedMessages: false,
+    hostname: null,
     gracefulRestart: { time: 120 },
     import: "all",
     export: "all",
@@ -108,6 +110,7 @@ export class FakeSession implements EstablishedSession {
       holdTime: 90,
       keepaliveTime: 30,
       routeRefresh: true,
+      enhancedRefresh: false,
       gracefulRestart: null,
       ...negotiated,
     };

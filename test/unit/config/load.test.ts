@@ -184,6 +184,8 @@ describe("good configurations", () => {
         password: null,
         ttlSecurity: false,
         multihop: null,
+        extendedMessages: true,
+        hostname: null,
         gracefulRestart: { time: 120 },
         import: "all",
         export: "blocks",

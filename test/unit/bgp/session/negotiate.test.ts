@@ -128,7 +128,15 @@ describe("our OPEN", () => {
     const decoded = decodeOpen(bytes, 19, bytes.length);
     expect(decoded).toEqual(built);
     expect(decoded.capabilities.map(({ kind }) => kind).sort()).toEqual(
-      ["as4", "extendedNextHop", "gracefulRestart", "multiprotocol", "multiprotocol", "routeRefresh"].sort(),
+      [
+        "as4",
+        "enhancedRouteRefresh",
+        "extendedNextHop",
+        "gracefulRestart",
+        "multiprotocol",
+        "multiprotocol",
+        "routeRefresh",
+      ].sort(),
     );
     expect(decoded.capabilities.find(({ kind }) => kind === "gracefulRestart")).toMatchObject({
       restarting: true,
@@ -141,7 +149,12 @@ describe("our OPEN", () => {
 
   it("offers no more than was asked for", () => {
     const built = buildOpen(peerOptions({ families: [6], extendedNextHop: true }), noRestart);
-    expect(built.capabilities.map(({ kind }) => kind)).toEqual(["multiprotocol", "routeRefresh", "as4"]);
+    expect(built.capabilities.map(({ kind }) => kind)).toEqual([
+      "multiprotocol",
+      "routeRefresh",
+      "enhancedRouteRefresh",
+      "as4",
+    ]);
   });
 
   it("both sides of two OPENs come to the same result", () => {

@@ -19,6 +19,7 @@ export class RecordingHandler implements SessionHandler {
   readonly sessions: EstablishedSession[] = [];
   readonly updates: Uint8Array[] = [];
   readonly refreshes: Family[] = [];
+  readonly refreshMarkers: string[] = [];
   readonly downs: SessionDown[] = [];
   readonly states: string[] = [];
   onEstablished: (session: EstablishedSession) => void = () => {};
@@ -38,6 +39,10 @@ export class RecordingHandler implements SessionHandler {
 
   routeRefresh(_session: EstablishedSession, family: Family): void {
     this.refreshes.push(family);
+  }
+
+  refreshMarker(_session: EstablishedSession, family: Family, marker: "begin" | "end"): void {
+    this.refreshMarkers.push(`${marker} ${family}`);
   }
 
   writable(session: EstablishedSession): void {

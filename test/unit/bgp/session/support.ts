@@ -64,6 +64,8 @@ export function peerOptions(options: Partial<PeerOptions> = {}): PeerOptions {
     password: null,
     ttlSecurity: false,
     multihop: null,
+    extendedMessages: false,
+    hostname: null,
     gracefulRestart: null,
     ...options,
   };
