@@ -17,6 +17,8 @@ const programs = {
   "/usr/lib/frr/bgpd": "frr",
   "/usr/sbin/bird": "bird2",
   "/usr/bin/gobgpd": "gobgpd",
+  "/usr/sbin/bgpctl": "openbgpd",
+  "/usr/sbin/exabgp": "exabgp",
   "/usr/lib/cni/ptp": "containernetworking-plugins",
   "/usr/bin/tshark": "tshark",
   "/usr/sbin/dockerd": "docker.io",
@@ -97,5 +99,9 @@ if (chosen.length > 1) {
   step("lint and format", "npx", ["biome", "check", "."]);
   step("import directions", process.execPath, ["scripts/check-imports.mjs"]);
 }
-for (const suite of chosen) step(`${suite} tests`, "npx", ["vitest", "run", "--project", suite, ...passThrough]);
+for (const suite of chosen) {
+  step(`${suite} tests`, "npx", ["vitest", "run", "--project", suite, ...passThrough]);
+  if (suite === "interop" && passThrough.length === 0)
+    step("the interop table", process.execPath, ["scripts/interop-table.mjs", "--check"]);
+}
 finish();

@@ -7,6 +7,7 @@ import { parseAddress } from "../../net/address.ts";
 import { Bird } from "./support/bird.ts";
 import { Frr } from "./support/frr.ts";
 import { Lab, type Node } from "./support/namespace.ts";
+import { proves } from "./support/proofs.ts";
 import { sleep, waitFor } from "./support/wait.ts";
 
 const INTERVAL = 100;
@@ -131,6 +132,7 @@ const neighbours = [
 
 describe("BFD", () => {
   it("comes up with every neighbour at once, at the agreed pace, and both sides see the same", async () => {
+    proves(["frr", "bird"], "bfd", "bfd-link-local");
     for (const [, name, address] of neighbours) await client.add(peer(name, address));
     for (const [, name] of neighbours) await up(name);
     await sleep(500);
@@ -252,6 +254,7 @@ describe("BFD", () => {
   });
 
   it("comes up over several hops on the port of its own", async () => {
+    proves(["frr", "bird"], "bfd-multihop");
     await client.add(peer("frr-multi", "10.1.0.2", { multihop: true, localAddress: parseAddress("10.1.0.1")! }));
     await client.add(peer("bird-multi", "10.2.0.2", { multihop: true, localAddress: parseAddress("10.2.0.1")! }));
     await Promise.all([up("frr-multi"), up("bird-multi")]);

@@ -5,6 +5,7 @@ import { Bird } from "./support/bird.ts";
 import { Frr } from "./support/frr.ts";
 import { Gobgp } from "./support/gobgp.ts";
 import { Lab, type Node } from "./support/namespace.ts";
+import { proves } from "./support/proofs.ts";
 import { Underlay } from "./support/underlay.ts";
 import { sleep, waitFor } from "./support/wait.ts";
 
@@ -144,6 +145,7 @@ describe("underlayd between FRR, BIRD and GoBGP", () => {
   });
 
   it("has their routes in the fabric table with our protocol, the shared ones through all three", async () => {
+    proves(names, "multipath", "ipv6");
     await shown(4, SHARED4, 3);
     await shown(6, SHARED6, 3);
     expect(await gateways(4, SHARED4)).toEqual(["10.1.0.2", "10.2.0.2", "10.3.0.2"]);
@@ -189,6 +191,7 @@ describe("underlayd between FRR, BIRD and GoBGP", () => {
   });
 
   it("follows withdrawals, of one path and of the last", async () => {
+    proves(names, "route-exchange");
     await frr.configure(
       `router bgp 65001\n address-family ipv4 unicast\n  no network ${SHARED4}\n  no network ${own4("frr")}\n`,
     );

@@ -5,6 +5,7 @@ import { peerImpact } from "../../config/impact.ts";
 import type { PlanView } from "../../daemon/reload.ts";
 import { Frr } from "./support/frr.ts";
 import { Lab, type Node } from "./support/namespace.ts";
+import { proves } from "./support/proofs.ts";
 import { Underlay } from "./support/underlay.ts";
 import { waitFor } from "./support/wait.ts";
 
@@ -138,6 +139,7 @@ describe("a reload", () => {
   }, 180_000);
 
   it("changes policies on the routes that are there, without touching the session", async () => {
+    proves("frr", "policy-change", "policy");
     await reload(yaml(base));
     await underlay.waitEstablished("tor");
     const before = await sessions();

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Bird } from "./support/bird.ts";
 import { Frr } from "./support/frr.ts";
 import { Lab, type Node } from "./support/namespace.ts";
+import { proves } from "./support/proofs.ts";
 import { Underlay } from "./support/underlay.ts";
 import { sleep, waitFor } from "./support/wait.ts";
 
@@ -206,6 +207,11 @@ describe("next hops of both families on one session", () => {
   it.each(["frr6", "frr4", "bird6", "bird4", "inner"] as const)(
     "%s: in the kernel, and traffic passes",
     async (tor) => {
+      proves(
+        tor.startsWith("bird") ? "bird" : "frr",
+        ...(ipv6Only(tor) ? (["extended-next-hop"] as const) : []),
+        "ipv6",
+      );
       await waitFor(async () => (await gatewaysOf(4, own4(tor))).length > 0, `${own4(tor)} in the kernel`);
       expect(await gatewaysOf(4, own4(tor))).toEqual([
         ipv6Only(tor) ? expect.stringMatching(/^(fe80|2001):/) : nextHop4(tor),
@@ -242,6 +248,7 @@ describe("next hops of no use", () => {
 
 describe("policies", () => {
   it("matches and sets on the way in", async () => {
+    proves("frr", "policy", "communities");
     const accepted = await waitFor(() => routeOf("frr4", "203.0.113.16/28"), "203.0.113.16/28");
     expect(accepted).toMatchObject({ rejected: null, localPref: 250, med: 50, communities: ["65002:7", "65101:1"] });
     for (const prefix of ["203.0.113.0/24", "203.0.113.32/30"])
@@ -249,6 +256,7 @@ describe("policies", () => {
   });
 
   it("sets MED, communities and path on the way out", async () => {
+    proves("frr", "policy", "communities");
     const path = await frrPath("frr4", "ipv4", BLOCK4);
     expect(path).toMatchObject({ metric: 77, community: { string: "65101:42" } });
     expect(path.aspath.string).toBe(`${ASN} ${ASN} ${ASN}`);
@@ -256,6 +264,7 @@ describe("policies", () => {
   });
 
   it("passes on to other ASes without MED and LOCAL_PREF, with the path prepended", async () => {
+    proves("bird", "policy", "communities");
     const text = await waitFor(async () => {
       const output = await bird.bird6.birdc("show route 203.0.113.16/28 all");
       return output.includes("BGP.as_path") && output;
@@ -268,6 +277,7 @@ describe("policies", () => {
 
 describe("iBGP", () => {
   it("gets LOCAL_PREF, MED and the next hop as it came", async () => {
+    proves("frr", "ibgp");
     const path = await frrPath("inner", "ipv4", "203.0.113.16/28");
     expect(path).toMatchObject({ locPrf: 250, metric: 50, aspath: { string: "65002" } });
     expect(path.nexthops[0].ip).toBe("10.2.0.2");
@@ -298,6 +308,7 @@ describe("a neighbour with two-octet AS numbers and IPv4 alone", () => {
 
 describe("route refresh", () => {
   it("sends everything again to FRR", async () => {
+    proves("frr", "route-refresh");
     const before = (await underlay.peer("frr4")).messages.updatesSent;
     await frr.frr4.vtysh("clear bgp * soft in");
     await waitFor(
@@ -310,6 +321,7 @@ describe("route refresh", () => {
 
 describe("graceful restart", () => {
   it("keeps a killed neighbour's routes in the kernel, as stale, and past its return", async () => {
+    proves("bird", "gr-helper");
     const before = await gatewaysOf(4, own4("bird4"));
     await bird.bird4.stop("SIGKILL");
     await waitFor(async () => (await underlay.peer("bird4")).state !== "Established", "the loss to be seen");
@@ -326,6 +338,7 @@ describe("graceful restart", () => {
   it.each(["SIGTERM", "SIGKILL"] as const)(
     "FRR keeps our block in its kernel over our own restart by %s",
     async (signal) => {
+      proves("frr", "gr-restarting");
       const monitor = nodes.frr4.spawn("ip", ["monitor", "route"], { stdio: ["ignore", "pipe", "ignore"] });
       let lost = "";
       monitor.stdout?.on("data", (chunk: Buffer) => {

@@ -8,9 +8,11 @@ import { systemClock } from "../../net/clock.ts";
 import { peerOptions } from "../unit/bgp/session/support.ts";
 import { RecordingHandler, RecordingLog } from "../unit/bgp/session/support-sessions.ts";
 import { Bird } from "./support/bird.ts";
+import type { Feature } from "./support/features.ts";
 import { Frr } from "./support/frr.ts";
 import { Gobgp } from "./support/gobgp.ts";
 import { Lab, type Node } from "./support/namespace.ts";
+import { proves } from "./support/proofs.ts";
 import { sleep, waitFor } from "./support/wait.ts";
 
 type Daemon = "frr" | "bird" | "gobgp";
@@ -225,8 +227,23 @@ const cases: Case[] = [
   ["we connect, MD5", "gobgp", 4, secret, { password: "Sesame-1", passive: true }],
 ];
 
+/** What a case shows, by what stands in it. */
+function shown(family: 4 | 6, ours: Partial<PeerOptions>, theirs: Partial<Remote>): Feature[] {
+  const list: (Feature | false)[] = [
+    !ours.passive && "active",
+    !theirs.passive && "passive",
+    family === 6 && "ipv6",
+    ours.password !== undefined && "md5",
+    ours.ttlSecurity === true && "gtsm",
+    ours.remoteAsn === "internal" && "ibgp",
+    ours.localAsn !== undefined && "as4",
+  ];
+  return list.filter((feature) => feature !== false);
+}
+
 describe("Established", () => {
   it.each(cases)("%s: %s over IPv%i", async (_, daemon, family, ours, theirs) => {
+    proves(daemon, ...shown(family, ours, theirs));
     const address = family === 4 ? v4(daemon) : v6(daemon);
     const us = await startUs({ address: bytes(address.them), ...ours });
     const theySayEstablished = await startDaemon(daemon, { neighbor: address.us, ...theirs });
@@ -247,6 +264,7 @@ describe("Established", () => {
 
   // FRR 8.4 alone never connects to a static link-local neighbour ("Waiting for NHT"), so we do.
   it("two neighbours with the same link-local address, told apart by their interface", async () => {
+    proves(["bird", "frr"], "link-local");
     const us = await startUs(
       { name: "bird", address: bytes("fe80::2"), interface: "bird", extendedNextHop: true },
       {
@@ -318,6 +336,7 @@ describe("not Established", () => {
   });
 
   it.each(["frr", "bird"] as const)("our router id within our AS: %s", async (daemon) => {
+    proves(daemon, "bgp-identifier");
     const us = await startUs({ address: bytes(v4(daemon).them), remoteAsn: "internal" });
     await startDaemon(daemon, { neighbor: v4(daemon).us, asn: 65001, routerId: "10.0.0.1" });
     await waitFor(() => /router id|Bad BGP Identifier/.test(us.status().lastError ?? ""), "2/3", { timeout: 15_000 });
@@ -327,6 +346,7 @@ describe("not Established", () => {
 
 describe("the end, and back again", () => {
   it("hold timer: FRR is frozen, and thawed", async () => {
+    proves("frr", "hold-time");
     const us = await startUs({ address: bytes("10.1.0.2") });
     const frr = await startFrr({ neighbor: "10.1.0.1", holdTime: 3 });
     await us.up();
@@ -346,6 +366,7 @@ describe("the end, and back again", () => {
   });
 
   it("hold timer: the link dies on both, and comes back", async () => {
+    proves("bird", "hold-time");
     const us = await startUs({ address: bytes("10.2.0.2"), holdTime: 3 });
     const bird = await startBird({ neighbor: "10.2.0.1", holdTime: 90 });
     await us.up();
@@ -375,6 +396,7 @@ describe("the end, and back again", () => {
   });
 
   it("texts of an administrative shutdown arrive both ways (RFC 9003)", async () => {
+    proves("frr", "shutdown-communication", "cease-subcodes");
     const us = await startUs({ address: bytes("10.1.0.2") });
     const frr = await startFrr({ neighbor: "10.1.0.1" });
     await us.up();
@@ -390,6 +412,7 @@ describe("the end, and back again", () => {
   });
 
   it("route refresh both ways", async () => {
+    proves("frr", "route-refresh");
     const us = await startUs({ address: bytes("10.1.0.2") });
     const frr = await startFrr({ neighbor: "10.1.0.1" });
     await us.up();
@@ -403,6 +426,7 @@ describe("the end, and back again", () => {
   });
 
   it("both connect at once, ten times in a row", async () => {
+    proves("bird", "collision");
     const us = await startUs({ address: bytes("10.2.0.2") });
     const bird = await startBird({ neighbor: "10.2.0.1" });
     for (let round = 0; round < 10; round++) {

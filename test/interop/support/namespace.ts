@@ -12,6 +12,8 @@ import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, rmSync } from
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { check, native } from "../../../net/native.ts";
+import { Capture, type CaptureReport } from "./capture.ts";
+import { captured } from "./proofs.ts";
 
 const NETNS_DIRECTORY = "/run/netns";
 const CLONE_NEWNET = 0x40000000;
@@ -57,11 +59,15 @@ export class Lab {
     }
   }
 
-  /** Ends every process, removes namespaces and files. */
+  /** Ends every process, removes namespaces and files. Rejects when an independent decoder finds fault with what we sent. */
   async close(): Promise<void> {
+    const reports = await Promise.all(this.nodes.map((node) => node.endCapture()));
     await Promise.all(this.nodes.map((node) => node.stopProcesses()));
     this.#remove();
     process.removeListener("exit", this.#onExit);
+    captured(reports.reduce((sum, report) => sum + (report?.messages ?? 0), 0));
+    const faults = reports.flatMap((report) => report?.faults ?? []);
+    if (faults.length > 0) throw new Error(`tshark about what we sent:\n${faults.slice(0, 20).join("\n")}`);
   }
 
   #remove(): void {
@@ -75,6 +81,7 @@ export class Node {
   readonly name: string;
   readonly netns: string;
   readonly #processes = new Set<ChildProcess>();
+  #capture: Capture | null = null;
 
   constructor(lab: Lab, name: string) {
     this.lab = lab;
@@ -111,11 +118,23 @@ export class Node {
     return child;
   }
 
+  /** From here on what this node sends is captured, and read by tshark when the lab closes. */
+  capture(): void {
+    this.#capture ??= new Capture(this, join(this.lab.directory, `${this.name}.pcapng`));
+  }
+
+  async endCapture(): Promise<CaptureReport | null> {
+    const capture = this.#capture;
+    this.#capture = null;
+    return capture ? capture.report() : null;
+  }
+
   /**
    * Moves the calling thread, and so every socket it makes from now on, into the namespace. Returns the way back.
-   * Only for test processes that run one file at a time.
+   * Only for test processes that run one file at a time. What this thread sends from there is `tested`, or hostile on purpose.
    */
-  enter(): () => void {
+  enter({ tested = true } = {}): () => void {
+    if (tested) this.capture();
     const home = openSync("/proc/thread-self/ns/net", "r");
     const there = openSync(this.path, "r");
     check(native().setns(there, CLONE_NEWNET), "setns", this.netns);

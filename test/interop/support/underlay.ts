@@ -43,6 +43,7 @@ export class Underlay {
 
   /** `yaml` without paths and api, which are put into the lab's directory. Resolves when the API answers. */
   static async start(node: Node, yaml: string): Promise<Underlay> {
+    node.capture();
     const underlay = new Underlay(node);
     mkdirSync(underlay.directory, { recursive: true });
     underlay.configure(yaml);

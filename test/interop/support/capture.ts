@@ -1,0 +1,63 @@
+// Everything that a node under test sends on TCP port 179, captured by dumpcap and then read by tshark, a decoder that has
+// nothing to do with ours: what it calls malformed, or marks as an error, fails the tests of the file.
+import type { ChildProcess } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { type Node, run, terminate } from "./namespace.ts";
+
+const PORT = 179;
+/** linux/if_packet.h PACKET_OUTGOING, in the header that a capture on `any` puts before each packet. */
+const OUTGOING = 4;
+/** Milliseconds until dumpcap has opened its file. */
+const START_LIMIT = 5_000;
+
+export interface CaptureReport {
+  /** BGP messages that were sent and read. */
+  readonly messages: number;
+  /** One line each: frame, and what tshark says about it. */
+  readonly faults: readonly string[];
+}
+
+export class Capture {
+  readonly #child: ChildProcess;
+  readonly #file: string;
+
+  /** Capturing when it returns: a session may begin at once. */
+  constructor(node: Node, file: string) {
+    this.#file = file;
+    const args = ["-q", "-i", "any", "-B", "16", "-f", `tcp port ${PORT}`, "-w", file];
+    this.#child = node.spawn("dumpcap", args);
+    const until = performance.now() + START_LIMIT;
+    const word = new Int32Array(new SharedArrayBuffer(4));
+    while (!existsSync(file) || statSync(file).size === 0) {
+      if (performance.now() > until) throw new Error(`dumpcap on ${node.name} does not start`);
+      Atomics.wait(word, 0, 0, 10);
+    }
+  }
+
+  /** Ends the capture and reads it. */
+  async report(): Promise<CaptureReport> {
+    await terminate(this.#child, "SIGINT");
+    const fields = ["frame.number", "bgp.type", "_ws.malformed", "_ws.expert.message", "_ws.expert.severity"];
+    const output = await run("tshark", [
+      "-r",
+      this.#file,
+      "-o",
+      "tcp.check_checksum:FALSE",
+      "-Y",
+      `sll.pkttype == ${OUTGOING} && bgp`,
+      "-T",
+      "fields",
+      ...fields.flatMap((field) => ["-e", field]),
+    ]);
+    let messages = 0;
+    const faults: string[] = [];
+    for (const line of output.split("\n").filter(Boolean)) {
+      const [frame, types, malformed, expert, severities] = line.split("\t");
+      messages += types.split(",").filter(Boolean).length;
+      // 0x00800000 is "error" in Wireshark's epan/proto.h.
+      const error = (severities ?? "").split(",").some((severity) => Number(severity) >= 0x00800000);
+      if (malformed || error) faults.push(`frame ${frame}, BGP types ${types}: ${malformed || ""} ${expert}`.trim());
+    }
+    return { messages, faults };
+  }
+}
