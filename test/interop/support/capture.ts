@@ -3,12 +3,16 @@
 import type { ChildProcess } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { type Node, run, terminate } from "./namespace.ts";
+import { sleep } from "./wait.ts";
 
 const PORT = 179;
 /** linux/if_packet.h PACKET_OUTGOING, in the header that a capture on `any` puts before each packet. */
 const OUTGOING = 4;
 /** Milliseconds until dumpcap has opened its file. */
 const START_LIMIT = 5_000;
+
+/** Milliseconds, more than libpcap lets a block fill. */
+const BLOCK_TIME = 500;
 
 export interface CaptureReport {
   /** BGP messages that were sent and read. */
@@ -36,6 +40,8 @@ export class Capture {
 
   /** Ends the capture and reads it. */
   async report(): Promise<CaptureReport> {
+    // The kernel hands packets over in blocks, the last one when it has waited long enough.
+    await sleep(BLOCK_TIME);
     await terminate(this.#child, "SIGINT");
     const fields = ["frame.number", "bgp.type", "_ws.malformed", "_ws.expert.message", "_ws.expert.severity"];
     const output = await run("tshark", [

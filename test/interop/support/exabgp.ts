@@ -101,7 +101,7 @@ export class Exabgp {
     writeFileSync(this.#events, "");
     writeFileSync(
       `${base}.sh`,
-      `cat >> ${this.#events} <&0 &\ntouch ${base}.ready\nexec tail -n +1 -f ${this.#commands}\n`,
+      `exec 3<&0\ncat <&3 >> ${this.#events} &\ntouch ${base}.ready\nexec tail -n +1 -f ${this.#commands}\n`,
     );
     writeFileSync(`${base}.conf`, `process reporter { run /bin/sh ${base}.sh; encoder json; }\n${this.#config}`);
     const settings = {
@@ -116,13 +116,14 @@ export class Exabgp {
       "env",
       [...Object.entries(settings).map((pair) => pair.join("=")), "exabgp", `${base}.conf`],
       {
-        stdio: ["ignore", "ignore", "pipe"],
+        stdio: ["ignore", "pipe", "pipe"],
       },
     );
     let errors = "";
-    child.stderr?.on("data", (chunk) => {
-      errors = (errors + chunk).slice(-4000);
-    });
+    for (const stream of [child.stdout, child.stderr])
+      stream?.on("data", (chunk) => {
+        errors = (errors + chunk).slice(-4000);
+      });
     this.#process = child;
     await waitFor(
       () => {
