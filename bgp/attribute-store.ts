@@ -10,7 +10,7 @@ import type { Family } from "../net/address.ts";
 import { ByteStore } from "../net/byte-store.ts";
 import type { WireContext } from "./wire/context.ts";
 import { AsSegmentType, type PathAttributes } from "./wire/path-attributes.ts";
-import { Afi, AttributeCode, AttributeFlag, Safi } from "./wire/registry.ts";
+import { Afi, AttributeCode, AttributeFlag, Safi, WellKnownCommunity } from "./wire/registry.ts";
 import { decodeAttributes, encodeAttributes } from "./wire/update.ts";
 import { Writer } from "./wire/writer.ts";
 
@@ -20,6 +20,8 @@ const Flags = {
   NO_EXPORT: 2,
   NO_ADVERTISE: 4,
   NO_EXPORT_SUBCONFED: 8,
+  LLGR_STALE: 16,
+  NO_LLGR: 32,
 } as const;
 
 /** NO_EXPORT; the other two follow. */
@@ -147,6 +149,16 @@ export class AttributeStore {
     return (this.#flags[id] & hiding) !== 0;
   }
 
+  /** Whoever it comes from keeps it for a neighbour that has been away for long: least preferred (RFC 9494 §4.3). */
+  isLongLivedStale(id: number): boolean {
+    return (this.#flags[id] & Flags.LLGR_STALE) !== 0;
+  }
+
+  /** Not to be kept for a neighbour that stays away (NO_LLGR, RFC 9494 §4.2). */
+  refusesLongLived(id: number): boolean {
+    return (this.#flags[id] & Flags.NO_LLGR) !== 0;
+  }
+
   /** The decoded attributes. */
   attributes(id: number): PathAttributes {
     const slot = id & (CACHE_SIZE - 1);
@@ -259,8 +271,11 @@ function isLoop({ asPath, originatorId }: PathAttributes, localAsn: number, rout
 
 function wellKnownFlags({ communities }: PathAttributes): number {
   let flags = 0;
-  for (const community of communities)
+  for (const community of communities) {
     if (community >= FIRST_WELL_KNOWN) flags |= WELL_KNOWN[community - FIRST_WELL_KNOWN] ?? 0;
+    else if (community === WellKnownCommunity.LLGR_STALE) flags |= Flags.LLGR_STALE;
+    else if (community === WellKnownCommunity.NO_LLGR) flags |= Flags.NO_LLGR;
+  }
   return flags;
 }
 

@@ -14,8 +14,9 @@ import { CompiledPolicy } from "./policy/compile.ts";
 import { ImportFilter } from "./policy/filter.ts";
 import type { RibCore } from "./rib-core.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
+import type { StaleFamily } from "./stale-routes.ts";
 
-export class PeerFamily {
+export class PeerFamily implements StaleFamily {
   readonly family: Family;
   readonly #peer: string;
   readonly #core: RibCore;
@@ -76,6 +77,11 @@ export class PeerFamily {
   /** Paths kept for a restarting neighbour. */
   get stale(): number {
     return this.#sum((lane) => lane.adjRibIn.stale);
+  }
+
+  /** Of these, the ones that are a last resort only. */
+  get longLived(): number {
+    return this.#sum((lane) => lane.adjRibIn.longLived);
   }
 
   setSession(session: SourceSession): void {
@@ -142,13 +148,21 @@ export class PeerFamily {
   }
 
   /** Keeps everything for a neighbour that restarts (RFC 4724 §4.2). */
-  markStale(): void {
-    for (const { adjRibIn } of this.#lanes) adjRibIn.markStale();
+  markStale(before: "keep" | "doom"): void {
+    for (const { adjRibIn } of this.#lanes) adjRibIn.markStale(before);
+  }
+
+  markLongLived(): void {
+    for (const { adjRibIn } of this.#lanes) adjRibIn.markLongLived();
   }
 
   /** What has not been announced again since goes. */
   doomStale(): void {
     for (const { adjRibIn } of this.#lanes) adjRibIn.doomStale();
+  }
+
+  doomLongLived(): void {
+    for (const { adjRibIn } of this.#lanes) adjRibIn.doomLongLived();
   }
 
   doomAll(): void {

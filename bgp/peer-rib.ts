@@ -1,6 +1,6 @@
 // One peer's side of the RIB: what its session says goes into its Adjacency-RIBs-In and the Loc-RIB, what the Loc-RIB has
 // goes out; and what becomes of its routes when the session ends: withdrawn in slices, or kept as stale for a while
-// for a neighbour that restarts gracefully (RFC 4724 §4.2).
+// (stale-routes.ts).
 import type { Family } from "../net/address.ts";
 import type { Timer } from "../net/clock.ts";
 import type { SliceTask } from "../net/slices.ts";
@@ -15,11 +15,10 @@ import { PeerFamily } from "./peer-family.ts";
 import type { RibCore } from "./rib-core.ts";
 import type { EstablishedSession, Negotiated, SessionDown } from "./session/types.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
+import { StaleRoutes } from "./stale-routes.ts";
 import type { WireError } from "./wire/error.ts";
 import { Afi, CeaseSubcode, ErrorCode, Safi } from "./wire/registry.ts";
 
-/** Seconds that stale routes of a neighbour that has come back wait for its End-of-RIB at most (RFC 4724 §4.2 asks for a bound). */
-const STALE_PATH_TIME = 360;
 /** Milliseconds of silence after which a neighbour that sends no End-of-RIB has sent its table. */
 const QUIET_TIME = 5000;
 /** Doomed routes per slice. */
@@ -34,12 +33,12 @@ export class PeerRib implements UpdateSink, SliceTask {
   #session: EstablishedSession | null = null;
   #attributeSource: AttributeSource | null = null;
   #tag = 0;
-  #staleTimer: Timer | null = null;
   #quietTimer: Timer | null = null;
   #updates = 0;
   #removed = false;
   #limitReached = false;
   readonly errors: PeerErrors;
+  readonly staleRoutes: StaleRoutes;
   readonly #batch = new Uint32Array(PURGE_BATCH);
 
   constructor(options: SpeakerPeer, core: RibCore) {
@@ -53,6 +52,14 @@ export class PeerRib implements UpdateSink, SliceTask {
         new InboundRefresh(part, core, { peer: options.name, family }, () => core.slices.schedule(this)),
       ]),
     );
+    this.staleRoutes = new StaleRoutes({
+      peer: options.name,
+      families: this.families,
+      clock: core.clock,
+      log: core.log,
+      staleTime: () => this.#options.gracefulRestart?.staleTime ?? 0,
+      purge: () => core.slices.schedule(this),
+    });
   }
 
   get options(): SpeakerPeer {
@@ -85,13 +92,9 @@ export class PeerRib implements UpdateSink, SliceTask {
         continue;
       }
       part.setSession(this.#sourceSession(negotiated));
-      // A neighbour that has lost its forwarding state must not be sent traffic for its old routes (RFC 4724 §4.2).
-      if (!negotiated.gracefulRestart?.families.get(part.family)) part.doomStale();
       part.adjRibOut = this.#openAdjRibOut(part, session);
     }
-    this.#core.slices.schedule(this);
-    this.#staleTimer?.cancel();
-    this.#staleTimer = this.#stale > 0 ? this.#core.clock.after(STALE_PATH_TIME * 1000, this.#dropStale) : null;
+    this.staleRoutes.established(negotiated);
     // End-of-RIB comes from a neighbour that was offered graceful restart and knows it; one that is restarting itself may
     // be waiting for ours (RFC 4724 §4.1).
     const { gracefulRestart } = negotiated;
@@ -101,31 +104,14 @@ export class PeerRib implements UpdateSink, SliceTask {
   down({ graceful }: SessionDown): void {
     const gracefulRestart = this.#session?.negotiated.gracefulRestart ?? null;
     this.#closeSession();
-    let stale = false;
-    for (const part of this.families.values()) {
-      if (graceful && gracefulRestart?.families.has(part.family)) {
-        part.markStale();
-        stale ||= part.stale > 0;
-        // Where others have the route too, theirs is better now.
-        part.revisit();
-      } else {
-        part.doomAll();
-      }
-    }
-    if (stale && gracefulRestart) {
-      this.#core.log.info(
-        { peer: this.#options.name, routes: this.#stale, seconds: gracefulRestart.time },
-        "keeping routes of a restarting peer",
-      );
-      this.#staleTimer = this.#core.clock.after(gracefulRestart.time * 1000, this.#dropStale);
-    }
-    this.#core.slices.schedule(this);
+    this.staleRoutes.lost(graceful ? gracefulRestart : null);
   }
 
   /** The peer is gone for good: everything is withdrawn, then forgotten. */
   remove(): void {
     this.#removed = true;
     this.#closeSession();
+    this.staleRoutes.close();
     for (const part of this.families.values()) part.doomAll();
     this.#core.slices.schedule(this);
   }
@@ -197,8 +183,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   endOfRib(family: Family): void {
     const part = this.families.get(family) as PeerFamily;
     part.converged = true;
-    part.doomStale();
-    this.#core.slices.schedule(this);
+    this.staleRoutes.endOfRib(family);
     this.#core.convergence.check();
   }
 
@@ -217,21 +202,6 @@ export class PeerRib implements UpdateSink, SliceTask {
     }
     return more;
   }
-
-  get #stale(): number {
-    let stale = 0;
-    for (const part of this.families.values()) stale += part.stale;
-    return stale;
-  }
-
-  readonly #dropStale = (): void => {
-    this.#staleTimer = null;
-    const routes = this.#stale;
-    if (routes === 0) return;
-    this.#core.log.warn({ peer: this.#options.name, routes }, "graceful restart timed out: stale routes withdrawn");
-    for (const part of this.families.values()) part.doomStale();
-    this.#core.slices.schedule(this);
-  };
 
   #sourceSession(negotiated: Negotiated): SourceSession {
     const { ebgp, remoteRouterId, remoteAddress, ifindex } = negotiated;
@@ -268,9 +238,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   #closeSession(): void {
     this.#session = null;
     this.#attributeSource = null;
-    this.#staleTimer?.cancel();
     this.#quietTimer?.cancel();
-    this.#staleTimer = null;
     this.#quietTimer = null;
     for (const refresh of this.#refreshes.values()) refresh.abandon();
     for (const part of this.families.values()) {

@@ -109,6 +109,7 @@ export class Rib implements SessionHandler {
       export: policyName(peer.options.export),
       table: this.#core.locRib(peer.options.table, 4).tableName,
       stale: part(4).stale + part(6).stale,
+      helper: peer.staleRoutes.view,
       errors: {
         treatedAsWithdrawn: peer.errors.treatedAsWithdrawn,
         attributesDiscarded: peer.errors.attributesDiscarded,
@@ -160,6 +161,14 @@ export class Rib implements SessionHandler {
   setRestarting(restarting: boolean): void {
     this.#core.restarting = restarting;
     if (!restarting) for (const peer of this.#peers.values()) peer.restarted();
+  }
+
+  tableOf(peer: string): number {
+    return this.#peer(peer).options.table;
+  }
+
+  abortRestart(peer: string, reason: string): void {
+    this.#peers.get(peer)?.staleRoutes.abort(reason);
   }
 
   onConverged(listener: () => void, deferral: number): void {

@@ -18,6 +18,11 @@ export interface SpeakerDependencies {
   readonly resolver: NextHopResolver;
 }
 
+export interface SpeakerRestartState {
+  readonly restarting: boolean;
+  forwarding(table: number, family: Family): boolean;
+}
+
 export class Speaker {
   readonly #rib: Rib;
   readonly #sessions: SessionManager;
@@ -78,9 +83,18 @@ export class Speaker {
     this.#rib.stop();
   }
 
-  setRestartState(state: { restarting: boolean; forwarding: ReadonlyMap<Family, boolean> }): void {
-    this.#rib.setRestarting(state.restarting);
-    this.#sessions.setRestartState(state);
+  /** The R and F bits of OPENs to come (RFC 4724 §3): whether forwarding state of a table and family is as it was. */
+  setRestartState({ restarting, forwarding }: SpeakerRestartState): void {
+    this.#rib.setRestarting(restarting);
+    this.#sessions.setRestartState({
+      restarting,
+      forwarding: ({ name }, family) => forwarding(this.#rib.tableOf(name), family),
+    });
+  }
+
+  /** Packets to the peer do not arrive: what was kept for it to restart is withdrawn. */
+  abortRestart(peer: string, reason: string): void {
+    this.#rib.abortRestart(peer, reason);
   }
 
   /** Originates a prefix in a table (origin IGP, empty AS path). */

@@ -1,6 +1,7 @@
 // Routes and peers as the API and the CLI show them; camelCase keys that stay stable (design §7).
 import type { BfdStatus } from "./bfd/types.ts";
 import type { PeerStatus } from "./session/types.ts";
+import type { HelperView } from "./stale-routes.ts";
 
 export interface PrefixCounts {
   readonly ipv4: number;
@@ -28,6 +29,8 @@ export interface PeerView extends PeerStatus {
   readonly table: string;
   /** Routes kept past a session loss (RFC 4724). */
   readonly stale: number;
+  /** How long they may stay at most, null: none are kept. */
+  readonly helper: HelperView | null;
   /** Routes treated as withdrawn, attributes discarded (RFC 7606). */
   readonly errors: { readonly treatedAsWithdrawn: number; readonly attributesDiscarded: number };
   /** Null: not configured. */

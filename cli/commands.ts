@@ -132,7 +132,7 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
     ...(view.bfd ? bfdLines(view.bfd) : []),
     ["sessions", `Established ${view.establishedCount} times, hold time ${view.holdTime ?? "-"} s`],
     ["policy", `import ${view.import}, export ${view.export}, table ${view.table}`],
-    ["received", `${counts("received")}${view.stale > 0 ? `, ${view.stale} stale` : ""}`],
+    ["received", `${counts("received")}${staleText(view)}`],
     ["accepted", counts("accepted")],
     ["advertised", counts("advertised")],
     [
@@ -145,6 +145,11 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
   ];
   await output.line(output.paint(plain(view.name), "bold"));
   for (const [key, value] of lines) await output.line(`  ${key.padEnd(14)}${key === "state" ? value : plain(value)}`);
+}
+
+function staleText({ stale, helper }: PeerView): string {
+  if (stale === 0) return "";
+  return `, ${stale} stale${helper ? ` (${helper.phase}, for ${duration(helper.left)} at most)` : ""}`;
 }
 
 function bfdLines(bfd: BfdStatus): [string, string][] {

@@ -26,7 +26,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
   return {
     file: context.file,
     node: { name: node.name ?? context.hostname, asn: node.asn, routerId: node.routerId },
-    bgp: { listenPort: bgp.listenPort, listenAddresses: bgp.listenAddresses, maxPaths: bgp.maxPaths },
+    bgp,
     pools: [...parsed.pools].map(([name, pool]) => ({
       name,
       blocks: pool.blocks.map(formatPrefix),

@@ -80,6 +80,14 @@ function checkCombinations(check: Check, name: string, peer: ParsedPeer): void {
       at("localAddress"),
       `${formatAddress(peer.localAddress)} is not of the same family as the peer's address`,
     );
+  const { gracefulRestart } = peer;
+  const own = check.parsed.node?.asn;
+  if (gracefulRestart !== false && gracefulRestart.partialDeployment && own !== undefined && !isInternal(peer, own))
+    check.problem(
+      ["peers", name, "gracefulRestart", "partialDeployment"],
+      "is for neighbours in our own AS (RFC 9494 §4.6)",
+      "remove it, or set asn: internal",
+    );
   if (new Set(peer.families).size < peer.families.length) check.problem(at("families"), "names a family twice");
   if (peer.passive && check.parsed.bgp?.listenPort === null)
     check.problem(at("passive"), "a passive peer needs a listener", "set bgp.listenPort, or remove passive");

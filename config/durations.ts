@@ -35,6 +35,15 @@ export function seconds(minimum: number, maximum: number): Scalar<number> {
   };
 }
 
+/** Whole seconds within bounds, or `false`: null. */
+export function durationOrFalse(minimum: number, maximum: number): Scalar<number | null> {
+  const { json, parse } = seconds(minimum, maximum);
+  return {
+    json: { title: "duration or `false`", anyOf: [{ const: false }, json] },
+    parse: (value) => (value === false ? null : parse(value)),
+  };
+}
+
 /** Whole milliseconds within bounds; a plain number is one of seconds, as everywhere. */
 export function milliseconds(minimum: number, maximum: number): Scalar<number> {
   return {

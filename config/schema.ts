@@ -91,6 +91,10 @@ export const bgp = z
       integer("number", 1, 256),
       "Most next hops used at once for one prefix (ECMP); 1: no multipath.",
     ).prefault(64),
+    deferralTime: one(
+      seconds(1, 3600),
+      "After a restart, how long neighbours have to send their routes at most: until then what a former run left in the kernel stays, and End-of-RIB for routes of others waits. Never waited for at a first start.",
+    ).prefault("60s"),
   })
   .describe("What all sessions share.");
 

@@ -20,6 +20,8 @@ export interface Config {
     readonly listenPort: number | null;
     readonly listenAddresses: readonly Uint8Array[];
     readonly maxPaths: number;
+    /** Seconds that neighbours have to send their routes after our restart (RFC 4724 §4.1, Selection_Deferral_Timer). */
+    readonly deferralTime: number;
   };
   readonly pools: readonly PoolOptions[];
   readonly tables: readonly TableConfig[];

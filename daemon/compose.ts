@@ -163,7 +163,7 @@ export class Daemon {
       this.#cni.setBlockState(block.prefix, "announced");
     }
     for (const peer of peers) this.#speaker.addPeer(peer);
-    this.#speaker.onConverged(() => void this.#converged());
+    this.#speaker.onConverged(() => void this.#converged(), this.#config.bgp.deferralTime);
     await this.#speaker.start();
 
     this.#stopWatchdog = startWatchdog(this.#clock);
@@ -224,10 +224,7 @@ export class Daemon {
   /** The R and F bits of OPEN messages to come (RFC 4724 §3). Without routes in the kernel there is nothing to preserve. */
   #setRestartState(restarting: boolean, forwarding: boolean): void {
     const preserved = forwarding && this.#config.routing.install;
-    this.#speaker.setRestartState({
-      restarting,
-      forwarding: new Map([4 as const, 6 as const].map((family) => [family, preserved])),
-    });
+    this.#speaker.setRestartState({ restarting, forwarding: () => preserved });
   }
 
   #connectEvents(): void {

@@ -11,10 +11,19 @@ export interface Clock {
   after(delay: number, callback: () => void): Timer;
 }
 
+/** setTimeout calls at once what is due later than 2^31 ms, 25 days. */
+const LONGEST_TIMEOUT = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => performance.now(),
   after(delay, callback) {
-    const handle = setTimeout(callback, delay);
+    let left = delay;
+    const wait = () => {
+      const ms = Math.min(left, LONGEST_TIMEOUT);
+      left -= ms;
+      return setTimeout(left > 0 ? () => (handle = wait()) : callback, ms);
+    };
+    let handle = wait();
     return { cancel: () => clearTimeout(handle) };
   },
 };

@@ -1,9 +1,9 @@
 // What one peer said about one family: prefix id -> attribute id, as received, before any policy (RFC 4271 §3.2), so that a
 // new policy can be applied without asking the peer again.
 //
-// Two marks per prefix serve what happens when a session ends. `stale`: kept for a restarting neighbour (RFC 4724 §4.2)
-// and still believed. `doomed`: to be withdrawn, not believed any more, waiting for a slice of time; a neighbour that
-// comes back meanwhile simply overwrites. Dooming a million routes is a bitmap, withdrawing them is many slices.
+// Three marks per prefix serve what happens when a session ends. `stale`: kept for a restarting neighbour (RFC 4724 §4.2)
+// and still believed. `longLived`: stale for so long that it is a last resort only (RFC 9494). `doomed`: to be withdrawn, not
+// believed any more, waiting for a slice of time; a neighbour that comes back meanwhile simply overwrites. Dooming a million routes is a bitmap, withdrawing them is many slices.
 import { DirtySet } from "../../net/dirty-set.ts";
 import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
@@ -14,6 +14,8 @@ export class AdjRibIn {
   readonly #store: AttributeStore;
   readonly #attributes = new PagedUint32();
   readonly #stale = new DirtySet();
+  /** Some of those in #stale. */
+  readonly #longLived = new DirtySet();
   readonly #doomed = new DirtySet();
   /** Announced since the neighbour began to send everything again (RFC 7313); null: it is not doing so. */
   #refreshed: DirtySet | null = null;
@@ -34,6 +36,10 @@ export class AdjRibIn {
     return this.#stale.size;
   }
 
+  get longLived(): number {
+    return this.#longLived.size;
+  }
+
   get doomed(): number {
     return this.#doomed.size;
   }
@@ -48,10 +54,17 @@ export class AdjRibIn {
     return this.#stale.size !== 0 && this.#stale.has(id);
   }
 
+  isLongLived(id: number): boolean {
+    return this.#longLived.size !== 0 && this.#longLived.has(id);
+  }
+
   /** True when something changed. */
   announce(id: number, attributes: number): boolean {
     let changed = false;
-    if (this.#stale.size !== 0) changed = this.#stale.delete(id);
+    if (this.#stale.size !== 0) {
+      changed = this.#stale.delete(id);
+      if (changed && this.#longLived.size !== 0) this.#longLived.delete(id);
+    }
     if (this.#doomed.size !== 0 && this.#doomed.delete(id)) changed = true;
     if (this.#refreshed) this.#refreshed.add(id);
     const old = this.#attributes.get(id);
@@ -72,6 +85,7 @@ export class AdjRibIn {
     const old = this.#attributes.get(id);
     if (old === 0) return false;
     this.#stale.delete(id);
+    this.#longLived.delete(id);
     this.#doomed.delete(id);
     this.#attributes.set(id, 0);
     this.#entries--;
@@ -80,22 +94,49 @@ export class AdjRibIn {
     return true;
   }
 
-  /** Everything is kept as stale; what was stale already is doomed (RFC 4724 §4.2: consecutive restarts). */
-  markStale(): void {
-    this.doomStale();
+  /** Everything is kept as stale; `before`: what becomes of what was stale already, apart from the long-lived. */
+  markStale(before: "keep" | "doom"): void {
+    if (before === "doom") {
+      for (let id = this.#stale.next(0); id >= 0; id = this.#stale.next(id + 1))
+        if (!this.#longLived.has(id)) this.#doomed.add(id);
+      this.#stale.clear();
+    }
     this.#attributes.forEach((id) => {
       if (!this.#doomed.has(id)) this.#stale.add(id);
     });
+  }
+
+  /** All that is stale is a last resort from now on, or goes, if it asks for that (NO_LLGR, RFC 9494 §4.2). */
+  markLongLived(): void {
+    for (let id = this.#stale.next(0); id >= 0; id = this.#stale.next(id + 1)) {
+      if (this.#store.refusesLongLived(this.#attributes.get(id))) {
+        this.#stale.delete(id);
+        this.#longLived.delete(id);
+        this.#doomed.add(id);
+      } else {
+        this.#longLived.add(id);
+      }
+    }
   }
 
   /** What has not been announced again since `markStale` goes. */
   doomStale(): void {
     for (let id = this.#stale.next(0); id >= 0; id = this.#stale.next(id + 1)) this.#doomed.add(id);
     this.#stale.clear();
+    this.#longLived.clear();
+  }
+
+  doomLongLived(): void {
+    for (let id = this.#longLived.next(0); id >= 0; id = this.#longLived.next(id + 1)) {
+      this.#stale.delete(id);
+      this.#doomed.add(id);
+    }
+    this.#longLived.clear();
   }
 
   doomAll(): void {
     this.#stale.clear();
+    this.#longLived.clear();
     this.#attributes.forEach((id) => {
       this.#doomed.add(id);
     });

@@ -3,7 +3,7 @@
 // answer for an attribute set is remembered; only prefix-dependent policies look at each route.
 //
 // Not to be announced by anybody: routes from iBGP to iBGP (RFC 4271 §9.2), NO_ADVERTISE, and to other ASes NO_EXPORT and
-// NO_EXPORT_SUBCONFED (RFC 1997). Third-party next hops (§5.1.3, 2) are not used: towards another AS it is always us.
+// NO_EXPORT_SUBCONFED (RFC 1997), long-lived stale routes to peers that do not know them (RFC 9494). Third-party next hops (§5.1.3, 2) are not used: towards another AS it is always us.
 import type { Family } from "../../net/address.ts";
 import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
@@ -12,6 +12,7 @@ import type { RouteSource } from "../loc-rib/source.ts";
 import { type PolicyRoute, prependAsns } from "../policy/actions.ts";
 import type { CompiledPolicy } from "../policy/compile.ts";
 import type { PathAttributes } from "../wire/path-attributes.ts";
+import { WellKnownCommunity } from "../wire/registry.ts";
 import { encodeAttributes } from "../wire/update.ts";
 import { Writer } from "../wire/writer.ts";
 import { NextHopForm, type OutgoingSets } from "./outgoing-sets.ts";
@@ -25,6 +26,8 @@ export interface GroupFacts {
   readonly maxMessage: number;
   /** How our own address goes out as next hop: in NEXT_HOP, in MP_REACH_NLRI, or we have none on the session. */
   readonly self: "attribute" | "mp" | "none";
+  /** What becomes of long-lived stale routes (RFC 9494 §4.3, §4.6). */
+  readonly longLived: "send" | "withhold" | "last resort";
 }
 
 /** Why routes that the policy accepts cannot be announced. */
@@ -118,6 +121,8 @@ export class UpdateGroup {
   #evaluate(routeClass: number, origin: number, id: number): number {
     const { ebgp, self } = this.facts;
     if (this.#store.isHidden(id, ebgp)) return 0;
+    const longLived = this.#store.isLongLivedStale(id);
+    if (longLived && this.facts.longLived === "withhold") return 0;
     const attributes = this.#store.attributes(id);
     const route =
       this.policy.verdictOf(routeClass) === "accept"
@@ -127,9 +132,10 @@ export class UpdateGroup {
 
     const nextHop = this.#isSelf(route) ? null : route.attributes.nextHop;
     if (!nextHop && self === "none") return this.#refuse("no address of ours");
-    const outgoing = ebgp
+    let outgoing = ebgp
       ? this.#towardsOtherAs(route, origin, nextHop)
       : withinAs(route.attributes, this.#store.localPref[id], nextHop);
+    if (longLived && this.facts.longLived === "last resort") outgoing = asLastResort(outgoing);
     if (nextHop) return this.#encodeFixed(outgoing, nextHop);
     return this.#encode(self === "attribute" ? NextHopForm.SELF : NextHopForm.MP_SELF, outgoing, null);
   }
@@ -177,4 +183,15 @@ export class UpdateGroup {
 /** RFC 4271 §5.1.5: every route to a peer in our AS has a LOCAL_PREF. */
 function withinAs(attributes: PathAttributes, localPref: number, nextHop: Uint8Array | null): PathAttributes {
   return { ...attributes, localPref: attributes.localPref ?? localPref, nextHop: nextHop ?? UNSPECIFIED };
+}
+
+/** RFC 9494 §4.6: within our AS, to a peer that would not know LLGR_STALE. */
+function asLastResort(attributes: PathAttributes): PathAttributes {
+  const { communities } = attributes;
+  const { NO_EXPORT } = WellKnownCommunity;
+  return {
+    ...attributes,
+    localPref: 0,
+    communities: communities.includes(NO_EXPORT) ? communities : [...communities, NO_EXPORT],
+  };
 }

@@ -13,6 +13,18 @@ interface Member {
   members: number;
 }
 
+/** Of the peer's configuration. */
+interface GroupPeer {
+  readonly name: string;
+  readonly export: ExportPolicy;
+  readonly gracefulRestart: { readonly partialDeployment: boolean } | null;
+}
+
+/** Of what is negotiated. */
+interface SessionFacts extends Omit<GroupFacts, "self" | "longLived"> {
+  readonly gracefulRestart: { readonly takesLongLived: boolean } | null;
+}
+
 /** Of the Loc-RIB that is announced. */
 interface Table {
   readonly table: number;
@@ -44,14 +56,10 @@ export class UpdateGroups {
     return this.#groups.size;
   }
 
-  join(
-    peer: { readonly name: string; readonly export: ExportPolicy },
-    session: Omit<GroupFacts, "self">,
-    own: OwnNextHop,
-    { table, prefixes }: Table,
-  ): UpdateGroup {
+  join(peer: GroupPeer, session: SessionFacts, own: OwnNextHop, { table, prefixes }: Table): UpdateGroup {
     const { ebgp, as4, localAsn, extendedNextHop, maxMessage } = session;
-    const facts: GroupFacts = { ebgp, as4, localAsn, extendedNextHop, maxMessage, self: own.form };
+    const longLived = longLivedOf(peer, session);
+    const facts: GroupFacts = { ebgp, as4, localAsn, extendedNextHop, maxMessage, self: own.form, longLived };
     const key = `${this.#policyKey(peer.export)} ${table} ${prefixes.family} ${Object.values(facts).join(" ")}`;
     let member = this.#groups.get(key);
     if (!member) {
@@ -93,4 +101,12 @@ export class UpdateGroups {
     }
     return `#${id}`;
   }
+}
+
+function longLivedOf(
+  { gracefulRestart }: GroupPeer,
+  { ebgp, gracefulRestart: theirs }: SessionFacts,
+): GroupFacts["longLived"] {
+  if (theirs?.takesLongLived) return "send";
+  return gracefulRestart?.partialDeployment && !ebgp ? "last resort" : "withhold";
 }

@@ -1,6 +1,7 @@
 // The decision process (RFC 4271 §9.1.2) over all eligible paths of one prefix. One ordered comparison:
 //
 //   1  our own routes first (what Cisco and FRR do by weight: nobody can take away a block from its node)
+//      long-lived stale (LLGR_STALE) after anything else    RFC 9494 §4.3
 //   2  highest LOCAL_PREF                                  §9.1.1
 //   3  shortest AS path                                    §9.1.2.2 a
 //   4  lowest origin                                       §9.1.2.2 b
@@ -32,6 +33,7 @@ type Comparison = (a: Candidate, b: Candidate, store: AttributeStore) => number;
 /** Steps 1 to 4; negative: `a` is better. */
 const beforeMed: Comparison = (a, b, store) =>
   Number(b.source.local) - Number(a.source.local) ||
+  Number(store.isLongLivedStale(a.attributes)) - Number(store.isLongLivedStale(b.attributes)) ||
   store.localPref[b.attributes] - store.localPref[a.attributes] ||
   store.pathLength[a.attributes] - store.pathLength[b.attributes] ||
   store.origin[a.attributes] - store.origin[b.attributes];

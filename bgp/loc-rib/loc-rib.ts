@@ -10,6 +10,7 @@ import { PagedRows } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import { type Candidate, decide } from "./decision.ts";
+import { LongLivedVariants } from "./long-lived-variants.ts";
 import { type IdSource, NextHopSets } from "./next-hop-sets.ts";
 import type { NextHops } from "./next-hops.ts";
 import type { PathStatus, RouteSource } from "./source.ts";
@@ -38,6 +39,7 @@ export class LocRib implements LocRibView {
   readonly #nextHops: NextHops;
   readonly #sets: NextHopSets;
   readonly #maxPaths: number;
+  readonly #longLived: LongLivedVariants;
   /** Index 0 stays empty: no best path. */
   readonly #sources: (SourceState | null)[] = [null];
   readonly #indexes = new Map<RouteSource, number>();
@@ -62,6 +64,7 @@ export class LocRib implements LocRibView {
     this.#nextHops = nextHops;
     this.#sets = new NextHopSets(nextHops, setIds);
     this.#maxPaths = Math.max(1, maxPaths);
+    this.#longLived = new LongLivedVariants(store, prefixes.family);
   }
 
   get family(): Family {
@@ -271,7 +274,9 @@ export class LocRib implements LocRibView {
   /** Attributes after policy, 0: no path, a loop, or rejected. */
   #imported(source: RouteSource, id: number): number {
     const raw = source.adjRibIn.get(id);
-    return raw === 0 || this.#store.isLoop(raw) ? 0 : source.filter.apply(raw, id);
+    if (raw === 0 || this.#store.isLoop(raw)) return 0;
+    const attributes = source.filter.apply(raw, id);
+    return attributes !== 0 && source.adjRibIn.isLongLived(id) ? this.#longLived.of(attributes) : attributes;
   }
 
   #sourceIndex(id: number): number {

@@ -9,6 +9,7 @@ import type { Family } from "../../net/address.ts";
 import { prefix } from "../../net/prefix.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { PathAttributes } from "../wire/path-attributes.ts";
+import { WellKnownCommunity } from "../wire/registry.ts";
 import { applySet, type PolicyRoute } from "./actions.ts";
 import { type AttributeCondition, attributeCondition } from "./conditions.ts";
 import { PrefixSet } from "./prefix-set.ts";
@@ -76,7 +77,7 @@ export class CompiledPolicy {
       if (statement.attributes && !statement.attributes(route.attributes)) continue;
       if (statement.then === "reject") return null;
       if (statement.set) route = applySet(route, statement.set);
-      if (statement.then === "accept") return route;
+      if (statement.then === "accept") return withLongLivedMark(route, attributes);
     }
     return null;
   }
@@ -99,6 +100,17 @@ export class CompiledPolicy {
     this.#classIds.set(key, id);
     return id;
   }
+}
+
+/** Nobody takes LLGR_STALE off a route (RFC 9494 §4.3). */
+function withLongLivedMark(route: PolicyRoute, before: PathAttributes): PolicyRoute {
+  const { communities } = route.attributes;
+  if (communities === before.communities || !before.communities.includes(WellKnownCommunity.LLGR_STALE)) return route;
+  if (communities.includes(WellKnownCommunity.LLGR_STALE)) return route;
+  return {
+    ...route,
+    attributes: { ...route.attributes, communities: [...communities, WellKnownCommunity.LLGR_STALE] },
+  };
 }
 
 export function policyName(policy: ImportPolicy | ExportPolicy): string {

@@ -26,6 +26,7 @@ import {
   sendHoldTime,
 } from "./fsm-times.ts";
 import type { Fsm, FsmAction, FsmEnvironment, FsmEvent, FsmResult } from "./fsm-types.ts";
+import { unwrapped } from "./graceful-restart.ts";
 import type { SessionState } from "./types.ts";
 
 type Ended = Extract<FsmAction, { kind: "ended" }>;
@@ -363,7 +364,7 @@ function end(
       wasEstablished: fsm.state === "Established",
     },
   );
-  const orderly = fsm.state === "Established" && notification?.sent === false && isOrderlyEnd(notification);
+  const orderly = fsm.state === "Established" && notification?.sent === false && isOrderlyEnd(unwrapped(notification));
   return toIdle(fsm, environment, reason, actions, orderly);
 }
 

@@ -1,21 +1,13 @@
 // Our OPEN from a peer's options, and what two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492, 4760, 6793, 2918, 7313, 8654,
-// 8950, 4724, 6286; draft-walton-bgp-hostname-capability). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
+// 8950, 6286; draft-walton-bgp-hostname-capability; graceful restart is in graceful-restart.ts). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
 import { type Family, formatIpv4 } from "../../net/address.ts";
 import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
 import { MAX_EXTENDED_MESSAGE, MAX_MESSAGE } from "../wire/message.ts";
 import type { OpenMessage } from "../wire/open.ts";
 import { Afi, AS_TRANS, ErrorCode, OpenSubcode, Safi } from "../wire/registry.ts";
+import { negotiateRestart, type RestartState, restartCapabilities } from "./graceful-restart.ts";
 import type { Negotiated, PeerOptions } from "./types.ts";
-
-/** The R and F bits for OPENs to come (RFC 4724 §3, §4.1). */
-export interface RestartState {
-  readonly restarting: boolean;
-  /** Families whose forwarding state has been kept over our restart. */
-  readonly forwarding: ReadonlyMap<Family, boolean>;
-}
-
-export const noRestart: RestartState = { restarting: false, forwarding: new Map() };
 
 /** Where a session runs; local-addresses.ts finds it out. */
 export type SessionEndpoints = Pick<
@@ -45,18 +37,7 @@ export function buildOpen(options: PeerOptions, restart: RestartState): OpenMess
       kind: "extendedNextHop",
       entries: [{ afi: Afi.IPV4, safi: Safi.UNICAST, nextHopAfi: Afi.IPV6 }],
     });
-  if (options.gracefulRestart)
-    capabilities.push({
-      kind: "gracefulRestart",
-      restarting: restart.restarting,
-      notification: false,
-      time: Math.min(4095, Math.max(0, Math.round(options.gracefulRestart.time))),
-      families: options.families.map((family) => ({
-        afi: afiOf(family),
-        safi: Safi.UNICAST,
-        forwarding: restart.forwarding.get(family) ?? false,
-      })),
-    });
+  capabilities.push(...restartCapabilities(options, restart));
   return {
     version: 4,
     asn: options.localAsn > 0xffff ? AS_TRANS : options.localAsn,
@@ -93,7 +74,7 @@ export function negotiate(options: PeerOptions, remote: OpenMessage, endpoints: 
     maxMessage: options.extendedMessages && offers(remote, "extendedMessage") ? MAX_EXTENDED_MESSAGE : MAX_MESSAGE,
     routeRefresh: offers(remote, "routeRefresh") || offers(remote, "enhancedRouteRefresh"),
     enhancedRefresh: offers(remote, "enhancedRouteRefresh"),
-    gracefulRestart: remoteGracefulRestart(remote),
+    gracefulRestart: negotiateRestart(options, remote.capabilities),
   };
 }
 
@@ -166,16 +147,4 @@ function offersExtendedNextHop(remote: OpenMessage): boolean {
         (entry) => entry.afi === Afi.IPV4 && entry.safi === Safi.UNICAST && entry.nextHopAfi === Afi.IPV6,
       ),
   );
-}
-
-function remoteGracefulRestart(remote: OpenMessage): Negotiated["gracefulRestart"] {
-  const capability = remote.capabilities.find((candidate) => candidate.kind === "gracefulRestart");
-  if (!capability) return null;
-  const families = new Map<Family, boolean>();
-  for (const entry of capability.families) {
-    if (entry.safi !== Safi.UNICAST) continue;
-    if (entry.afi === Afi.IPV4) families.set(4, entry.forwarding);
-    if (entry.afi === Afi.IPV6) families.set(6, entry.forwarding);
-  }
-  return { restarting: capability.restarting, time: capability.time, families };
 }

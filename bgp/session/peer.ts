@@ -20,8 +20,9 @@ import { FailureLog } from "./failure-log.ts";
 import { initialFsm, promote, secondFsm } from "./fsm.ts";
 import { PATIENT_FAILURES } from "./fsm-times.ts";
 import type { Notification } from "./fsm-types.ts";
+import { endsGracefully, isHardReset, type RestartState, restartsGracefully, unwrapped } from "./graceful-restart.ts";
 import { findEndpoints } from "./local-addresses.ts";
-import { buildOpen, negotiate, type RestartState } from "./negotiate.ts";
+import { buildOpen, negotiate } from "./negotiate.ts";
 import { type Ended, type MessageCounters, Session, type SessionOwner } from "./session.ts";
 import type { Transport } from "./transport.ts";
 import type { Negotiated, PeerOptions, PeerStatus, SessionDown, SessionHandler, SessionState } from "./types.ts";
@@ -195,7 +196,7 @@ export class Peer implements SessionOwner {
       remoteAsn: negotiated.remoteAsn,
       otherState: other.state,
       initiator: transport.initiator,
-      gracefulRestart: other.state === "Established" && this.#restartsGracefully(other.negotiated),
+      gracefulRestart: other.state === "Established" && restartsGracefully(this.options, other.negotiated),
     });
     switch (verdict) {
       case "keep-other":
@@ -253,8 +254,7 @@ export class Peer implements SessionOwner {
   ended(session: Session, ended: Ended): void {
     const { notification, wasEstablished, lost, local } = ended;
     let { reason } = ended;
-    if (notification?.sent)
-      reason += ` (sent NOTIFICATION ${describeNotification(notification.code, notification.subcode, noData)})`;
+    if (notification?.sent) reason += ` (sent NOTIFICATION ${describeSent(notification)})`;
     if (!wasEstablished) {
       // What happens to a second connection beside a session that works is nobody's trouble.
       if (session !== this.#first && this.#first.state === "Established") {
@@ -267,7 +267,7 @@ export class Peer implements SessionOwner {
     }
     this.#setLastError(reason);
     this.#establishedAt = null;
-    const graceful = lost && session.hasOpen && this.#restartsGracefully(session.negotiated);
+    const graceful = session.hasOpen && endsGracefully(this.options, session.negotiated, { lost, notification });
     const down: SessionDown = { reason, notification, local, graceful };
     this.#log.warn({ ...this.#fields(), reason, graceful }, "session down");
     try {
@@ -330,11 +330,6 @@ export class Peer implements SessionOwner {
     }
   }
 
-  /** Both sides offered graceful restart and there is something to keep (RFC 4724 §4.2). */
-  #restartsGracefully(negotiated: Negotiated): boolean {
-    return this.options.gracefulRestart !== null && (negotiated.gracefulRestart?.families.size ?? 0) > 0;
-  }
-
   #setLastError(reason: string): void {
     this.#lastError = reason;
     this.#lastErrorAt = this.clock.now();
@@ -351,6 +346,13 @@ export class Peer implements SessionOwner {
   #fields(): { peer: string; address: string } {
     return { peer: this.options.name, address: formatAddress(this.options.address) };
   }
+}
+
+/** Without the text, which is the reason already. */
+function describeSent(notification: Notification): string {
+  const { code, subcode } = unwrapped(notification);
+  const meant = describeNotification(code, subcode, noData);
+  return isHardReset(notification) ? `Cease/Hard Reset (${meant})` : meant;
 }
 
 function stopNotification(kind: PeerStop["kind"], reason: string): Notification | null {

@@ -24,6 +24,7 @@ import { Connection } from "./connection.ts";
 import { step } from "./fsm.ts";
 import { sendHoldTime } from "./fsm-times.ts";
 import type { Fsm, FsmAction, FsmEvent, TimerName } from "./fsm-types.ts";
+import { hardReset } from "./graceful-restart.ts";
 import { LiveSession } from "./live-session.ts";
 import { Timers } from "./timers.ts";
 import { type ConnectAttempt, connect, type Transport } from "./transport.ts";
@@ -129,7 +130,7 @@ export class Session {
 
   /** Events that arise while another is being handled wait for it. */
   dispatch(event: FsmEvent): void {
-    this.#events.push(event);
+    this.#events.push(this.#meant(event));
     if (this.#dispatching) return;
     this.#dispatching = true;
     try {
@@ -137,6 +138,13 @@ export class Session {
     } finally {
       this.#dispatching = false;
     }
+  }
+
+  /** With graceful restart agreed on for NOTIFICATIONs too, an end that is meant for good has to say so (RFC 8538). */
+  #meant(event: FsmEvent): FsmEvent {
+    if (event.kind !== "ManualStop" && event.kind !== "AutomaticStop") return event;
+    if (!event.notification || !this.#negotiated?.gracefulRestart?.notification) return event;
+    return { ...event, notification: hardReset(event.notification) };
   }
 
   /** Lets go of everything without a word: the other session has taken this one's place. */

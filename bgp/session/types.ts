@@ -33,8 +33,32 @@ export interface PeerOptions {
   readonly extendedMessages: boolean;
   /** Our name, told to the neighbour; null: not told. */
   readonly hostname: string | null;
-  /** Restart time offered in the graceful restart capability (RFC 4724), or null: capability not sent. */
-  readonly gracefulRestart: { readonly time: number } | null;
+  /** Graceful restart (RFC 4724), or null: capability not sent. */
+  readonly gracefulRestart: GracefulRestartOptions | null;
+}
+
+/** Times in seconds. */
+export interface GracefulRestartOptions {
+  /** Restart time offered: how long the neighbour waits for us. */
+  readonly time: number;
+  /** How long routes of a neighbour that is back wait to be announced again (RFC 4724 §4.2). */
+  readonly staleTime: number;
+  /** The N bit (RFC 8538): a NOTIFICATION does not end it, a hard reset does. */
+  readonly notification: boolean;
+  /**
+   * Long-lived stale time (RFC 9494), offered for our routes, and the longest that the neighbour's are kept; null:
+   * capability not sent.
+   */
+  readonly longLived: number | null;
+  /** Long-lived stale routes go to an iBGP neighbour without the capability too, as a last resort (RFC 9494 §4.6). */
+  readonly partialDeployment: boolean;
+}
+
+/** One family of the neighbour's long-lived graceful restart capability (RFC 9494 §3). */
+export interface LongLivedFamily {
+  readonly forwarding: boolean;
+  /** Seconds. */
+  readonly staleTime: number;
 }
 
 /** What the two OPENs agree on. */
@@ -63,6 +87,12 @@ export interface Negotiated extends WireContext {
     readonly time: number;
     /** Families the neighbour keeps, with its forwarding-state bit. */
     readonly families: ReadonlyMap<Family, boolean>;
+    /** Both sides have set the N bit (RFC 8538). */
+    readonly notification: boolean;
+    /** The neighbour has the capability of RFC 9494: it may be told long-lived stale routes. */
+    readonly takesLongLived: boolean;
+    /** Families with a long-lived stale time; empty unless both sides have the capability (RFC 9494). */
+    readonly longLived: ReadonlyMap<Family, LongLivedFamily>;
   } | null;
 }
 

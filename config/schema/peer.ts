@@ -1,14 +1,30 @@
 // Keys of a peer.
 import * as z from "zod";
-import { holdTime, milliseconds, seconds } from "../durations.ts";
+import { durationOrFalse, holdTime, milliseconds, seconds } from "../durations.ts";
 import { boolean, integer, list, one } from "../scalar.ts";
 import * as s from "../scalars.ts";
 import { family, otherwise } from "./common.ts";
 
-const gracefulRestart = z.strictObject({
+export const gracefulRestart = z.strictObject({
   time: one(seconds(1, 4095), "How long neighbours keep this node's routes while the daemon restarts.").prefault(
     "120s",
   ),
+  staleTime: one(
+    seconds(1, 86400),
+    "How long routes of a neighbour that has come back wait to be announced again, should it send no End-of-RIB.",
+  ).prefault("360s"),
+  notification: one(
+    boolean,
+    "Routes outlive NOTIFICATIONs too (RFC 8538), an expired hold timer's for one, if the neighbour wants the same. A prefix limit, a shutdown, a removed peer, a reset and BFD end the session for good nevertheless.",
+  ).prefault(true),
+  longLived: one(
+    durationOrFalse(1, 0xff_ffff),
+    "Long-lived graceful restart (RFC 9494): a neighbour that has it too keeps this node's routes for so much longer as a last resort, and its own are kept for as long as it asks, but no longer than this. `false`: not offered.",
+  ).prefault(false),
+  partialDeployment: one(
+    boolean,
+    "An iBGP neighbour without long-lived graceful restart is told long-lived stale routes nevertheless, with local preference 0 and `no-export` (RFC 9494 §4.6). Otherwise they are withdrawn from it.",
+  ).prefault(false),
 });
 
 export const bfd = z.strictObject({

@@ -290,7 +290,7 @@ describe("Established", () => {
   it("graceful restart and extended next hop are agreed on", async () => {
     const us = await startUs({
       address: bytes("10.2.0.2"),
-      gracefulRestart: { time: 120 },
+      gracefulRestart: { time: 120, staleTime: 360, notification: true, longLived: null, partialDeployment: false },
       extendedNextHop: true,
     });
     const bird = await startBird({ neighbor: "10.2.0.1", gracefulRestart: true });

@@ -60,6 +60,7 @@ export const peer = (name: string, state: PeerView["state"]): PeerView => ({
   export: "blocks",
   table: "fabric",
   stale: 0,
+  helper: null,
   errors: { treatedAsWithdrawn: 1, attributesDiscarded: 2 },
 });
 

@@ -1,8 +1,9 @@
 // Sessions without sockets, for tests of everything behind the session: what the RIB sends is recorded, what it
 // receives are real UPDATE octets.
 import type { NextHopResolver, ResolvedNextHop } from "../../../bgp/next-hop-resolver.ts";
-import { buildOpen, noRestart } from "../../../bgp/session/negotiate.ts";
-import type { EstablishedSession, Handshake, Negotiated } from "../../../bgp/session/types.ts";
+import { noRestart } from "../../../bgp/session/graceful-restart.ts";
+import { buildOpen } from "../../../bgp/session/negotiate.ts";
+import type { EstablishedSession, GracefulRestartOptions, Handshake, Negotiated } from "../../../bgp/session/types.ts";
 import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
 import { encodeOpen } from "../../../bgp/wire/open.ts";
 import type { Family } from "../../../net/address.ts";
@@ -15,6 +16,27 @@ export function address(text: string): Uint8Array {
   if (!bytes) throw new Error(`not an address: ${text}`);
   return bytes;
 }
+
+export const gracefulRestartOptions: GracefulRestartOptions = {
+  time: 120,
+  staleTime: 360,
+  notification: true,
+  longLived: null,
+  partialDeployment: false,
+};
+
+/** What a neighbour that keeps both families has agreed on with us. */
+export const negotiatedRestart: NonNullable<Negotiated["gracefulRestart"]> = {
+  restarting: false,
+  time: 120,
+  families: new Map([
+    [4, true],
+    [6, true],
+  ]),
+  notification: false,
+  takesLongLived: false,
+  longLived: new Map(),
+};
 
 export function peer(name: string, at: string, asn: number, options: Partial<SpeakerPeer>): SpeakerPeer {
   return {
@@ -36,7 +58,7 @@ export function peer(name: string, at: string, asn: number, options: Partial<Spe
     multihop: null,
     extendedMessages: false,
     hostname: null,
-    gracefulRestart: { time: 120 },
+    gracefulRestart: gracefulRestartOptions,
     import: "all",
     export: "all",
     table: 7100,

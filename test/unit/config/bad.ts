@@ -393,6 +393,28 @@ export const bad: readonly Bad[] = [
     says: ['8:30 peers.tor-a.gracefulRestart.time: "2h" is outside of 1 to 4095 seconds'],
   },
   {
+    name: "long-lived stale time that is none",
+    top: peer("    gracefulRestart: { longLived: long }\n"),
+    says: ['8:35 peers.tor-a.gracefulRestart.longLived: "long" is not a duration'],
+    hints: ["write 90s, 2m, 1h, or a number of seconds"],
+  },
+  {
+    name: "long-lived stale time beyond its 24 bits",
+    top: peer("    gracefulRestart: { longLived: 200d }\n"),
+    says: ['8:35 peers.tor-a.gracefulRestart.longLived: "200d" is outside of 1 to 16777215 seconds'],
+  },
+  {
+    name: "stale time of 0",
+    top: peer("    gracefulRestart: { staleTime: 0 }\n"),
+    says: ["8:35 peers.tor-a.gracefulRestart.staleTime: 0 is outside of 1 to 86400 seconds"],
+  },
+  {
+    name: "partial deployment towards another AS",
+    top: peer("    gracefulRestart: { longLived: 1d, partialDeployment: true }\n"),
+    says: ["8:58 peers.tor-a.gracefulRestart.partialDeployment: is for neighbours in our own AS (RFC 9494 §4.6)"],
+    hints: ["remove it, or set asn: internal"],
+  },
+  {
     name: "restart neither nor",
     top: peer("    gracefulRestart: yes\n"),
     says: ['8:22 peers.tor-a.gracefulRestart: "yes" is neither false nor a map'],

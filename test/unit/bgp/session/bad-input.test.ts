@@ -2,6 +2,7 @@
 // and never more memory than the limits say.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HARD_LIMIT, HIGH_WATER } from "../../../../bgp/session/connection.ts";
+import { gracefulRestartOptions } from "../support.ts";
 import { fastClock, peerOptions, waitFor } from "./support.ts";
 import {
   isUp,
@@ -332,7 +333,7 @@ describe("graceful restart of the neighbour", () => {
   const capabilities = [1, 4, 0, 1, 0, 1, 64, 6, 0, 120, 0, 1, 1, 128, 65, 4, 0, 0, 65002 >> 8, 65002 & 255];
 
   it("the loss of TCP keeps routes, a NOTIFICATION does not", async () => {
-    await start(fastClock(1), { gracefulRestart: { time: 120 } });
+    await start(fastClock(1), { gracefulRestart: gracefulRestartOptions });
     const peer = await RawPeer.established(speaker, openMessage({ capabilities }));
     await waitFor(isUp(speaker, "raw"), "Established");
     peer.socket.resetAndDestroy();
@@ -346,7 +347,7 @@ describe("graceful restart of the neighbour", () => {
   });
 
   it("a new connection replaces an Established session that TCP still believes in", async () => {
-    await start(fastClock(1), { gracefulRestart: { time: 120 } });
+    await start(fastClock(1), { gracefulRestart: gracefulRestartOptions });
     const old = await RawPeer.established(speaker, openMessage({ capabilities }));
     await waitFor(isUp(speaker, "raw"), "Established");
     const fresh = await RawPeer.established(speaker, openMessage({ capabilities }));

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { buildOpen, isExternal, negotiate, noRestart } from "../../../../bgp/session/negotiate.ts";
+import { noRestart } from "../../../../bgp/session/graceful-restart.ts";
+import { buildOpen, isExternal, negotiate } from "../../../../bgp/session/negotiate.ts";
 import type { Capability } from "../../../../bgp/wire/capability.ts";
 import { WireError } from "../../../../bgp/wire/error.ts";
 import { decodeOpen, encodeOpen, type OpenMessage } from "../../../../bgp/wire/open.ts";
 import { AS_TRANS } from "../../../../bgp/wire/registry.ts";
+import { gracefulRestartOptions } from "../support.ts";
 import { peerOptions } from "./support.ts";
 
 const endpoints = {
@@ -120,8 +122,12 @@ describe("what two OPENs agree on", () => {
 
 describe("our OPEN", () => {
   it("survives its encoding with everything offered", () => {
-    const options = peerOptions({ localAsn: 4200000001, extendedNextHop: true, gracefulRestart: { time: 120 } });
-    const restart = { restarting: true, forwarding: new Map([[4, true] as const]) };
+    const options = peerOptions({
+      localAsn: 4200000001,
+      extendedNextHop: true,
+      gracefulRestart: gracefulRestartOptions,
+    });
+    const restart = { restarting: true, forwarding: (_: unknown, family: number) => family === 4 };
     const built = buildOpen(options, restart);
     expect(built.asn).toBe(AS_TRANS);
     const bytes = encodeOpen(built);

@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 import type { PeerStatus } from "../../../../bgp/session/types.ts";
 import { Simulation } from "../simulation.ts";
+import { negotiatedRestart } from "../support.ts";
 
 const many = (n: number) => Array.from({ length: n }, (_, i) => `20.${i >>> 8}.${i & 255}.0/24`);
 
@@ -78,7 +79,7 @@ it("the last error is the newer one of the session's and the UPDATEs'", async ()
 
 it("a neighbour that was not offered graceful restart has sent its table when it falls silent", async () => {
   const simulation = new Simulation();
-  const helper = { restarting: false, time: 120, families: new Map() };
+  const helper = { ...negotiatedRestart, families: new Map() };
   const a = simulation.peer("a", "192.0.2.1", 65001, { gracefulRestart: null }, { gracefulRestart: helper });
   a.announce(["10.1.0.0/16"]);
   let converged = false;

@@ -3,9 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { RouteView } from "../../../../bgp/views.ts";
 import { prefix } from "../../../../net/prefix.ts";
 import { type Neighbor, Simulation } from "../simulation.ts";
-import { address, FakeResolver, LOCAL_ASN } from "../support.ts";
+import { address, FakeResolver, LOCAL_ASN, negotiatedRestart } from "../support.ts";
 
-const gracefulRestart = { restarting: false, time: 120, families: new Map([[4, true] as const, [6, true] as const]) };
+const gracefulRestart = negotiatedRestart;
 
 function best(simulation: Simulation): string[] {
   return [...simulation.rib.routes({ best: true })].map((route) => `${route.prefix} ${route.peer}`).sort();
@@ -265,7 +265,7 @@ describe("sessions that end", () => {
     const a = simulation.peer("a", "192.0.2.1", 65001, {}, { gracefulRestart });
     a.announce(["10.1.0.0/16"]);
     a.down(true);
-    a.up({ gracefulRestart: { restarting: true, time: 120, families: new Map([[4, false]]) } });
+    a.up({ gracefulRestart: { ...gracefulRestart, restarting: true, families: new Map([[4, false]]) } });
     await simulation.settle();
     expect(simulation.rib.counts().total).toBe(0);
   });
