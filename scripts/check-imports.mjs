@@ -13,7 +13,7 @@ const rules = {
   "bgp/wire": ["bgp/wire", "net"],
   "bgp/session": ["bgp/session", "bgp/wire", "net"],
   "bgp/adj-rib-in": ["bgp/adj-rib-in", "bgp/attribute-store.ts", "bgp/wire", "net", "types:bgp"],
-  "bgp/policy": ["bgp/policy", "bgp/wire/path-attributes.ts", "net", "types:bgp"],
+  "bgp/policy": ["bgp/policy", "bgp/wire/path-attributes.ts", "bgp/wire/registry.ts", "net", "types:bgp"],
   "bgp/loc-rib": ["bgp/loc-rib", "bgp/attribute-store.ts", "bgp/policy", "bgp/wire", "net", "types:bgp"],
   "bgp/adj-rib-out": [
     "bgp/adj-rib-out",
