@@ -16,7 +16,8 @@ import { Writer } from "./wire/writer.ts";
 
 /** Bits of the `flags` column. */
 const Flags = {
-  LOOP: 1,
+  /** Something that BGP itself has rules about, see ingress.ts. */
+  NOTABLE: 1,
   NO_EXPORT: 2,
   NO_ADVERTISE: 4,
   NO_EXPORT_SUBCONFED: 8,
@@ -34,8 +35,11 @@ const DEFAULT_LOCAL_PREF = 100;
 /** Who the octets came from, as far as it changes what they mean. */
 export interface AttributeSource {
   readonly wire: WireContext;
+  /** Of the session; 0: sets of our own making. */
   readonly localAsn: number;
+  readonly nodeAsn: number;
   readonly routerId: number;
+  readonly clusterId: number;
 }
 
 /** Interned next hop addresses, see loc-rib/next-hops.ts. */
@@ -79,7 +83,7 @@ export class AttributeStore {
 
   constructor(addresses: NextHopAddresses) {
     this.#addresses = addresses;
-    this.#ownTag = this.tagOf({ wire: ownWire, localAsn: 0, routerId: 0 });
+    this.#ownTag = this.tagOf({ wire: ownWire, localAsn: 0, nodeAsn: 0, routerId: 0, clusterId: 0 });
   }
 
   /** Sets that exist. */
@@ -93,8 +97,8 @@ export class AttributeStore {
 
   /** A small number that equal sources share. */
   tagOf(source: AttributeSource): number {
-    const { wire, localAsn, routerId } = source;
-    const key = `${wire.as4} ${wire.ebgp} ${wire.extendedNextHop} ${localAsn} ${routerId}`;
+    const { wire, localAsn, nodeAsn, routerId, clusterId } = source;
+    const key = `${wire.as4} ${wire.ebgp} ${wire.extendedNextHop} ${localAsn} ${nodeAsn} ${routerId} ${clusterId}`;
     let tag = this.#sourceTags.get(key);
     if (tag === undefined) {
       tag = this.#sources.push(source) - 1;
@@ -112,7 +116,6 @@ export class AttributeStore {
   add(tag: number, buffer: Uint8Array, start: number, end: number, attributes: PathAttributes): number {
     const id = this.#bytes.add(tag, buffer, start, end);
     if (id >= this.#flags.length) this.#grow();
-    const { localAsn, routerId } = this.#sources[tag];
     this.localPref[id] = attributes.localPref ?? DEFAULT_LOCAL_PREF;
     this.pathLength[id] = pathLength(attributes);
     this.origin[id] = attributes.origin;
@@ -121,7 +124,7 @@ export class AttributeStore {
     this.originatorId[id] = attributes.originatorId ?? 0;
     this.clusterLength[id] = Math.min(255, attributes.clusterList.length);
     this.nextHop[id] = attributes.nextHop ? this.#addresses.intern(attributes.nextHop, attributes.linkLocalNextHop) : 0;
-    this.#flags[id] = wellKnownFlags(attributes) | (isLoop(attributes, localAsn, routerId) ? Flags.LOOP : 0);
+    this.#flags[id] = wellKnownFlags(attributes) | (isNotable(attributes, this.#sources[tag]) ? Flags.NOTABLE : 0);
     this.#remember(id, attributes);
     return id;
   }
@@ -138,9 +141,9 @@ export class AttributeStore {
     return found !== 0 ? found : this.add(this.#ownTag, writer.buffer, 0, writer.offset, attributes);
   }
 
-  /** Not to be used: our AS number is in the path, or we are the originator (RFC 4271 §9.1.2, RFC 4456 §8). */
-  isLoop(id: number): boolean {
-    return (this.#flags[id] & Flags.LOOP) !== 0;
+  /** Its routes may be looping, or subject to another rule of BGP itself: ask the Ingress of who sent it. */
+  isNotable(id: number): boolean {
+    return (this.#flags[id] & Flags.NOTABLE) !== 0;
   }
 
   /** A well-known community forbids to announce it to such a peer (RFC 1997). */
@@ -262,10 +265,15 @@ function neighborAs({ asPath }: PathAttributes): number {
   return 0;
 }
 
-function isLoop({ asPath, originatorId }: PathAttributes, localAsn: number, routerId: number): boolean {
+function isNotable(attributes: PathAttributes, { localAsn, nodeAsn, routerId, clusterId }: AttributeSource): boolean {
   if (localAsn === 0) return false;
-  if (originatorId !== null && originatorId === routerId) return true;
-  for (const { asns } of asPath) if (asns.includes(localAsn)) return true;
+  const { asPath, originatorId, clusterList, communities } = attributes;
+  if (originatorId === routerId || clusterList.includes(clusterId)) return true;
+  if (communities.includes(WellKnownCommunity.GRACEFUL_SHUTDOWN)) return true;
+  for (const { type, asns } of asPath) {
+    if (type === AsSegmentType.AS_SET || type === AsSegmentType.AS_CONFED_SET) return true;
+    if (asns.includes(localAsn) || asns.includes(nodeAsn)) return true;
+  }
   return false;
 }
 

@@ -3,11 +3,18 @@
 import { formatAddress } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
+import type { Ineligible } from "./ingress.ts";
 import type { PeerOptions, PeerStatus } from "./session/types.ts";
 import type { WireError } from "./wire/error.ts";
 
 /** Milliseconds between two log lines. */
 const LOG_INTERVAL = 10_000;
+
+const mistakes: { readonly [reason in Ineligible]?: string } = {
+  "first AS": "the AS path does not begin with the neighbour's AS (enforceFirstAs)",
+  AS_SET: "AS_SET in the AS path (RFC 9774)",
+  "route leak": "route leak by its OTC attribute (RFC 9234)",
+};
 
 export class PeerErrors {
   /** Routes treated as withdrawn, attributes left out. */
@@ -39,13 +46,23 @@ export class PeerErrors {
   }
 
   add(errors: readonly WireError[]): void {
-    const now = this.#clock.now();
     for (const error of errors) {
       if (error.action === "discard") this.attributesDiscarded++;
-      this.#last = `UPDATE: ${error.message}`;
-      this.#lastAt = now;
-      this.#unlogged++;
+      this.#note(`UPDATE: ${error.message}`);
     }
+  }
+
+  /** Loops are what a fabric is made of, the rest is somebody's mistake. */
+  ineligible(reason: Ineligible): void {
+    const words = mistakes[reason];
+    if (words) this.#note(`routes not used: ${words}`);
+  }
+
+  #note(text: string): void {
+    const now = this.#clock.now();
+    this.#last = text;
+    this.#lastAt = now;
+    this.#unlogged++;
     if (now - this.#logged < LOG_INTERVAL) return;
     this.#logged = now;
     const fields = { peer: this.#peer.name, address: formatAddress(this.#peer.address), count: this.#unlogged };

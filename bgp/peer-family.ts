@@ -7,6 +7,7 @@ import { DirtySet } from "../net/dirty-set.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
 import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
 import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
+import type { Ineligible, Ingress } from "./ingress.ts";
 import { Lane, type Outlet } from "./lane.ts";
 import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
@@ -19,9 +20,11 @@ import type { StaleFamily } from "./stale-routes.ts";
 export class PeerFamily implements StaleFamily {
   readonly family: Family;
   readonly #peer: string;
+  readonly #onIneligible: (reason: Ineligible) => void;
   readonly #core: RibCore;
   readonly #prefixes: PrefixTable;
   #session: SourceSession;
+  #ingress: Ingress | null = null;
   #outlets: readonly Outlet[];
   /** Loc-RIBs that are fed no more, until they have let go of what they had. */
   #leaving: readonly Outlet[] = [];
@@ -30,12 +33,14 @@ export class PeerFamily implements StaleFamily {
   /** The session has sent its whole table. */
   converged = false;
 
-  constructor(family: Family, peer: SpeakerPeer, core: RibCore) {
+  constructor(family: Family, peer: SpeakerPeer, core: RibCore, onIneligible: (reason: Ineligible) => void) {
     this.family = family;
     this.#peer = peer.name;
+    this.#onIneligible = onIneligible;
     this.#core = core;
     this.#prefixes = core.prefixes[family];
-    this.#session = { ebgp: true, routerId: 0, address: peer.address, nextHops: core.nextHops.view(0, []) };
+    const nextHops = core.nextHops.view(0, []);
+    this.#session = { ebgp: true, reflectorClient: false, routerId: 0, address: peer.address, nextHops };
     this.#outlets = this.#outletsOf(peer);
     this.#lanes = [this.#newLane()];
   }
@@ -89,8 +94,9 @@ export class PeerFamily implements StaleFamily {
     for (const lane of this.#lanes) lane.setSession(session);
   }
 
-  /** Another import policy. */
-  setImport(peer: SpeakerPeer): void {
+  /** Another import policy, or other rules before and after it. */
+  setImport(peer: SpeakerPeer, ingress: Ingress | null): void {
+    this.#ingress = ingress;
     this.setOutlets(this.#outletsOf(peer));
   }
 
@@ -226,7 +232,7 @@ export class PeerFamily implements StaleFamily {
   }
 
   #filter(policy: CompiledPolicy): ImportFilter {
-    return new ImportFilter(policy, this.#prefixes, this.#peer, this.#core.store);
+    return new ImportFilter(policy, this.#prefixes, this.#peer, this.#core.store, this.#ingress, this.#onIneligible);
   }
 
   #newLane(): Lane {

@@ -7,12 +7,15 @@ import type { SliceTask } from "../net/slices.ts";
 import type { UpdateSink } from "./adj-rib-in/update-reader.ts";
 import { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import { ownNextHop } from "./adj-rib-out/own-next-hop.ts";
+import { sendsOtherwise } from "./adj-rib-out/update-groups.ts";
 import type { AttributeSource } from "./attribute-store.ts";
 import { InboundRefresh } from "./inbound-refresh.ts";
+import { Ingress, type IngressFacts } from "./ingress.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
 import { PeerErrors } from "./peer-errors.ts";
 import { PeerFamily } from "./peer-family.ts";
 import type { RibCore } from "./rib-core.ts";
+import { rulesOf } from "./route-rules.ts";
 import type { EstablishedSession, Negotiated, SessionDown } from "./session/types.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
 import { StaleRoutes } from "./stale-routes.ts";
@@ -32,6 +35,9 @@ export class PeerRib implements UpdateSink, SliceTask {
   #options: SpeakerPeer;
   #session: EstablishedSession | null = null;
   #attributeSource: AttributeSource | null = null;
+  #ingress: Ingress | null = null;
+  /** What it was made from. */
+  #ingressKey = "";
   #tag = 0;
   #quietTimer: Timer | null = null;
   #updates = 0;
@@ -45,7 +51,8 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#options = options;
     this.#core = core;
     this.errors = new PeerErrors(options, core.clock, core.log);
-    this.families = new Map(([4, 6] as const).map((family) => [family, new PeerFamily(family, options, core)]));
+    const part = (family: Family) => new PeerFamily(family, options, core, (reason) => this.errors.ineligible(reason));
+    this.families = new Map(([4, 6] as const).map((family) => [family, part(family)]));
     this.#refreshes = new Map(
       [...this.families].map(([family, part]) => [
         family,
@@ -81,10 +88,12 @@ export class PeerRib implements UpdateSink, SliceTask {
     const { negotiated } = session;
     this.#session = session;
     const { localAsn } = negotiated;
-    this.#attributeSource = { wire: negotiated, localAsn, routerId: this.#core.routerId };
+    const { asn: nodeAsn, routerId, clusterId } = this.#core;
+    this.#attributeSource = { wire: negotiated, localAsn, nodeAsn, routerId, clusterId };
     this.#tag = this.#core.store.tagOf(this.#attributeSource);
     this.#updates = 0;
     this.#limitReached = false;
+    this.rulesChanged();
     for (const part of this.families.values()) {
       part.converged = false;
       if (!negotiated.families.includes(part.family)) {
@@ -147,12 +156,10 @@ export class PeerRib implements UpdateSink, SliceTask {
   setPolicies(options: SpeakerPeer): void {
     const old = this.#options;
     this.#options = options;
-    if (options.import !== old.import) {
-      for (const part of this.families.values()) part.setImport(options);
-      this.#core.slices.schedule(this);
-    }
+    if (options.import !== old.import) this.#setImport();
+    else this.rulesChanged();
     const session = this.#session;
-    if (options.export === old.export || !session) return;
+    if ((options.export === old.export && !sendsOtherwise(options, old)) || !session) return;
     for (const part of this.families.values()) {
       if (!part.adjRibOut) continue;
       const group = part.adjRibOut.group;
@@ -161,6 +168,11 @@ export class PeerRib implements UpdateSink, SliceTask {
       );
       this.#core.groups.leave(group);
     }
+  }
+
+  /** Decides again about what was received when the rules beside the policy are others now. */
+  rulesChanged(): void {
+    if (this.#updateIngress()) this.#setImport();
   }
 
   // UpdateSink
@@ -203,12 +215,44 @@ export class PeerRib implements UpdateSink, SliceTask {
     return more;
   }
 
+  #setImport(): void {
+    this.#updateIngress();
+    for (const part of this.families.values()) part.setImport(this.#options, this.#ingress);
+    this.#core.slices.schedule(this);
+  }
+
+  /** True when it is another one now. Stale routes keep that of their session. */
+  #updateIngress(): boolean {
+    if (!this.#session) return false;
+    const { ebgp, localAsn, remoteAsn, remoteRouterId } = this.#session.negotiated;
+    const { asn: nodeAsn, routerId, clusterId, reflector } = this.#core;
+    const { role } = this.#options;
+    const facts: IngressFacts = {
+      ebgp,
+      localAsn,
+      nodeAsn,
+      remoteAsn,
+      routerId,
+      remoteRouterId,
+      clusterId,
+      role,
+      reflector,
+      rules: rulesOf(this.#options),
+    };
+    const key = JSON.stringify(facts);
+    if (key === this.#ingressKey) return false;
+    this.#ingressKey = key;
+    this.#ingress = new Ingress(facts);
+    return true;
+  }
+
   #sourceSession(negotiated: Negotiated): SourceSession {
     const { ebgp, remoteRouterId, remoteAddress, ifindex } = negotiated;
     const { localAddress, localLinkLocal, localAddress4, localAddress6 } = negotiated;
     const local = [localAddress, localLinkLocal, localAddress4, localAddress6].filter((address) => address !== null);
     return {
       ebgp,
+      reflectorClient: !ebgp && this.#options.routeReflectorClient,
       routerId: remoteRouterId,
       address: remoteAddress,
       nextHops: this.#core.nextHops.view(ifindex, local),

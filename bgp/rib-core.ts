@@ -26,6 +26,11 @@ const REVISIT_BATCH = 1024;
 
 export class RibCore {
   readonly routerId: number;
+  /** The node's AS. */
+  readonly asn: number;
+  readonly clusterId: number;
+  /** Some peer is our client (RFC 4456). */
+  reflector = false;
   readonly clock: Clock;
   readonly log: Log;
   readonly slices: Slices;
@@ -56,13 +61,15 @@ export class RibCore {
   ) {
     const { clock, log, resolver } = dependencies;
     this.routerId = options.routerId;
+    this.asn = options.asn;
+    this.clusterId = options.clusterId;
     this.clock = clock;
     this.log = log;
     this.slices = new Slices(clock, (error) => log.error({ err: error }, "internal error in the RIB"));
     this.nextHops = new NextHops(resolver);
     this.store = new AttributeStore(this.nextHops);
     this.reader = new UpdateReader(this.store);
-    this.groups = new UpdateGroups(this.store, this.sets, (peer, { family }, problem) => {
+    this.groups = new UpdateGroups(this.store, this.sets, options, (peer, { family }, problem) => {
       log.warn({ peer, family, problem }, `some IPv${family} routes are not announced: ${problem}`);
     });
     this.convergence = new Convergence(clock, isConverged);

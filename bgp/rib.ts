@@ -50,16 +50,28 @@ export class Rib implements SessionHandler {
   addPeer(peer: SpeakerPeer): void {
     if (this.#peers.has(peer.name)) throw new RangeError(`peer ${peer.name} exists already`);
     this.#peers.set(peer.name, new PeerRib(peer, this.#core));
+    this.#checkReflector();
   }
 
   removePeer(name: string): void {
     this.#peers.get(name)?.remove();
     this.#peers.delete(name);
+    this.#checkReflector();
     this.#core.convergence.check();
   }
 
   setPolicies(peer: SpeakerPeer): void {
     this.#peer(peer.name).setPolicies(peer);
+    this.#checkReflector();
+  }
+
+  /** RFC 4456: with the first client, and without the last one, routes from our AS are taken otherwise. */
+  #checkReflector(): void {
+    const peers = [...this.#peers.values()];
+    const reflector = peers.some(({ options }) => options.routeReflectorClient);
+    if (reflector === this.#core.reflector) return;
+    this.#core.reflector = reflector;
+    for (const peer of peers) peer.rulesChanged();
   }
 
   announceLocal(table: number, prefix: Prefix): void {
@@ -249,7 +261,13 @@ export class Rib implements SessionHandler {
       local: true,
       adjRibIn: new AdjRibIn(prefixes, store),
       filter: new ImportFilter(new CompiledPolicy("all"), prefixes, LOCAL_PEER, store),
-      session: { ebgp: false, routerId, address: new Uint8Array(4), nextHops: nextHops.view(0, []) },
+      session: {
+        ebgp: false,
+        reflectorClient: false,
+        routerId,
+        address: new Uint8Array(4),
+        nextHops: nextHops.view(0, []),
+      },
     };
     locRib.addSource(source);
     return source;

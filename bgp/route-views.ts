@@ -1,9 +1,10 @@
 // Routes as the API and the CLI show them, made one by one from the RIB's columns while somebody iterates.
-import { formatAddress, formatIpv4 } from "../net/address.ts";
+import { formatAddress } from "../net/address.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
 import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import { NextHopForm, type OutgoingSets } from "./adj-rib-out/outgoing-sets.ts";
 import type { AttributeStore } from "./attribute-store.ts";
+import { formatCommunities } from "./community-text.ts";
 import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { PathStatus } from "./loc-rib/source.ts";
 import { formatAsPath } from "./policy/as-path-text.ts";
@@ -13,7 +14,16 @@ import type { PathAttributes } from "./wire/path-attributes.ts";
 import { decodeAttributes } from "./wire/update.ts";
 
 const originNames = ["igp", "egp", "incomplete"] as const;
-const rejections = { policy: "import policy", loop: "AS loop", "next hop": "unresolved next hop" } as const;
+const rejections: Readonly<Record<NonNullable<PathStatus["rejected"]>, string>> = {
+  policy: "import policy",
+  "next hop": "unresolved next hop",
+  "AS loop": "AS loop",
+  "originated here": "originated here (ORIGINATOR_ID)",
+  "cluster loop": "cluster loop (CLUSTER_LIST)",
+  "first AS": "path does not begin with the neighbour's AS",
+  AS_SET: "AS_SET in the path",
+  "route leak": "route leak (OTC)",
+};
 const addressBytes = { 4: new Uint8Array(4), 6: new Uint8Array(16) };
 
 export function formatPrefixId(table: PrefixTable, id: number): string {
@@ -84,23 +94,4 @@ function attributesView(attributes: PathAttributes, localPref: number | null): A
     med: attributes.med,
     communities: formatCommunities(attributes),
   };
-}
-
-function formatCommunities(attributes: PathAttributes): string[] {
-  return [
-    ...attributes.communities.map((value) => `${value >>> 16}:${value & 0xffff}`),
-    ...attributes.largeCommunities.map((parts) => parts.join(":")),
-    ...attributes.extendedCommunities.map(([high, low]) => formatExtended(high, low)),
-  ];
-}
-
-/** Route targets and origins in words (RFC 4360 §4, RFC 5668), the others as 16 hexadecimal digits. */
-function formatExtended(high: number, low: number): string {
-  const type = (high >>> 24) & 0xbf;
-  const name = { 2: "rt", 3: "ro" }[(high >>> 16) & 0xff];
-  if (name && type === 0) return `${name}:${high & 0xffff}:${low}`;
-  if (name && type === 1)
-    return `${name}:${formatIpv4((((high & 0xffff) << 16) | (low >>> 16)) >>> 0)}:${low & 0xffff}`;
-  if (name && type === 2) return `${name}:${(((high & 0xffff) << 16) | (low >>> 16)) >>> 0}:${low & 0xffff}`;
-  return high.toString(16).padStart(8, "0") + low.toString(16).padStart(8, "0");
 }

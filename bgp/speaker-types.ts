@@ -1,8 +1,9 @@
 // What the speaker is configured with: peers with their policies, and the tables they import into.
 import type { ExportPolicy, ImportPolicy } from "./policy/types.ts";
+import type { RouteRules } from "./route-rules.ts";
 import type { PeerOptions } from "./session/types.ts";
 
-export interface SpeakerPeer extends PeerOptions {
+export interface SpeakerPeer extends PeerOptions, RouteRules {
   readonly import: ImportPolicy;
   readonly export: ExportPolicy;
   /** Kernel table id this peer's routes go to, and the Loc-RIB it is served from. */
@@ -14,9 +15,12 @@ export interface SpeakerPeer extends PeerOptions {
 }
 
 export interface SpeakerOptions {
+  /** The node's AS; sessions may have another one (local-as). */
   readonly asn: number;
   /** Host order. */
   readonly routerId: number;
+  /** RFC 4456 §7; the router id unless several reflectors serve one cluster. */
+  readonly clusterId: number;
   readonly tables: readonly { readonly name: string; readonly id: number }[];
   /** Most paths used at once for one prefix, 1: no multipath. */
   readonly maxPaths: number;

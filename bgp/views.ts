@@ -47,7 +47,7 @@ export interface RouteView {
   readonly origin: "igp" | "egp" | "incomplete";
   readonly localPref: number | null;
   readonly med: number | null;
-  /** `65001:100`, large ones `65001:1:1`, extended ones `rt:65001:1` or hex. */
+  /** `65001:100` or `no-export`, large ones `65001:1:1`, extended ones `rt:65001:1`, `bandwidth:65001:125000000` or hex. */
   readonly communities: readonly string[];
   readonly best: boolean;
   /** One of several paths in use at once. */

@@ -2,6 +2,7 @@
 import type { ExportPolicy, ImportPolicy, Policy, PolicyMatch, PolicySet } from "../bgp/policy/types.ts";
 import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
+import { buildRules, sessionAsn } from "./build-rules.ts";
 import { exportBuiltIns, importBuiltIns, isInternal } from "./check-peers.ts";
 import { bfd } from "./schema/peer.ts";
 import type { Parsed, ParsedPeer, ParsedStatement } from "./schema.ts";
@@ -26,7 +27,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
   return {
     file: context.file,
     node: { name: node.name ?? context.hostname, asn: node.asn, routerId: node.routerId },
-    bgp,
+    bgp: { ...bgp, clusterId: bgp.clusterId ?? null },
     pools: [...parsed.pools].map(([name, pool]) => ({
       name,
       blocks: pool.blocks.map(formatPrefix),
@@ -38,6 +39,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
       buildPeer(name, peer, {
         node,
         hostname: node.name ?? context.hostname,
+        bgp,
         table: tableId(peer.table),
         policies,
         password: context.secrets.get(name) ?? null,
@@ -57,6 +59,7 @@ const defaultBfd = bfd.parse({});
 interface PeerContext {
   readonly node: Complete["node"];
   readonly hostname: string;
+  readonly bgp: Complete["bgp"];
   readonly table: number;
   readonly policies: ReadonlyMap<string, Policy>;
   readonly password: Uint8Array | null;
@@ -70,7 +73,7 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     name,
     address: peer.address,
     interface: peer.interface ?? null,
-    localAsn: context.node.asn,
+    localAsn: sessionAsn(peer, context.node.asn),
     routerId: context.node.routerId,
     remoteAsn: peer.asn,
     port: peer.port,
@@ -91,6 +94,9 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     export: exportBuiltIns.includes(exportName) ? (exportName as ExportPolicy) : context.policies.get(exportName)!,
     table: context.table,
     maxPrefixes: peer.maxPrefixes ?? null,
+    role: peer.role ?? null,
+    requireRole: peer.requireRole,
+    ...buildRules(peer, { asn: context.node.asn, internal, allowAsSets: context.bgp.allowAsSets }),
   };
 }
 

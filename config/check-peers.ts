@@ -2,8 +2,10 @@
 import { dirname, resolve } from "node:path";
 import { formatAddress, isLinkLocal } from "../net/address.ts";
 import { contains, formatPrefix, hostPrefix } from "../net/prefix.ts";
+import { sessionAsn } from "./build-rules.ts";
 import type { Check } from "./check.ts";
 import type { PlacedBlock } from "./check-pools.ts";
+import { checkRoutes } from "./check-routes.ts";
 import type { ParsedPeer } from "./schema.ts";
 import { MAX_SECRET, type ReadSecret, systemErrorWords, trimSecret } from "./secret.ts";
 
@@ -25,6 +27,7 @@ export function checkPeers(
     checkAddress(check, name, peer, blocks);
     checkDuplicate(check, name, peer, seen);
     checkCombinations(check, name, peer);
+    checkRoutes(check, name, peer);
     checkPolicies(check, name, peer);
     check.tableName(path, peer.table);
     const secret = peer.password && loadSecret(check, name, peer.password.file, readSecret);
@@ -94,9 +97,9 @@ function checkCombinations(check: Check, name: string, peer: ParsedPeer): void {
   if (peer.asn === 65535 || peer.asn === 0xffffffff) check.warning(at("asn"), `AS ${peer.asn} is reserved (RFC 7300)`);
 }
 
-/** True when both ends are in the same AS, null when that cannot be told. */
+/** True when both ends are in the same AS. */
 export function isInternal(peer: ParsedPeer, ownAsn: number): boolean {
-  return peer.asn === "internal" || peer.asn === ownAsn;
+  return peer.asn === "internal" || peer.asn === sessionAsn(peer, ownAsn);
 }
 
 function checkPolicies(check: Check, name: string, peer: ParsedPeer): void {

@@ -31,6 +31,19 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
   extendedMessages: "reset",
   hostname: "reset",
   gracefulRestart: "reset",
+  role: "reset",
+  requireRole: "reset",
+  prependReceived: "live",
+  hideNodeAsn: "live",
+  allowAsIn: "live",
+  enforceFirstAs: "live",
+  allowAsSets: "live",
+  asOverride: "live",
+  removePrivateAs: "live",
+  nextHopSelf: "live",
+  routeReflectorClient: "reset",
+  gracefulShutdown: "live",
+  honorGracefulShutdown: "live",
   import: "live",
   export: "live",
   table: "reset",
@@ -39,7 +52,12 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
 };
 
 /** Keys of a peer that have another name in the file. */
-export const fileKeys: Readonly<Record<string, string>> = { remoteAsn: "asn", hostname: "advertiseHostname" };
+export const fileKeys: Readonly<Record<string, string>> = {
+  remoteAsn: "asn",
+  hostname: "advertiseHostname",
+  prependReceived: "localAsn.noPrepend",
+  hideNodeAsn: "localAsn.replaceAs",
+};
 
 /** Everything but the peers, by section. */
 export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers">, Impact>> = {

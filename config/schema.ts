@@ -95,6 +95,16 @@ export const bgp = z
       seconds(1, 3600),
       "After a restart, how long neighbours have to send their routes at most: until then what a former run left in the kernel stays, and End-of-RIB for routes of others waits. Never waited for at a first start.",
     ).prefault("60s"),
+    clusterId: one(
+      s.routerId,
+      "Cluster of this route reflector (RFC 4456): the same on all reflectors of the same clients.",
+    )
+      .optional()
+      .meta(otherwise("`node.routerId`")),
+    allowAsSets: one(
+      boolean,
+      "Use routes with an AS_SET or AS_CONFED_SET in the path, which are deprecated (RFC 9774).",
+    ).prefault(false),
   })
   .describe("What all sessions share.");
 

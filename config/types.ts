@@ -22,6 +22,8 @@ export interface Config {
     readonly maxPaths: number;
     /** Seconds that neighbours have to send their routes after our restart (RFC 4724 §4.1, Selection_Deferral_Timer). */
     readonly deferralTime: number;
+    /** Null: the router id. */
+    readonly clusterId: number | null;
   };
   readonly pools: readonly PoolOptions[];
   readonly tables: readonly TableConfig[];

@@ -69,6 +69,7 @@ export class Daemon {
         routerId: config.node.routerId,
         tables: config.tables,
         maxPaths: config.bgp.maxPaths,
+        clusterId: config.bgp.clusterId ?? config.node.routerId,
         listenPort: config.bgp.listenPort,
         listenAddresses: config.bgp.listenAddresses,
       },

@@ -3,26 +3,31 @@ import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import { CompiledPolicy } from "../policy/compile.ts";
 import type { ExportPolicy } from "../policy/types.ts";
+import type { RouteRules } from "../route-rules.ts";
+import type { Negotiated } from "../session/types.ts";
+import type { SpeakerPeer } from "../speaker-types.ts";
+import type { GroupFacts } from "./export-form.ts";
 import type { OutgoingSets } from "./outgoing-sets.ts";
 import type { OwnNextHop } from "./own-next-hop.ts";
-import { type ExportProblem, type GroupFacts, UpdateGroup } from "./update-group.ts";
+import { type ExportProblem, UpdateGroup } from "./update-group.ts";
+
+/** A peer's configuration, as far as it says how routes go out. */
+export type ExportingPeer = Pick<SpeakerPeer, "name" | "export" | "role" | "gracefulRestart"> & RouteRules;
+type ExportingSession = Pick<
+  Negotiated,
+  "ebgp" | "as4" | "localAsn" | "remoteAsn" | "extendedNextHop" | "maxMessage" | "gracefulRestart"
+>;
+
+/** Of the node. */
+export interface ExportingSpeaker {
+  readonly asn: number;
+  readonly clusterId: number;
+}
 
 interface Member {
   readonly key: string;
   readonly group: UpdateGroup;
   members: number;
-}
-
-/** Of the peer's configuration. */
-interface GroupPeer {
-  readonly name: string;
-  readonly export: ExportPolicy;
-  readonly gracefulRestart: { readonly partialDeployment: boolean } | null;
-}
-
-/** Of what is negotiated. */
-interface SessionFacts extends Omit<GroupFacts, "self" | "longLived"> {
-  readonly gracefulRestart: { readonly takesLongLived: boolean } | null;
 }
 
 /** Of the Loc-RIB that is announced. */
@@ -34,6 +39,7 @@ interface Table {
 export class UpdateGroups {
   readonly #store: AttributeStore;
   readonly #sets: OutgoingSets;
+  readonly #speaker: ExportingSpeaker;
   readonly #problem: (peer: string, prefixes: PrefixTable, problem: ExportProblem) => void;
   readonly #groups = new Map<string, Member>();
   readonly #byGroup = new Map<UpdateGroup, Member>();
@@ -45,10 +51,12 @@ export class UpdateGroups {
   constructor(
     store: AttributeStore,
     sets: OutgoingSets,
+    speaker: ExportingSpeaker,
     problem: (peer: string, prefixes: PrefixTable, problem: ExportProblem) => void,
   ) {
     this.#store = store;
     this.#sets = sets;
+    this.#speaker = speaker;
     this.#problem = problem;
   }
 
@@ -56,10 +64,8 @@ export class UpdateGroups {
     return this.#groups.size;
   }
 
-  join(peer: GroupPeer, session: SessionFacts, own: OwnNextHop, { table, prefixes }: Table): UpdateGroup {
-    const { ebgp, as4, localAsn, extendedNextHop, maxMessage } = session;
-    const longLived = longLivedOf(peer, session);
-    const facts: GroupFacts = { ebgp, as4, localAsn, extendedNextHop, maxMessage, self: own.form, longLived };
+  join(peer: ExportingPeer, session: ExportingSession, own: OwnNextHop, { table, prefixes }: Table): UpdateGroup {
+    const facts = groupFacts(peer, session, own, this.#speaker);
     const key = `${this.#policyKey(peer.export)} ${table} ${prefixes.family} ${Object.values(facts).join(" ")}`;
     let member = this.#groups.get(key);
     if (!member) {
@@ -104,9 +110,53 @@ export class UpdateGroups {
 }
 
 function longLivedOf(
-  { gracefulRestart }: GroupPeer,
-  { ebgp, gracefulRestart: theirs }: SessionFacts,
+  { gracefulRestart }: ExportingPeer,
+  { ebgp, gracefulRestart: theirs }: ExportingSession,
 ): GroupFacts["longLived"] {
   if (theirs?.takesLongLived) return "send";
   return gracefulRestart?.partialDeployment && !ebgp ? "last resort" : "withhold";
+}
+
+/** With nothing in it that makes no difference, so that groups stay few. */
+function groupFacts(
+  rules: ExportingPeer,
+  session: ExportingSession,
+  own: OwnNextHop,
+  { asn, clusterId }: ExportingSpeaker,
+): GroupFacts {
+  const { ebgp, as4, localAsn, remoteAsn, extendedNextHop, maxMessage } = session;
+  const { removePrivateAs: removal, role } = rules;
+  return {
+    ebgp,
+    as4,
+    localAsn,
+    extendedNextHop,
+    maxMessage,
+    self: own.form,
+    longLived: longLivedOf(rules, session),
+    nodeAsn: localAsn === asn || rules.hideNodeAsn ? 0 : asn,
+    remoteAsn: ebgp && (rules.asOverride || removal) ? remoteAsn : 0,
+    asOverride: rules.asOverride,
+    removePrivateAs: removal ? (removal.all ? "all" : "only") : "no",
+    replacePrivateAs: removal?.replace ?? false,
+    nextHopSelf: rules.nextHopSelf,
+    reflectorClient: rules.routeReflectorClient,
+    clusterId: ebgp ? 0 : clusterId,
+    role: (ebgp ? role : null) ?? -1,
+    gracefulShutdown: rules.gracefulShutdown,
+  };
+}
+
+/** Another form of what goes out, with the same policy. */
+export function sendsOtherwise(peer: ExportingPeer, before: ExportingPeer): boolean {
+  const form = (rules: ExportingPeer) => [
+    rules.hideNodeAsn,
+    rules.asOverride,
+    rules.removePrivateAs?.all,
+    rules.removePrivateAs?.replace,
+    rules.nextHopSelf,
+    rules.gracefulShutdown,
+  ];
+  const old = form(before);
+  return form(peer).some((value, index) => value !== old[index]);
 }

@@ -183,8 +183,7 @@ export class LocRib implements LocRibView {
       const attributes = this.#imported(source, id);
       const at = order.indexOf(source);
       let rejected: PathStatus["rejected"] = null;
-      if (this.#store.isLoop(raw)) rejected = "loop";
-      else if (attributes === 0) rejected = "policy";
+      if (attributes === 0) rejected = source.filter.ineligible(raw) ?? "policy";
       else if (at < 0) rejected = "next hop";
       paths.push({
         source,
@@ -271,10 +270,10 @@ export class LocRib implements LocRibView {
     this.#sets.sweep();
   }
 
-  /** Attributes after policy, 0: no path, a loop, or rejected. */
+  /** Attributes after policy, 0: no path, not eligible, or rejected. */
   #imported(source: RouteSource, id: number): number {
     const raw = source.adjRibIn.get(id);
-    if (raw === 0 || this.#store.isLoop(raw)) return 0;
+    if (raw === 0) return 0;
     const attributes = source.filter.apply(raw, id);
     return attributes !== 0 && source.adjRibIn.isLongLived(id) ? this.#longLived.of(attributes) : attributes;
   }

@@ -1,5 +1,6 @@
 // Where paths of a Loc-RIB come from: one peer's Adj-RIB-In behind its import policy, or the routes of this node.
 import type { AdjRibIn } from "../adj-rib-in/adj-rib-in.ts";
+import type { Ineligible } from "../ingress.ts";
 import type { ImportFilter } from "../policy/filter.ts";
 import type { NextHopView } from "./next-hops.ts";
 
@@ -16,6 +17,8 @@ export interface RouteSource {
 
 export interface SourceSession {
   readonly ebgp: boolean;
+  /** We reflect its routes (RFC 4456). */
+  readonly reflectorClient: boolean;
   /** BGP identifier of the peer, host order. */
   readonly routerId: number;
   readonly address: Uint8Array;
@@ -35,5 +38,5 @@ export interface PathStatus {
   /** Used beside others. */
   readonly multipath: boolean;
   readonly stale: boolean;
-  readonly rejected: "policy" | "loop" | "next hop" | null;
+  readonly rejected: Ineligible | "policy" | "next hop" | null;
 }

@@ -5,6 +5,7 @@ import type { Family } from "../../net/address.ts";
 import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
+import type { Ineligible, Ingress } from "../ingress.ts";
 import type { CompiledPolicy } from "./compile.ts";
 
 /** Remembered instead of an id. Ids never get that high. */
@@ -16,24 +17,36 @@ export class ImportFilter {
   readonly #family: Family;
   readonly #peer: string;
   readonly #store: AttributeStore;
+  readonly #ingress: Ingress | null;
+  readonly #onIneligible: (reason: Ineligible) => void;
   /** Per class of the policy: raw id -> id after policy, or REJECTED; 0: not evaluated yet. */
   readonly #results: (PagedUint32 | undefined)[] = [];
   readonly #forget: () => void;
 
-  constructor(policy: CompiledPolicy, prefixes: PrefixTable, peer: string, store: AttributeStore) {
+  /** `onIneligible` is called once per attribute set. */
+  constructor(
+    policy: CompiledPolicy,
+    prefixes: PrefixTable,
+    peer: string,
+    store: AttributeStore,
+    ingress: Ingress | null = null,
+    onIneligible: (reason: Ineligible) => void = () => {},
+  ) {
     this.policy = policy;
     this.#prefixes = prefixes;
     this.#family = prefixes.family;
     this.#peer = peer;
     this.#store = store;
+    this.#ingress = ingress;
+    this.#onIneligible = onIneligible;
     this.#forget = store.onFreed((id) => this.#freed(id));
   }
 
-  /** The attribute set after policy, 0: rejected. */
+  /** The attribute set after policy, 0: rejected, or not eligible whatever the policy. */
   apply(attributes: number, prefix: number): number {
     const routeClass = this.policy.classify(this.#prefixes, prefix, this.#peer);
     const verdict = this.policy.verdictOf(routeClass);
-    if (verdict === "accept") return attributes;
+    if (verdict === "accept" && !this.#isNotable(attributes)) return attributes;
     if (verdict === "reject") return 0;
     let results = this.#results[routeClass];
     if (results === undefined) {
@@ -51,6 +64,12 @@ export class ImportFilter {
     return result === REJECTED ? 0 : result;
   }
 
+  /** Why a set cannot be used whatever the policy; null: it can. */
+  ineligible(attributes: number): Ineligible | null {
+    if (!this.#ingress || !this.#isNotable(attributes)) return null;
+    return this.#ingress.check(this.#store.attributes(attributes));
+  }
+
   /** Gives back what it remembers; not to be used afterwards. */
   close(): void {
     this.#forget();
@@ -64,9 +83,24 @@ export class ImportFilter {
 
   #evaluate(routeClass: number, id: number): number {
     const attributes = this.#store.attributes(id);
-    const route = this.policy.evaluate(routeClass, attributes);
+    const ineligible = this.ineligible(id);
+    if (ineligible) {
+      this.#onIneligible(ineligible);
+      return REJECTED;
+    }
+    const before = this.#ingress?.before(attributes) ?? attributes;
+    const accepted = this.policy.verdictOf(routeClass) === "accept";
+    const route = accepted ? before : this.policy.evaluate(routeClass, before)?.attributes;
     if (!route) return REJECTED;
-    return route.attributes === attributes ? id : this.#store.intern(route.attributes, this.#family);
+    const result = this.#ingress?.after(route) ?? route;
+    return result === attributes ? id : this.#store.intern(result, this.#family);
+  }
+
+  #isNotable(id: number): boolean {
+    const ingress = this.#ingress;
+    if (ingress === null) return false;
+    const { firstAs } = ingress;
+    return ingress.always || this.#store.isNotable(id) || (firstAs !== 0 && this.#store.neighborAs[id] !== firstAs);
   }
 
   #freed(id: number): void {

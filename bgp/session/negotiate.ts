@@ -1,5 +1,5 @@
 // Our OPEN from a peer's options, and what two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492, 4760, 6793, 2918, 7313, 8654,
-// 8950, 6286; draft-walton-bgp-hostname-capability; graceful restart is in graceful-restart.ts). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
+// 8950, 6286, 9234; draft-walton-bgp-hostname-capability; graceful restart is in graceful-restart.ts). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
 import { type Family, formatIpv4 } from "../../net/address.ts";
 import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
@@ -7,6 +7,7 @@ import { MAX_EXTENDED_MESSAGE, MAX_MESSAGE } from "../wire/message.ts";
 import type { OpenMessage } from "../wire/open.ts";
 import { Afi, AS_TRANS, ErrorCode, OpenSubcode, Safi } from "../wire/registry.ts";
 import { negotiateRestart, type RestartState, restartCapabilities } from "./graceful-restart.ts";
+import { checkRole } from "./role.ts";
 import type { Negotiated, PeerOptions } from "./types.ts";
 
 /** Where a session runs; local-addresses.ts finds it out. */
@@ -38,6 +39,7 @@ export function buildOpen(options: PeerOptions, restart: RestartState): OpenMess
       entries: [{ afi: Afi.IPV4, safi: Safi.UNICAST, nextHopAfi: Afi.IPV6 }],
     });
   capabilities.push(...restartCapabilities(options, restart));
+  if (options.role !== null) capabilities.push({ kind: "role", role: options.role });
   return {
     version: 4,
     asn: options.localAsn > 0xffff ? AS_TRANS : options.localAsn,
@@ -54,6 +56,7 @@ export function negotiate(options: PeerOptions, remote: OpenMessage, endpoints: 
   checkAsn(options, remoteAsn);
   const ebgp = remoteAsn !== options.localAsn;
   checkRouterId(options, remote.routerId, ebgp);
+  if (ebgp) checkRole(options.role, options.requireRole, remote.capabilities);
   if (remote.holdTime === 1 || remote.holdTime === 2)
     throw openError(
       OpenSubcode.UNACCEPTABLE_HOLD_TIME,

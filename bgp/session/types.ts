@@ -12,6 +12,7 @@ export interface PeerOptions {
   readonly address: Uint8Array;
   /** Needed for link-local addresses: the interface the neighbour is on; the socket is bound to it. */
   readonly interface: string | null;
+  /** The AS of our OPEN. */
   readonly localAsn: number;
   /** Host-order number (RFC 6286: not 0). */
   readonly routerId: number;
@@ -35,6 +36,10 @@ export interface PeerOptions {
   readonly hostname: string | null;
   /** Graceful restart (RFC 4724), or null: capability not sent. */
   readonly gracefulRestart: GracefulRestartOptions | null;
+  /** Our BGP role, see Role in wire/registry.ts (RFC 9234); null: none. */
+  readonly role: number | null;
+  /** The neighbour has to say its role. */
+  readonly requireRole: boolean;
 }
 
 /** Times in seconds. */

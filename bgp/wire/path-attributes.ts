@@ -40,6 +40,8 @@ export interface PathAttributes {
   /** RFC 4456; host-order numbers. */
   readonly originatorId: number | null;
   readonly clusterList: readonly number[];
+  /** Only to Customer: an AS number (RFC 9234 §5). */
+  readonly otc: number | null;
   readonly unknown: readonly UnknownAttribute[];
   /** Type codes of attributes that came with the partial bit, which stays set when they are passed on (RFC 4271 §5). */
   readonly partial?: readonly number[];
@@ -59,5 +61,6 @@ export const emptyAttributes: PathAttributes = {
   largeCommunities: [],
   originatorId: null,
   clusterList: [],
+  otc: null,
   unknown: [],
 };

@@ -42,6 +42,19 @@ export const WellKnownCommunity = {
   NO_EXPORT_SUBCONFED: 0xffff_ff03,
 } as const;
 
+/** The words for them and for others that IANA has registered. */
+export const communityNames: Readonly<Record<number, string>> = {
+  [0xffff_0000]: "graceful-shutdown",
+  [0xffff_0001]: "accept-own",
+  [0xffff_0006]: "llgr-stale",
+  [0xffff_0007]: "no-llgr",
+  [0xffff_029a]: "blackhole",
+  [0xffff_ff01]: "no-export",
+  [0xffff_ff02]: "no-advertise",
+  [0xffff_ff03]: "no-export-subconfed",
+  [0xffff_ff04]: "no-peer",
+};
+
 export const AttributeCode = {
   ORIGIN: 1,
   AS_PATH: 2,

@@ -4,6 +4,7 @@ import { durationOrFalse, holdTime, milliseconds, seconds } from "../durations.t
 import { boolean, integer, list, one } from "../scalar.ts";
 import * as s from "../scalars.ts";
 import { family, otherwise } from "./common.ts";
+import { routeKeys } from "./peer-routes.ts";
 
 export const gracefulRestart = z.strictObject({
   time: one(seconds(1, 4095), "How long neighbours keep this node's routes while the daemon restarts.").prefault(
@@ -107,6 +108,7 @@ export const peer = z
     maxPrefixes: one(integer("number", 1, s.MAX_U32), "More prefixes than this end the session (Cease, RFC 4486).")
       .optional()
       .meta(otherwise("no limit")),
+    ...routeKeys,
     table: one(s.name, "Table that the neighbour's routes go to, and that it is told about.")
       .optional()
       .meta(otherwise("`fabric`, or the only table there is")),

@@ -69,6 +69,7 @@ class Bench {
       {
         asn: 65000,
         routerId: 0x0a000001,
+        clusterId: 1,
         tables: [{ name: "main", id: 7100 }],
         maxPaths: 1,
         listenPort: null,

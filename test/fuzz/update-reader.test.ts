@@ -19,7 +19,9 @@ const sources = [true, false].flatMap((as4) =>
   [true, false].map((ebgp) => ({
     wire: wireContext({ as4, ebgp, extendedNextHop: as4 === ebgp }),
     localAsn: 65000,
+    nodeAsn: 65000,
     routerId: 1,
+    clusterId: 1,
   })),
 );
 const updates = corpus.filter((message) => message[18] === 2);

@@ -194,6 +194,13 @@ export const attributeVectors: readonly AttributeVector[] = [
   },
   { name: "CLUSTER_LIST empty over iBGP", bytes: `${BASE} 80 0a 00`, action: "withdraw", ibgp: true },
 
+  { name: "OTC", bytes: `${BASE} c0 23 04 0000fde9`, action: "none", value: { otc: 65001, unknown: [] } },
+  { name: "OTC with the partial bit", bytes: `${BASE} e0 23 04 0000fde9`, action: "none", value: { partial: [35] } },
+  { name: "OTC over iBGP", bytes: `${BASE} c0 23 04 0000fde9`, action: "none", ibgp: true, value: { otc: 65001 } },
+  { name: "OTC empty", bytes: `${BASE} c0 23 00`, action: "withdraw", subcode: 9 },
+  { name: "OTC too short", bytes: `${BASE} c0 23 03 00fde9`, action: "withdraw", subcode: 9 },
+  { name: "OTC too long", bytes: `${BASE} c0 23 08 0000fde9 0000fdea`, action: "withdraw", subcode: 9 },
+  { name: "OTC non-transitive", bytes: `${BASE} 80 23 04 0000fde9`, action: "withdraw", subcode: 4 },
   {
     name: "unknown optional transitive",
     bytes: `${BASE} c0 63 02 abcd`,

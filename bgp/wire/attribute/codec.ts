@@ -30,6 +30,7 @@ export function newDraft(): Draft {
     largeCommunities: none,
     originatorId: null,
     clusterList: none,
+    otc: null,
     unknown: none,
     as4Path: null,
     as4Aggregator: null,

@@ -296,6 +296,7 @@ class AttributeDecoder {
       largeCommunities: draft.largeCommunities,
       originatorId: draft.originatorId,
       clusterList: draft.clusterList,
+      otc: draft.otc,
       unknown: this.#unknown ?? draft.unknown,
     };
     return this.#partial ? { ...attributes, partial: this.#partial } : attributes;

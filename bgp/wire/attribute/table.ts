@@ -9,6 +9,7 @@ import { localPref } from "./local-pref.ts";
 import { med } from "./med.ts";
 import { nextHop } from "./next-hop.ts";
 import { origin } from "./origin.ts";
+import { otc } from "./otc.ts";
 import { clusterList, originatorId } from "./route-reflection.ts";
 
 /** In ascending order of type, the order in which they are sent (RFC 4271 §5). */
@@ -27,6 +28,7 @@ export const attributeCodecs: readonly AttributeCodec[] = [
   as4Path,
   as4Aggregator,
   largeCommunities,
+  otc,
 ];
 
 export const codecByType: readonly (AttributeCodec | undefined)[] = Array.from({ length: 256 }, (_, code) =>

@@ -20,6 +20,7 @@ function setUp() {
     {
       asn: 65000,
       routerId: 1,
+      clusterId: 1,
       tables: [
         { name: "fabric", id: 7100 },
         { name: "storage", id: 7200 },
@@ -31,7 +32,7 @@ function setUp() {
     { clock, log: silentLog, resolver: resolveAll },
     () => true,
   );
-  const family = new PeerFamily(4, peer("a", "192.0.2.1", 65001, {}), core);
+  const family = new PeerFamily(4, peer("a", "192.0.2.1", 65001, {}), core, () => {});
   const outlet = (table: number, policy: ImportPolicy): Outlet => ({
     locRib: core.locRib(table, 4),
     filter: new ImportFilter(new CompiledPolicy(policy), core.prefixes[4], "a", core.store),

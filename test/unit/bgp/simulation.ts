@@ -220,6 +220,7 @@ export class Simulation {
           { name: "fabric", id: 7100 },
           { name: "storage", id: 7200 },
         ],
+        clusterId: 0x0a000001,
         maxPaths,
         listenPort: null,
         listenAddresses: [],

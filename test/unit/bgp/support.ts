@@ -1,6 +1,7 @@
 // Sessions without sockets, for tests of everything behind the session: what the RIB sends is recorded, what it
 // receives are real UPDATE octets.
 import type { NextHopResolver, ResolvedNextHop } from "../../../bgp/next-hop-resolver.ts";
+import { plainRules } from "../../../bgp/route-rules.ts";
 import { noRestart } from "../../../bgp/session/graceful-restart.ts";
 import { buildOpen } from "../../../bgp/session/negotiate.ts";
 import type { EstablishedSession, GracefulRestartOptions, Handshake, Negotiated } from "../../../bgp/session/types.ts";
@@ -63,6 +64,9 @@ export function peer(name: string, at: string, asn: number, options: Partial<Spe
     export: "all",
     table: 7100,
     maxPrefixes: null,
+    role: null,
+    requireRole: false,
+    ...plainRules,
     ...options,
   };
 }

@@ -113,6 +113,78 @@ export const bad: readonly Bad[] = [
     says: ['8:10 peers.tor-a.bfd: "300ms" is neither true nor false nor a map'],
   },
   {
+    name: "a local AS that is none",
+    top: peer("    localAsn: 0\n"),
+    says: ["8:15 peers.tor-a.localAsn: 0 is not an AS number"],
+  },
+  {
+    name: "a local AS without its number",
+    top: peer("    localAsn: { noprepend: true }\n"),
+    says: ["8:5 peers.tor-a.localAsn.asn: is missing", "8:17 peers.tor-a.localAsn.noprepend: is not a known key"],
+    hints: [null, "did you mean noPrepend?"],
+  },
+  {
+    name: "the node's own AS as local AS",
+    top: peer("    localAsn: { asn: 65101 }\n"),
+    says: ["8:22 peers.tor-a.localAsn.asn: 65101 is the node's own AS number"],
+  },
+  {
+    name: "the neighbour's AS as local AS",
+    top: peer("    localAsn: 65001\n"),
+    says: ["8:15 peers.tor-a.localAsn: does not make a session within one AS"],
+  },
+  {
+    name: "loops beyond reason, and in words",
+    top: peer("    allowAsIn: 11\n").concat(
+      "  tor-b: { address: 192.0.2.2, asn: 65001, import: all, export: all, allowAsIn: often }\n",
+    ),
+    says: [
+      "8:16 peers.tor-a.allowAsIn: 11 is outside of 0 to 10",
+      '9:81 peers.tor-b.allowAsIn: "often" is neither a number nor origin',
+    ],
+  },
+  {
+    name: "private AS numbers removed in an unknown way",
+    top: peer("    removePrivateAs: everything\n    nextHopSelf: yes\n"),
+    says: [
+      '8:22 peers.tor-a.removePrivateAs: "everything" is not one of true, false, replace, all, replace-all',
+      '9:18 peers.tor-a.nextHopSelf: "yes" is not one of true, false, force',
+    ],
+  },
+  {
+    name: "keys for the own AS with a neighbour in another",
+    top: peer("    nextHopSelf: true\n    routeReflectorClient: true\n"),
+    says: [
+      "8:5 peers.tor-a.nextHopSelf: is for neighbours in our own AS",
+      "9:5 peers.tor-a.routeReflectorClient: is for neighbours in our own AS",
+    ],
+  },
+  {
+    name: "keys for other ASes with a neighbour in the own",
+    top: "peers:\n  rr:\n    address: 192.0.2.1\n    asn: internal\n    asOverride: true\n    role: peer\n    removePrivateAs: all\n    enforceFirstAs: true\n",
+    says: [
+      "6:5 peers.rr.asOverride: is for neighbours in another AS",
+      "7:5 peers.rr.role: is for neighbours in another AS",
+      "8:5 peers.rr.removePrivateAs: is for neighbours in another AS",
+      "9:5 peers.rr.enforceFirstAs: is for neighbours in another AS",
+    ],
+  },
+  {
+    name: "a role that there is not, and one that is required without our own",
+    top: peer("    role: upstream\n").concat(
+      "  tor-b: { address: 192.0.2.2, asn: 65001, import: all, export: all, requireRole: true }\n",
+    ),
+    says: [
+      '8:11 peers.tor-a.role: "upstream" is not one of provider, route-server, route-server-client, customer, peer',
+      "9:83 peers.tor-b.requireRole: needs a role of our own",
+    ],
+  },
+  {
+    name: "a cluster id that is a number",
+    top: "bgp: { clusterId: 7 }\n",
+    says: ["2:19 bgp.clusterId: 7 is not a router id"],
+  },
+  {
     name: "an unknown key deep inside",
     top: policy("{ set: { community: { plus: no-export } }, then: accept }"),
     says: ["4:29 policies.p[0].set.community.plus: is not a known key"],

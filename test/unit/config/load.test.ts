@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { plainRules } from "../../../bgp/route-rules.ts";
 import { ConfigError, loadConfig, parseConfig } from "../../../config/load.ts";
 import type { ReadSecret } from "../../../config/secret.ts";
 import { bad, NODE } from "./bad.ts";
@@ -198,6 +199,9 @@ describe("good configurations", () => {
         table: 7100,
         maxPrefixes: null,
         bfd: null,
+        role: null,
+        requireRole: false,
+        ...plainRules,
       },
     ]);
   });
@@ -212,6 +216,39 @@ describe("good configurations", () => {
   ])("bfd: %s", (text, bfd) => {
     const { config } = parseConfig(`${NODE}peers:\n  t: { address: 192.0.2.1, asn: internal, bfd: ${text} }\n`, "f");
     expect(config.peers[0].bfd).toEqual(bfd);
+  });
+
+  const rulesOfPeer = (keys: string, top = "") => {
+    const text = `${NODE}peers:\n  t: { address: 192.0.2.1, import: all, export: all, ${keys} }\n${top}`;
+    return parseConfig(text, "f").config.peers[0];
+  };
+  it.each([
+    ["asn: 65001", { localAsn: 65101, enforceFirstAs: true, prependReceived: false, hideNodeAsn: false, role: null }],
+    ["asn: 65001, localAsn: 65055", { localAsn: 65055, prependReceived: true, hideNodeAsn: false }],
+    ["asn: external, localAsn: { asn: 65055, noPrepend: true }", { localAsn: 65055, prependReceived: false }],
+    [
+      "asn: 65101, localAsn: { asn: 65055, replaceAs: true }",
+      { localAsn: 65055, hideNodeAsn: true, enforceFirstAs: true },
+    ],
+    ["asn: 65001, enforceFirstAs: false", { enforceFirstAs: false }],
+    ["asn: 65001, role: route-server-client", { role: 2, enforceFirstAs: false }],
+    ["asn: 65001, role: route-server-client, enforceFirstAs: true", { role: 2, enforceFirstAs: true }],
+    [
+      "asn: internal, nextHopSelf: force, routeReflectorClient: true",
+      { nextHopSelf: "force", routeReflectorClient: true },
+    ],
+    ["asn: 65001, allowAsIn: origin, asOverride: true", { allowAsIn: "origin", asOverride: true }],
+    ["asn: 65001, removePrivateAs: true", { removePrivateAs: { all: false, replace: false } }],
+    ["asn: 65001, removePrivateAs: replace-all", { removePrivateAs: { all: true, replace: true } }],
+  ])("rules of a peer: %s", (keys, expected) => {
+    expect(rulesOfPeer(keys)).toMatchObject(expected);
+  });
+
+  it("AS sets are allowed for all, or by peer", () => {
+    expect(rulesOfPeer("asn: 65001").allowAsSets).toBe(false);
+    expect(rulesOfPeer("asn: 65001", "bgp: { allowAsSets: true }\n").allowAsSets).toBe(true);
+    expect(rulesOfPeer("asn: 65001, allowAsSets: false", "bgp: { allowAsSets: true }\n").allowAsSets).toBe(false);
+    expect(parseConfig(`${NODE}bgp: { clusterId: 10.0.0.1 }\n`, "f").config.bgp.clusterId).toBe(0x0a000001);
   });
 
   it("builds policies", () => {

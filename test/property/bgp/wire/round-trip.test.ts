@@ -43,6 +43,7 @@ const attributes: fc.Arbitrary<PathAttributes> = fc.record({
   largeCommunities: fc.uniqueArray(fc.tuple(u32, u32, u32), { maxLength: 40, selector: (parts) => parts.join() }),
   originatorId: fc.option(u32),
   clusterList: fc.array(u32, { maxLength: 80 }),
+  otc: fc.option(u32),
   unknown: fc
     .uniqueArray(
       fc.record({

@@ -31,7 +31,7 @@ function read(bytes: Uint8Array, context: WireContext = wire): string[] {
   const addresses = { intern: () => 1, release() {} };
   const store = new AttributeStore(addresses);
   const reader = new UpdateReader(store);
-  const source = { wire: context, localAsn: 65000, routerId: 1 };
+  const source = { wire: context, localAsn: 65000, nodeAsn: 65000, routerId: 1, clusterId: 1 };
   const octets = (buffer: Uint8Array, start: number, end: number) =>
     Buffer.from(buffer.subarray(start, end)).toString("hex");
   const sink: UpdateSink = {

@@ -4,7 +4,7 @@ import { buildOpen, isExternal, negotiate } from "../../../../bgp/session/negoti
 import type { Capability } from "../../../../bgp/wire/capability.ts";
 import { WireError } from "../../../../bgp/wire/error.ts";
 import { decodeOpen, encodeOpen, type OpenMessage } from "../../../../bgp/wire/open.ts";
-import { AS_TRANS } from "../../../../bgp/wire/registry.ts";
+import { AS_TRANS, Role } from "../../../../bgp/wire/registry.ts";
 import { gracefulRestartOptions } from "../support.ts";
 import { peerOptions } from "./support.ts";
 
@@ -182,5 +182,47 @@ describe("our OPEN", () => {
     [65002, true],
   ] as const)("remote AS %s is eBGP: %s", (remoteAsn, expected) => {
     expect(isExternal({ localAsn: 65001, remoteAsn })).toBe(expected);
+  });
+});
+
+describe("roles (RFC 9234)", () => {
+  const { PROVIDER, CUSTOMER, PEER, ROUTE_SERVER, ROUTE_SERVER_CLIENT } = Role;
+  const says = (...roles: number[]) =>
+    open({ capabilities: [ipv4, as4(65002), ...roles.map((role) => ({ kind: "role" as const, role }))] });
+
+  it("goes out with our OPEN, and comes back from the wire", () => {
+    const sent = buildOpen(peerOptions({ role: CUSTOMER }), noRestart);
+    const message = encodeOpen(sent);
+    expect(decodeOpen(message, 19, message.length).capabilities).toContainEqual({ kind: "role", role: CUSTOMER });
+    expect(buildOpen(peerOptions(), noRestart).capabilities.some(({ kind }) => kind === "role")).toBe(false);
+  });
+
+  const roles = [PROVIDER, ROUTE_SERVER, ROUTE_SERVER_CLIENT, CUSTOMER, PEER];
+  const pairs = [
+    [PROVIDER, CUSTOMER],
+    [CUSTOMER, PROVIDER],
+    [ROUTE_SERVER, ROUTE_SERVER_CLIENT],
+    [ROUTE_SERVER_CLIENT, ROUTE_SERVER],
+    [PEER, PEER],
+  ];
+  it.each(roles.flatMap((ours) => [...roles, 5, 255].map((theirs) => [ours, theirs])))(
+    "ours %s, theirs %s",
+    (ours, theirs) => {
+      const fits = pairs.some(([a, b]) => a === ours && b === theirs);
+      expect(failure({ role: ours }, says(theirs))).toMatch(
+        fits ? /^accepted$/ : /^2\/11 neighbour's role is .* has to be/,
+      );
+    },
+  );
+
+  it.each([
+    ["none", { role: CUSTOMER }, says(), /^accepted$/],
+    ["none, but it has to", { role: CUSTOMER, requireRole: true }, says(), /^2\/11 .*no role.*customer.*provider/],
+    ["the right one twice", { role: PEER }, says(PEER, PEER), /^accepted$/],
+    ["two", { role: PEER }, says(PEER, CUSTOMER), /^2\/11 .*two roles/],
+    ["one, we have none", {}, says(PEER), /^accepted$/],
+    ["within our AS", { role: PEER, remoteAsn: 65002, localAsn: 65002 }, says(CUSTOMER), /^accepted$/],
+  ] as const)("theirs: %s", (_, options, remote, expected) => {
+    expect(failure(options, remote)).toMatch(expected);
   });
 });

@@ -67,6 +67,8 @@ export function peerOptions(options: Partial<PeerOptions> = {}): PeerOptions {
     extendedMessages: false,
     hostname: null,
     gracefulRestart: null,
+    role: null,
+    requireRole: false,
     ...options,
   };
 }
