@@ -24,6 +24,7 @@ import { FastFailover } from "./fast-failover.ts";
 import type { Logger } from "./log.ts";
 import { LoopDelay } from "./loop-delay.ts";
 import { Reloader } from "./reload.ts";
+import { RestartBits } from "./restart-bits.ts";
 import { startWatchdog } from "./systemd.ts";
 
 export type DaemonState = "starting" | "running" | "stopping";
@@ -40,6 +41,7 @@ export class Daemon {
   readonly #fib: FibClient;
   readonly #interfaces: InterfaceTable;
   readonly #speaker: Speaker;
+  readonly #restartBits: RestartBits;
   readonly #bfd: Bfd;
   readonly #syncs: RouteSync[];
   readonly #cni: CniServer;
@@ -75,6 +77,11 @@ export class Daemon {
       },
       { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
     );
+    this.#restartBits = new RestartBits({
+      speaker: this.#speaker,
+      fib: this.#fib,
+      peers: () => this.#config.peers,
+    });
     this.#bfd = new Bfd({ speaker: this.#speaker, events: this.#events, log: log("bfd") });
     this.#bfd.onFailure((error) => this.#failed(error));
     // A route server holds and passes on: nothing of it crosses to the worker.
@@ -157,8 +164,7 @@ export class Daemon {
     await this.#cni.start();
     await this.#api.start();
 
-    // The forwarding bit tells the truth: set only when state of ours was found in the kernel and confirmed just now.
-    this.#setRestartState(adopted > 0, adopted > 0);
+    this.#restartBits.started(adopted);
     for (const block of blocks) {
       this.#speaker.announceLocal(block.table, prefix(block.prefix));
       this.#cni.setBlockState(block.prefix, "announced");
@@ -217,15 +223,8 @@ export class Daemon {
     await Promise.all(this.#syncs.map((sync) => sync.settled()));
     await this.#fib.flush();
     const swept = await this.#fib.sweepStale();
-    // From here on the kernel forwards for us whatever becomes of a session: one that is lost and comes back says so.
-    this.#setRestartState(false, true);
+    this.#restartBits.converged();
     this.#log.info({ swept }, swept > 0 ? "converged: stale kernel state removed" : "converged");
-  }
-
-  /** The R and F bits of OPEN messages to come (RFC 4724 §3). Without routes in the kernel there is nothing to preserve. */
-  #setRestartState(restarting: boolean, forwarding: boolean): void {
-    const preserved = forwarding && this.#config.routing.install;
-    this.#speaker.setRestartState({ restarting, forwarding: () => preserved });
   }
 
   #connectEvents(): void {

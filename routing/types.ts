@@ -118,6 +118,14 @@ export interface FibStatus {
   readonly stale: number;
 }
 
+/** What can be relied on while sessions are away, see fib/forwarding.ts. Empty with `install: false`. */
+export interface ForwardingState {
+  /** Tables with learned routes that are as they should be. */
+  readonly tables: readonly { readonly family: Family; readonly table: number }[];
+  /** Families whose rules and blackholes are. */
+  readonly owned: readonly Family[];
+}
+
 /** Main-thread face of the fib worker (routing/fib/client.ts implements it). */
 export interface Fib {
   /** Opens sockets, adopts what a former run left, reports links. Rejects with what is missing (CAP_NET_ADMIN). */
@@ -126,6 +134,8 @@ export interface Fib {
   links(): readonly LinkInfo[];
   onLinks(listener: () => void): void;
   onEvent(listener: (event: KernelEvent) => void): void;
+  /** As last heard from the worker. */
+  forwarding(): ForwardingState;
   /** Rules last, blackholes first. Resolves when the kernel has acknowledged all of it. */
   setOwned(owned: OwnedState): Promise<void>;
   /** Defines or replaces a next-hop set; ids are the caller's, > 0, dense. */

@@ -28,6 +28,9 @@ export class BulkWriter {
     this.#writer = new RouteWriter(state.socket, state.ownership, state.routes, state.nextHops, this.#failures, events);
   }
 
+  /** Called when nothing is left to write. */
+  onDrained: () => void = () => {};
+
   failed(): FibStatus["failed"] {
     return this.#failures.list();
   }
@@ -70,6 +73,7 @@ export class BulkWriter {
 
   #drained(): void {
     if (this.#state.install) this.#state.nextHops.collect();
+    this.onDrained();
     const { event } = this.#state.deps;
     const { added, removed, failed } = this.#writer;
     const elapsed = Math.round(this.#state.deps.clock.now() - this.#begin);

@@ -6,6 +6,7 @@ import { type Log, silentLog } from "../../net/log.ts";
 import type {
   Fib,
   FibStatus,
+  ForwardingState,
   KernelEvent,
   KernelRoute,
   KernelRule,
@@ -30,6 +31,8 @@ export interface FibClientDeps {
   readonly receiveBuffer?: number;
 }
 
+const nothing: ForwardingState = { tables: [], owned: [] };
+
 interface Waiting {
   resolve(value: unknown): void;
   reject(error: Error): void;
@@ -44,6 +47,7 @@ export class FibClient implements Fib {
   readonly #drainListeners: (() => void)[] = [];
   readonly #failureListeners: ((error: Error) => void)[] = [];
   #links: readonly LinkInfo[] = [];
+  #forwarding: ForwardingState = nothing;
   #nextRequest = 1;
   #inFlight = 0;
   #waitForDrain = false;
@@ -78,6 +82,10 @@ export class FibClient implements Fib {
 
   onEvent(listener: (event: KernelEvent) => void): void {
     this.#eventListeners.push(listener);
+  }
+
+  forwarding(): ForwardingState {
+    return this.#forwarding;
   }
 
   async setOwned(owned: OwnedState): Promise<void> {
@@ -181,6 +189,9 @@ export class FibClient implements Fib {
       case "event":
         this.#report(message.event);
         return;
+      case "forwarding":
+        this.#forwarding = message.state;
+        return;
       case "absorbed":
         this.#inFlight -= message.count;
         if (!this.#waitForDrain || this.#inFlight > LOW_WATER) return;
@@ -198,6 +209,7 @@ export class FibClient implements Fib {
   #end(error: Error): void {
     const expected = this.#ended !== null;
     this.#ended ??= error;
+    this.#forwarding = nothing;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
     if (expected) return;

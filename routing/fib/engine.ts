@@ -17,6 +17,7 @@ import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { FibStatus, KernelRoute, KernelRule, NextHopMember, OwnedState, PodRoute, RouteBatch } from "../types.ts";
 import { KernelWatch } from "../watch.ts";
 import { BulkWriter } from "./bulk.ts";
+import { Forwarding } from "./forwarding.ts";
 import { requireNetAdmin } from "./privilege.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { removeEverything } from "./remove.ts";
@@ -31,6 +32,7 @@ export class FibEngine {
   readonly #bulk: BulkWriter;
   readonly #repairs: Repairs;
   readonly #resync: Resync;
+  readonly #forwarding: Forwarding;
   #watch: KernelWatch | null = null;
   #staleTimer: Timer | null = null;
 
@@ -43,6 +45,11 @@ export class FibEngine {
     this.#repairs = new Repairs(this.#state, this.#bulk, guard);
     this.#state.onNextHopRefused = () => this.#repairs.doubtNextHops();
     this.#resync = new Resync(this.#state, this.#repairs);
+    this.#forwarding = new Forwarding(this.#state, {
+      failed: () => this.#bulk.failed(),
+      inDoubt: () => this.#resync.pending,
+    });
+    this.#bulk.onDrained = this.#resync.onPending = () => this.#forwarding.update();
   }
 
   /** Opens what is needed and takes stock of what a former run left. Rejects with what is missing. */
@@ -71,6 +78,7 @@ export class FibEngine {
     nextHops.reconcile();
     rules.adopt();
     await this.#resync.dumpRoutes(true);
+    this.#forwarding.adopt();
     const stale = this.#stale();
     if (stale === 0) {
       this.#state.swept = true;
@@ -82,7 +90,7 @@ export class FibEngine {
       count: stale,
       message: `${stale} rules and routes of a former run found and left in place until they are confirmed`,
     });
-    this.#staleTimer = deps.clock.after(options.routing.staleTime * 1000, () => void this.sweepStale());
+    this.#staleTimer = deps.clock.after(options.routing.staleTime * 1000, () => void this.#sweep());
   }
 
   /** Blackholes first, rules last; what is not wanted any more in the reverse order. */
@@ -90,11 +98,20 @@ export class FibEngine {
     const { install, ownership, staticRoutes, rules } = this.#state;
     if (!install) return;
     const wantedRules = ownership.rules(owned);
-    const changed = staticRoutes.setOwned(ownership.routes(owned));
+    const wantedRoutes = ownership.routes(owned);
+    const missing = new Set(staticRoutes.missing(wantedRoutes).map(({ family }) => family));
+    const changed = staticRoutes.setOwned(wantedRoutes);
     rules.want(wantedRules);
-    rules.reconcile().remove();
+    const reconciled = rules.reconcile();
+    for (const { family } of reconciled.added) missing.add(family);
+    reconciled.remove();
     changed.removeOld();
     this.#repairs.reportPreceding();
+    const found = ([4, 6] as const).filter((family) => !missing.has(family));
+    this.#forwarding.owned(
+      found,
+      owned.tables.map(({ id }) => id),
+    );
   }
 
   setNextHopSet(set: number, members: readonly NextHopMember[]): void {
@@ -130,8 +147,14 @@ export class FibEngine {
     return this.#bulk.flush();
   }
 
-  /** Removes what was adopted and nobody asked for. Resolves to the number of rules and routes. */
+  /** All is known that is wanted: removes what was adopted and nobody asked for. Resolves to the number of rules and routes. */
   async sweepStale(): Promise<number> {
+    const count = await this.#sweep();
+    this.#forwarding.settle();
+    return count;
+  }
+
+  async #sweep(): Promise<number> {
     const { install, rules, staticRoutes, routes, nextHops, deps } = this.#state;
     this.#staleTimer?.cancel();
     this.#staleTimer = null;
@@ -143,6 +166,7 @@ export class FibEngine {
     await this.flush();
     if (this.#state.stopped) return count;
     const groups = nextHops.sweep();
+    this.#forwarding.swept();
     if (count + groups > 0)
       deps.event({
         kind: "swept",

@@ -164,6 +164,16 @@ export class NextHops {
     return written;
   }
 
+  /** Groups in the kernel with a member on a link that is up. */
+  liveGroups(): Set<number> {
+    const up = new Set<number>();
+    for (const hop of this.#hops.values()) if (hop.installed && this.#callbacks.isUp(hop.ifindex)) up.add(hop.id);
+    const live = new Set<number>();
+    for (const { id, installed } of this.#groups.values())
+      if (idsOf(installed).some((member) => up.has(member))) live.add(id);
+    return live;
+  }
+
   /** Removes what was adopted and never asked for, once no route uses it. Returns how many groups went. */
   sweep(): number {
     let swept = 0;

@@ -1,6 +1,7 @@
 // What client.ts and worker.ts say to each other. Requests are answered in order of completion, by id.
 import type {
   FibStatus,
+  ForwardingState,
   KernelEvent,
   KernelRoute,
   KernelRule,
@@ -49,5 +50,6 @@ export type FromWorker =
   | { kind: "failure"; id: number; message: string; code: string | null }
   | { kind: "links"; links: LinkInfo[] }
   | { kind: "event"; event: KernelEvent }
+  | { kind: "forwarding"; state: ForwardingState }
   /** So many prefixes have been taken over from batches. */
   | { kind: "absorbed"; count: number };

@@ -167,7 +167,7 @@ export class Repairs {
     }
     count += this.#restoreStatic();
     const rules = this.#state.rules.reconcile();
-    count += rules.added + rules.remove();
+    count += rules.added.length + rules.remove();
     this.reportPreceding();
     this.#bulk.schedule();
     if (count > 0)

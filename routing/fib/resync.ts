@@ -21,6 +21,9 @@ export class Resync {
   overruns = 0;
   #running = false;
   #again = false;
+  #pending = false;
+  /** Since the last run began. */
+  #requested = false;
   #lastDoubt = Number.NEGATIVE_INFINITY;
 
   constructor(state: FibState, repairs: Repairs) {
@@ -29,8 +32,19 @@ export class Resync {
     this.#damper = new Damper(state.deps.clock, RESYNC_MS, () => void this.#run());
   }
 
+  /** Called when `pending` changes. */
+  onPending: () => void = () => {};
+
+  /** Something is to be read anew, and has not been yet. */
+  get pending(): boolean {
+    return this.#pending;
+  }
+
   request(): void {
-    if (!this.#state.stopped) this.#damper.request();
+    if (this.#state.stopped) return;
+    this.#requested = true;
+    this.#setPending(true);
+    this.#damper.request();
   }
 
   /** Notifications were lost. */
@@ -57,6 +71,8 @@ export class Resync {
       return;
     }
     this.#running = true;
+    this.#requested = false;
+    let done = false;
     const begin = this.#state.deps.clock.now();
     try {
       for (const { ifindex, up } of this.#state.links.load(this.#state.socket))
@@ -70,6 +86,7 @@ export class Resync {
         this.#repairs.repair(lost);
       }
       this.count++;
+      done = true;
       const elapsed = Math.round(this.#state.deps.clock.now() - begin);
       this.#state.deps.event({
         kind: "resync",
@@ -87,8 +104,16 @@ export class Resync {
       if (this.#again) {
         this.#again = false;
         this.request();
+      } else if (done && !this.#requested) {
+        this.#setPending(false);
       }
     }
+  }
+
+  #setPending(pending: boolean): void {
+    if (pending === this.#pending) return;
+    this.#pending = pending;
+    this.onPending();
   }
 
   /** Reads all routes of ours; returns how many that should be there are not. */

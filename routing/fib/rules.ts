@@ -43,8 +43,8 @@ export class Rules {
   }
 
   /** Adds what is missing; `remove()` then takes away what is not wanted any more. Throws the kernel's refusal. */
-  reconcile(): { added: number; remove(): number } {
-    if (!this.#wanted) return { added: 0, remove: () => 0 };
+  reconcile(): { added: readonly RuleSpec[]; remove(): number } {
+    if (!this.#wanted) return { added: [], remove: () => 0 };
     const present = new Map<string, Rule[]>();
     for (const rule of this.dump()) {
       if (!this.#ownership.ownsRule(rule)) continue;
@@ -53,7 +53,7 @@ export class Rules {
       if (equal) equal.push(rule);
       else present.set(key, [rule]);
     }
-    let added = 0;
+    const added: RuleSpec[] = [];
     for (const rule of this.#wanted) {
       const found = present.get(keyOf(rule));
       if (found) {
@@ -61,7 +61,7 @@ export class Rules {
         continue;
       }
       this.#socket.request((out) => encodeNewRule(out, rule), `rule ${describe(rule)}`);
-      added++;
+      added.push(rule);
     }
     const surplus = [...present.values()].flat();
     return {

@@ -2,7 +2,7 @@
 import type { Clock } from "../../net/clock.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
 import { Ownership } from "../ownership.ts";
-import type { KernelEvent, LinkInfo } from "../types.ts";
+import type { ForwardingState, KernelEvent, LinkInfo } from "../types.ts";
 import { Links } from "./links.ts";
 import { NextHops } from "./next-hops.ts";
 import type { WorkerOptions } from "./protocol.ts";
@@ -14,6 +14,7 @@ export interface FibDeps {
   readonly clock: Clock;
   event(event: KernelEvent): void;
   links(links: LinkInfo[]): void;
+  forwarding(state: ForwardingState): void;
 }
 
 export class FibState {

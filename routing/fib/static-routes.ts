@@ -56,6 +56,14 @@ export class StaticRoutes {
     if (failures.length > 0) throw failures[0].error;
   }
 
+  /** Those that are not in the kernel. */
+  missing(specs: readonly RouteSpec[]): RouteSpec[] {
+    return specs.filter((spec) => {
+      const known = this.#entries.get(keyOf(spec));
+      return !known?.installed || !sameRoute(known.spec, spec);
+    });
+  }
+
   /** Routes that are not there are fine. */
   remove(specs: readonly RouteSpec[]): void {
     for (const spec of specs) {

@@ -28,6 +28,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
       clock: systemClock,
       event: (event) => post({ kind: "event", event }),
       links: (links) => post({ kind: "links", links }),
+      forwarding: (state) => post({ kind: "forwarding", state }),
     });
     return engine;
   };
