@@ -101,10 +101,15 @@ export class AttributeStore {
     const key = `${wire.as4} ${wire.ebgp} ${wire.extendedNextHop} ${localAsn} ${nodeAsn} ${routerId} ${clusterId}`;
     let tag = this.#sourceTags.get(key);
     if (tag === undefined) {
-      tag = this.#sources.push(source) - 1;
+      tag = this.#sources.push({ ...source, wire: asStored(wire) }) - 1;
       this.#sourceTags.set(key, tag);
     }
     return tag;
+  }
+
+  /** How sets with this tag are read, other than from the wire: whatever family they are of, without path identifiers. */
+  contextOf(tag: number): WireContext {
+    return this.#sources[tag].wire;
   }
 
   /** The id of these octets, or 0: decode them, and `add` them when they are in order. */
@@ -246,6 +251,11 @@ export function appendMpReach(
   if (linkLocal) writer.bytes(linkLocal);
   // Reserved octet, then the prefix.
   writer.u16(0);
+}
+
+/** Sessions with other families, or path identifiers, share what they have in common. */
+function asStored({ as4, ebgp, extendedNextHop, maxMessage }: WireContext): WireContext {
+  return { as4, ebgp, extendedNextHop, maxMessage, families: [4, 6] };
 }
 
 function pathLength({ asPath }: PathAttributes): number {

@@ -1,7 +1,7 @@
 // One family of one peer: what it announces, in lanes, and the Loc-RIBs that this goes to; what it was told. In: ranges of
 // checked NLRI, and what becomes of the session. Out: updates to the Loc-RIBs.
 //
-// Without ADD-PATH there is one lane, and the loops over NLRI touch nothing else.
+// Without ADD-PATH there is one lane, and the loops over NLRI touch nothing else; with it, see peer-paths.ts.
 import type { Family } from "../net/address.ts";
 import { DirtySet } from "../net/dirty-set.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
@@ -11,9 +11,11 @@ import type { Ineligible, Ingress } from "./ingress.ts";
 import { Lane, type Outlet } from "./lane.ts";
 import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
+import { PeerPaths } from "./peer-paths.ts";
 import { CompiledPolicy } from "./policy/compile.ts";
 import { ImportFilter } from "./policy/filter.ts";
 import type { RibCore } from "./rib-core.ts";
+import { formatPrefixId } from "./route-views.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
 import type { StaleFamily } from "./stale-routes.ts";
 
@@ -29,6 +31,10 @@ export class PeerFamily implements StaleFamily {
   /** Loc-RIBs that are fed no more, until they have let go of what they had. */
   #leaving: readonly Outlet[] = [];
   #lanes: readonly Lane[];
+  /** Present while the session has path identifiers. */
+  #paths: PeerPaths | null = null;
+  /** Paths beyond the limit of a prefix, since the start. */
+  pathsIgnored = 0;
   adjRibOut: AdjRibOut | null = null;
   /** The session has sent its whole table. */
   converged = false;
@@ -57,7 +63,7 @@ export class PeerFamily implements StaleFamily {
 
   /** Prefixes the peer announces. */
   get received(): number {
-    return this.#lanes[0].adjRibIn.size;
+    return this.#paths === null ? this.#lanes[0].adjRibIn.size : this.#paths.size;
   }
 
   /** Paths the peer announces: with ADD-PATH there may be several per prefix. */
@@ -89,9 +95,19 @@ export class PeerFamily implements StaleFamily {
     return this.#sum((lane) => lane.adjRibIn.longLived);
   }
 
-  setSession(session: SourceSession): void {
+  /** A session has come up; `pathLimit`: it has path identifiers, and so many paths of a prefix are kept at most. */
+  open(session: SourceSession, pathLimit: number | null): void {
     this.#session = session;
     for (const lane of this.#lanes) lane.setSession(session);
+    if (pathLimit === null && this.#paths === null) return;
+    if (pathLimit === null || this.#paths === null) {
+      // Paths with and without identifiers cannot be told to be the same.
+      this.doomAll();
+      for (const lane of this.#lanes) lane.setPathIds(pathLimit !== null);
+    }
+    const owner = { lanes: () => this.#lanes, addLane: () => this.#addLane() };
+    this.#paths = pathLimit === null ? null : new PeerPaths(this.#prefixes, owner, pathLimit, this.#ignored);
+    this.#paths?.recount();
   }
 
   /** Another import policy, or other rules before and after it. */
@@ -122,6 +138,10 @@ export class PeerFamily implements StaleFamily {
   }
 
   announce(buffer: Uint8Array, start: number, end: number, attributes: number): void {
+    if (this.#paths !== null) {
+      this.#paths.announce(buffer, start, end, attributes);
+      return;
+    }
     const [lane] = this.#lanes;
     const { adjRibIn, feeds } = lane;
     const [{ locRib, source }] = feeds;
@@ -138,6 +158,10 @@ export class PeerFamily implements StaleFamily {
   }
 
   withdraw(buffer: Uint8Array, start: number, end: number): void {
+    if (this.#paths !== null) {
+      this.#paths.withdraw(buffer, start, end);
+      return;
+    }
     const [lane] = this.#lanes;
     const { adjRibIn, feeds } = lane;
     const [{ locRib, source }] = feeds;
@@ -156,6 +180,7 @@ export class PeerFamily implements StaleFamily {
   /** Keeps everything for a neighbour that restarts (RFC 4724 §4.2). */
   markStale(before: "keep" | "doom"): void {
     for (const { adjRibIn } of this.#lanes) adjRibIn.markStale(before);
+    this.#paths?.recount();
   }
 
   markLongLived(): void {
@@ -165,14 +190,17 @@ export class PeerFamily implements StaleFamily {
   /** What has not been announced again since goes. */
   doomStale(): void {
     for (const { adjRibIn } of this.#lanes) adjRibIn.doomStale();
+    this.#paths?.recount();
   }
 
   doomLongLived(): void {
     for (const { adjRibIn } of this.#lanes) adjRibIn.doomLongLived();
+    this.#paths?.recount();
   }
 
   doomAll(): void {
     for (const { adjRibIn } of this.#lanes) adjRibIn.doomAll();
+    this.#paths?.recount();
   }
 
   /** RFC 7313 §4; see AdjRibIn. A lane that is new since has nothing from before. */
@@ -201,6 +229,7 @@ export class PeerFamily implements StaleFamily {
       more ||= adjRibIn.doomed > 0;
       if (count > 0) this.#core.touched();
     }
+    if (!more && this.#paths === null && this.#lanes.length > 1) this.#dropLanes();
     for (const outlet of this.#leaving) if (!this.#release(outlet)) more = true;
     return more;
   }
@@ -237,8 +266,28 @@ export class PeerFamily implements StaleFamily {
 
   #newLane(): Lane {
     const outlets = [...this.#outlets, ...this.#leaving];
-    return new Lane(this.#peer, new AdjRibIn(this.#prefixes, this.#core.store), this.#session, outlets);
+    const adjRibIn = new AdjRibIn(this.#prefixes, this.#core.store);
+    return new Lane(this.#peer, adjRibIn, this.#session, outlets, this.#paths !== null);
   }
+
+  #addLane(): Lane {
+    const lane = this.#newLane();
+    this.#lanes = [...this.#lanes, lane];
+    return lane;
+  }
+
+  /** All but the first are empty, and stay so without path identifiers. */
+  #dropLanes(): void {
+    const [first, ...others] = this.#lanes;
+    for (const lane of others) for (const { locRib } of lane.feeds) lane.removeOutlet(locRib);
+    this.#lanes = [first];
+  }
+
+  readonly #ignored = (id: number, pathId: number): void => {
+    if (this.pathsIgnored++ > 0) return;
+    const fields = { peer: this.#peer, prefix: formatPrefixId(this.#prefixes, id), pathId, limit: this.#lanes.length };
+    this.#core.log.warn(fields, "more paths of a prefix than addPath.limit: further ones are ignored");
+  };
 
   #sum(of: (lane: Lane) => number): number {
     let sum = 0;

@@ -20,6 +20,7 @@ import type { EstablishedSession, Negotiated, SessionDown } from "./session/type
 import type { SpeakerPeer } from "./speaker-types.ts";
 import { StaleRoutes } from "./stale-routes.ts";
 import type { WireError } from "./wire/error.ts";
+import { checkNlri, receivesPathIds } from "./wire/nlri.ts";
 import { Afi, CeaseSubcode, ErrorCode, Safi } from "./wire/registry.ts";
 
 /** Milliseconds of silence after which a neighbour that sends no End-of-RIB has sent its table. */
@@ -100,7 +101,8 @@ export class PeerRib implements UpdateSink, SliceTask {
         part.doomAll();
         continue;
       }
-      part.setSession(this.#sourceSession(negotiated));
+      const pathIds = receivesPathIds(negotiated, part.family);
+      part.open(this.#sourceSession(negotiated), pathIds ? (this.#options.addPath?.limit ?? 1) : null);
       part.adjRibOut = this.#openAdjRibOut(part, session);
     }
     this.staleRoutes.established(negotiated);
@@ -188,7 +190,8 @@ export class PeerRib implements UpdateSink, SliceTask {
   }
 
   treatAsWithdraw(family: Family, buffer: Uint8Array, start: number, end: number): void {
-    for (let at = start; at < end; at += 1 + ((buffer[at] + 7) >>> 3)) this.errors.treatedAsWithdrawn++;
+    const pathIds = receivesPathIds((this.#session as EstablishedSession).negotiated, family);
+    this.errors.treatedAsWithdrawn += checkNlri(buffer, start, end, 128, pathIds);
     this.withdraw(family, buffer, start, end);
   }
 

@@ -120,6 +120,7 @@ export class Rib implements SessionHandler {
       import: policyName(peer.options.import),
       export: policyName(peer.options.export),
       table: this.#core.locRib(peer.options.table, 4).tableName,
+      pathsIgnored: part(4).pathsIgnored + part(6).pathsIgnored,
       stale: part(4).stale + part(6).stale,
       helper: peer.staleRoutes.view,
       errors: {
@@ -260,6 +261,7 @@ export class Rib implements SessionHandler {
       name: LOCAL_PEER,
       local: true,
       adjRibIn: new AdjRibIn(prefixes, store),
+      pathIds: null,
       filter: new ImportFilter(new CompiledPolicy("all"), prefixes, LOCAL_PEER, store),
       session: {
         ebgp: false,

@@ -39,6 +39,7 @@ export function pathView(locRib: LocRib, store: AttributeStore, id: number, path
   return {
     prefix: formatPrefixId(locRib.prefixes, id),
     peer: source.name,
+    pathId: source.pathIds === null ? null : source.pathIds.get(id),
     ...attributesView(
       attributes,
       source.local || source.session.ebgp ? attributes.localPref : (attributes.localPref ?? 100),
@@ -58,6 +59,7 @@ export function advertisedView(locRib: LocRib, sets: OutgoingSets, adjRibOut: Ad
   return {
     prefix: formatPrefixId(locRib.prefixes, id),
     peer: locRib.sourceOf(id)?.name ?? LOCAL_PEER,
+    pathId: null,
     ...attributesView(attributes, attributes.localPref),
     best: locRib.bestOf(id) !== 0,
     multipath: false,

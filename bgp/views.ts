@@ -33,6 +33,8 @@ export interface PeerView extends PeerStatus {
   readonly helper: HelperView | null;
   /** Routes treated as withdrawn, attributes discarded (RFC 7606). */
   readonly errors: { readonly treatedAsWithdrawn: number; readonly attributesDiscarded: number };
+  /** Beyond the limit of paths per prefix (RFC 7911). */
+  readonly pathsIgnored: number;
   /** Null: not configured. */
   readonly bfd?: BfdStatus | null;
 }
@@ -41,6 +43,8 @@ export interface RouteView {
   readonly prefix: string;
   /** Peer name; `local` for routes of our own. */
   readonly peer: string;
+  /** As the neighbour numbers it, or for what is advertised as we do (RFC 7911); null: no ADD-PATH. */
+  readonly pathId: number | null;
   readonly nextHops: readonly string[];
   /** As written in a router's CLI: `65001 65002 {65003,65004}`. */
   readonly asPath: string;

@@ -7,7 +7,7 @@
 import type { Family } from "../../net/address.ts";
 import { type AttributeSource, type AttributeStore, appendMpReach } from "../attribute-store.ts";
 import type { WireError } from "../wire/error.ts";
-import { checkNlri } from "../wire/nlri.ts";
+import { checkNlri, receivesPathIds } from "../wire/nlri.ts";
 import { Afi, Safi } from "../wire/registry.ts";
 import {
   decodeAttributes,
@@ -18,7 +18,7 @@ import {
 } from "../wire/update.ts";
 import { Writer } from "../wire/writer.ts";
 
-/** What an UPDATE says, in order. Prefixes are NLRI in buffer[start, end), checked to be well-formed. */
+/** What an UPDATE says, in order. Prefixes are NLRI in buffer[start, end), checked to be well-formed, with path ids where agreed on. */
 export interface UpdateSink {
   withdraw(family: Family, buffer: Uint8Array, start: number, end: number): void;
   announce(family: Family, buffer: Uint8Array, start: number, end: number, attributes: number): void;
@@ -67,8 +67,9 @@ export class UpdateReader {
     layoutUpdate(buffer, start, end, layout);
     const { withdrawnStart, withdrawnEnd, attributesStart, attributesEnd, nlriStart, nlriEnd } = layout;
     const ipv4 = source.wire.families.includes(4);
-    if (withdrawnEnd > withdrawnStart) checkNlri(buffer, withdrawnStart, withdrawnEnd, 32);
-    if (nlriEnd > nlriStart) checkNlri(buffer, nlriStart, nlriEnd, 32);
+    const pathIds = receivesPathIds(source.wire, 4);
+    if (withdrawnEnd > withdrawnStart) checkNlri(buffer, withdrawnStart, withdrawnEnd, 32, pathIds);
+    if (nlriEnd > nlriStart) checkNlri(buffer, nlriStart, nlriEnd, 32, pathIds);
     if (ipv4 && withdrawnEnd > withdrawnStart) sink.withdraw(4, buffer, withdrawnStart, withdrawnEnd);
     if (attributesEnd === attributesStart && nlriEnd === nlriStart) {
       if (withdrawnEnd === withdrawnStart && ipv4) sink.endOfRib(4);
@@ -84,7 +85,7 @@ export class UpdateReader {
       this.#checkAlone(source, buffer, sink);
       return;
     }
-    const attributes = this.#resolve(source, tag, buffer, attributesStart, attributesEnd, true, sink);
+    const attributes = this.#resolve(tag, buffer, attributesStart, attributesEnd, true, sink);
     if (ipv4) this.#announced(4, buffer, nlriStart, nlriEnd, attributes, sink);
   }
 
@@ -117,7 +118,7 @@ export class UpdateReader {
 
     if (unreach) {
       const { family, nlriStart: from, nlriEnd: to } = this.#unreach;
-      checkNlri(buffer, from, to, family === 4 ? 32 : 128);
+      checkNlri(buffer, from, to, family === 4 ? 32 : 128, receivesPathIds(source.wire, family));
       if (to > from) sink.withdraw(family, buffer, from, to);
       else if (reachStart < 0 && !hasNlri) sink.endOfRib(family);
     }
@@ -131,19 +132,19 @@ export class UpdateReader {
     if (hasNlri && source.wire.families.includes(4)) {
       this.#scratch.reset();
       this.#cutMultiprotocol(buffer);
-      const attributes = refused ? 0 : this.#resolveScratch(source, tag, true, sink);
+      const attributes = refused ? 0 : this.#resolveScratch(tag, true, sink);
       this.#announced(4, buffer, nlriStart, nlriEnd, attributes, sink);
     }
     if (!reach) return;
     const { family, nextHopStart, nextHopEnd, nlriStart: from, nlriEnd: to } = this.#reach;
-    checkNlri(buffer, from, to, family === 4 ? 32 : 128);
+    checkNlri(buffer, from, to, family === 4 ? 32 : 128, receivesPathIds(source.wire, family));
     if (to === from) return;
     let attributes = 0;
     if (!refused) {
       this.#scratch.reset();
       appendMpReach(this.#scratch, family, buffer.subarray(nextHopStart, nextHopEnd));
       this.#cutMultiprotocol(buffer);
-      attributes = this.#resolveScratch(source, tag, false, sink);
+      attributes = this.#resolveScratch(tag, false, sink);
     }
     this.#announced(family, buffer, from, to, attributes, sink);
   }
@@ -170,8 +171,8 @@ export class UpdateReader {
     this.#scratch.bytes(buffer.subarray(from, attributesEnd));
   }
 
-  #resolveScratch(source: AttributeSource, tag: number, hasIpv4Nlri: boolean, sink: UpdateSink): number {
-    return this.#resolve(source, tag, this.#scratch.buffer, 0, this.#scratch.offset, hasIpv4Nlri, sink);
+  #resolveScratch(tag: number, hasIpv4Nlri: boolean, sink: UpdateSink): number {
+    return this.#resolve(tag, this.#scratch.buffer, 0, this.#scratch.offset, hasIpv4Nlri, sink);
   }
 
   #announced(
@@ -189,7 +190,6 @@ export class UpdateReader {
 
   /** The id of an attribute string, 0: treat as withdraw. */
   #resolve(
-    source: AttributeSource,
     tag: number,
     buffer: Uint8Array,
     start: number,
@@ -199,7 +199,13 @@ export class UpdateReader {
   ): number {
     const known = this.#store.find(tag, buffer, start, end);
     if (known !== 0) return known;
-    const { attributes, action, errors } = decodeAttributes(buffer, start, end, source.wire, hasIpv4Nlri);
+    const { attributes, action, errors } = decodeAttributes(
+      buffer,
+      start,
+      end,
+      this.#store.contextOf(tag),
+      hasIpv4Nlri,
+    );
     if (errors.length > 0) sink.wireErrors(errors);
     if (!attributes || action === "withdraw") return 0;
     return this.#store.add(tag, buffer, start, end, attributes);

@@ -13,6 +13,7 @@
 //   8  lowest BGP identifier, or ORIGINATOR_ID             §9.1.2.2 f, RFC 4456 §9
 //   9  shortest CLUSTER_LIST                               RFC 4456 §9
 //  10  lowest peer address                                 §9.1.2.2 g
+//  11  lowest path identifier, between paths of one peer  RFC 7911
 //
 // Step 5 looks at the set as a whole, as the RFC's pseudo code does, and not at pairs in some order: the result depends
 // on nothing but the set of paths ("deterministic MED").
@@ -26,6 +27,8 @@ export interface Candidate {
   /** Next hop id, 0 for our own routes. */
   nextHop: number;
   stale: boolean;
+  /** 0 without ADD-PATH. */
+  pathId: number;
 }
 
 type Comparison = (a: Candidate, b: Candidate, store: AttributeStore) => number;
@@ -42,13 +45,13 @@ const beforeMed: Comparison = (a, b, store) =>
 const afterMed: Comparison = (a, b) =>
   Number(b.source.session.ebgp) - Number(a.source.session.ebgp) || Number(a.stale) - Number(b.stale);
 
-/** Steps 8 to 10, and the peer's name where two neighbours have one link-local address: never 0 for two sources. */
+/** Steps 8 to 11, and the peer's name where two neighbours have one link-local address: never 0 for two sources. */
 const tieBreak: Comparison = (a, b, store) =>
   (store.originatorId[a.attributes] || a.source.session.routerId) -
     (store.originatorId[b.attributes] || b.source.session.routerId) ||
   store.clusterLength[a.attributes] - store.clusterLength[b.attributes] ||
   compareAddresses(a.source.session.address, b.source.session.address) ||
-  (a.source.name < b.source.name ? -1 : 1);
+  (a.source.name === b.source.name ? a.pathId - b.pathId : a.source.name < b.source.name ? -1 : 1);
 
 /**
  * Orders candidates[0, count) in place so that the paths in use come first, the best one at 0. Returns how many are in use.

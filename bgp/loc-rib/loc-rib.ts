@@ -332,14 +332,16 @@ export class LocRib implements LocRibView {
       const nextHop = this.#nextHopOf(source, attributes);
       if (!source.local && !this.#nextHops.usable(nextHop)) continue;
       const stale = source.adjRibIn.isStale(id);
+      const pathId = source.pathIds === null ? 0 : source.pathIds.get(id);
       const candidate = this.#candidates[count];
       if (candidate) {
         candidate.source = source;
         candidate.attributes = attributes;
         candidate.nextHop = nextHop;
         candidate.stale = stale;
+        candidate.pathId = pathId;
       } else {
-        this.#candidates.push({ source, attributes, nextHop, stale });
+        this.#candidates.push({ source, attributes, nextHop, stale, pathId });
       }
       count++;
     }

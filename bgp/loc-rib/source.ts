@@ -1,4 +1,5 @@
 // Where paths of a Loc-RIB come from: one peer's Adj-RIB-In behind its import policy, or the routes of this node.
+import type { PagedUint32 } from "../../net/paged-array.ts";
 import type { AdjRibIn } from "../adj-rib-in/adj-rib-in.ts";
 import type { Ineligible } from "../ingress.ts";
 import type { ImportFilter } from "../policy/filter.ts";
@@ -9,6 +10,8 @@ export interface RouteSource {
   readonly name: string;
   readonly local: boolean;
   readonly adjRibIn: AdjRibIn;
+  /** Prefix id -> path identifier (RFC 7911); null: the session has none. */
+  pathIds: PagedUint32 | null;
   /** Replaced when the policy changes. */
   filter: ImportFilter;
   /** Facts of the session that its routes came over; they stay after it ends, for stale routes. */

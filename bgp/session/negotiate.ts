@@ -1,11 +1,13 @@
 // Our OPEN from a peer's options, and what two OPENs agree on (RFC 4271 §4.2, §6.2; RFC 5492, 4760, 6793, 2918, 7313, 8654,
-// 8950, 6286, 9234; draft-walton-bgp-hostname-capability; graceful restart is in graceful-restart.ts). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
+// 8950, 6286, 9234; draft-walton-bgp-hostname-capability; graceful restart is in graceful-restart.ts, ADD-PATH in
+// add-path.ts). Pure: in go options and messages, out comes Negotiated or a WireError 2/x for the NOTIFICATION.
 import { type Family, formatIpv4 } from "../../net/address.ts";
 import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
 import { MAX_EXTENDED_MESSAGE, MAX_MESSAGE } from "../wire/message.ts";
 import type { OpenMessage } from "../wire/open.ts";
 import { Afi, AS_TRANS, ErrorCode, OpenSubcode, Safi } from "../wire/registry.ts";
+import { addPathCapabilities, agreedAddPath } from "./add-path.ts";
 import { negotiateRestart, type RestartState, restartCapabilities } from "./graceful-restart.ts";
 import { checkRole } from "./role.ts";
 import type { Negotiated, PeerOptions } from "./types.ts";
@@ -38,7 +40,7 @@ export function buildOpen(options: PeerOptions, restart: RestartState): OpenMess
       kind: "extendedNextHop",
       entries: [{ afi: Afi.IPV4, safi: Safi.UNICAST, nextHopAfi: Afi.IPV6 }],
     });
-  capabilities.push(...restartCapabilities(options, restart));
+  capabilities.push(...addPathCapabilities(options), ...restartCapabilities(options, restart));
   if (options.role !== null) capabilities.push({ kind: "role", role: options.role });
   return {
     version: 4,
@@ -63,6 +65,7 @@ export function negotiate(options: PeerOptions, remote: OpenMessage, endpoints: 
       `hold time ${remote.holdTime} s is not allowed (0, or 3 and more)`,
     );
   const holdTime = Math.min(options.holdTime, remote.holdTime);
+  const families = commonFamilies(options, remote);
   return {
     ...endpoints,
     localAsn: options.localAsn,
@@ -72,7 +75,8 @@ export function negotiate(options: PeerOptions, remote: OpenMessage, endpoints: 
     keepaliveTime: holdTime === 0 ? 0 : Math.max(1, Math.floor(holdTime / 3)),
     as4: as4 !== undefined,
     ebgp,
-    families: commonFamilies(options, remote),
+    families,
+    ...agreedAddPath(options, remote, families),
     extendedNextHop: options.extendedNextHop && offersExtendedNextHop(remote),
     maxMessage: options.extendedMessages && offers(remote, "extendedMessage") ? MAX_EXTENDED_MESSAGE : MAX_MESSAGE,
     routeRefresh: offers(remote, "routeRefresh") || offers(remote, "enhancedRouteRefresh"),

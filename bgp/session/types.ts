@@ -5,6 +5,15 @@ import type { WireContext } from "../wire/context.ts";
 /** RFC 4271 §8.2.2. */
 export type SessionState = "Idle" | "Connect" | "Active" | "OpenSent" | "OpenConfirm" | "Established";
 
+/** Several paths per prefix (RFC 7911). */
+export interface AddPathOptions {
+  readonly receive: boolean;
+  /** What is sent: every eligible path, those in use, or so many best ones; null: one path per prefix, without an id. */
+  readonly send: "all" | "multipath" | number | null;
+  /** Paths of a prefix that are kept at most. */
+  readonly limit: number;
+}
+
 /** One configured neighbour. Times in seconds. */
 export interface PeerOptions {
   readonly name: string;
@@ -40,6 +49,8 @@ export interface PeerOptions {
   readonly role: number | null;
   /** The neighbour has to say its role. */
   readonly requireRole: boolean;
+  /** Absent, null: not offered. */
+  readonly addPath?: AddPathOptions | null;
 }
 
 /** Times in seconds. */

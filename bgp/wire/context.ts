@@ -1,6 +1,13 @@
 // The facts of a session that the codecs need; session/negotiate.ts produces it from the two OPENs.
 import type { Family } from "../../net/address.ts";
 
+export interface AddPathFamilies {
+  /** From the neighbour. */
+  readonly receive: readonly Family[];
+  /** To the neighbour. */
+  readonly send: readonly Family[];
+}
+
 export interface WireContext {
   /** AS numbers are four octets in AS_PATH and AGGREGATOR (RFC 6793). */
   readonly as4: boolean;
@@ -12,4 +19,6 @@ export interface WireContext {
   readonly extendedNextHop: boolean;
   /** Largest message in bytes, header included: 4096, or 65535 (RFC 8654). */
   readonly maxMessage: number;
+  /** Families whose prefixes carry path identifiers (RFC 7911 §3), by direction; absent: none. */
+  readonly addPath?: AddPathFamilies;
 }

@@ -7,7 +7,7 @@
 import { type Family, isLinkLocal } from "../../../net/address.ts";
 import type { WireContext } from "../context.ts";
 import { WireError } from "../error.ts";
-import { checkNlri } from "../nlri.ts";
+import { checkNlri, receivesPathIds } from "../nlri.ts";
 import { Afi, AttributeCode, AttributeFlag, ErrorCode, Safi, UpdateSubcode } from "../registry.ts";
 import type { Writer } from "../writer.ts";
 
@@ -67,7 +67,7 @@ export function decodeMpReach(
       ? family === 4
       : (nextHopLength === 16 || nextHopLength === 32) && (family === 6 || context.extendedNextHop);
   if (!allowed) throw fail(`next hop of ${nextHopLength} bytes for IPv${family}`);
-  checkNlri(buffer, nlriStart, end, family === 4 ? 32 : 128);
+  checkNlri(buffer, nlriStart, end, family === 4 ? 32 : 128, receivesPathIds(context, family));
 
   let nextHop = buffer.slice(nextHopStart, nextHopStart + Math.min(nextHopLength, 16));
   let linkLocalNextHop = nextHopLength === 32 ? buffer.slice(nextHopStart + 16, nextHopStart + 32) : null;
@@ -90,7 +90,7 @@ export function decodeMpUnreach(buffer: Uint8Array, start: number, end: number, 
   const afi = (buffer[start] << 8) | buffer[start + 1];
   const safi = buffer[start + 2];
   const family = familyOf(afi, safi, context);
-  if (family !== null) checkNlri(buffer, start + 3, end, family === 4 ? 32 : 128);
+  if (family !== null) checkNlri(buffer, start + 3, end, family === 4 ? 32 : 128, receivesPathIds(context, family));
   return { family, afi, safi, nlriStart: start + 3, nlriEnd: end };
 }
 

@@ -14,6 +14,7 @@ import type { KernelRoute, KernelRule } from "../../../routing/types.ts";
 export const route = (index: number): RouteView => ({
   prefix: `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}/32`,
   peer: "tor-a",
+  pathId: null,
   nextHops: ["192.0.2.1", "192.0.2.3"],
   asPath: "65001 65002",
   origin: "igp",
@@ -56,6 +57,7 @@ export const peer = (name: string, state: PeerView["state"]): PeerView => ({
     accepted: { ipv4: 3, ipv6: 2, total: 5 },
     advertised: { ipv4: 2, ipv6: 1, total: 3 },
   },
+  pathsIgnored: 0,
   import: "default-route",
   export: "blocks",
   table: "fabric",

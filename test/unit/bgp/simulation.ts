@@ -6,7 +6,7 @@ import type { Negotiated } from "../../../bgp/session/types.ts";
 import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
 import { Framer } from "../../../bgp/wire/framer.ts";
 import { beginMessage, endMessage, HEADER_LENGTH } from "../../../bgp/wire/message.ts";
-import { writeNlri } from "../../../bgp/wire/nlri.ts";
+import { PATH_ID_LENGTH, readPathId, writeNlri } from "../../../bgp/wire/nlri.ts";
 import { emptyAttributes, type PathAttributes } from "../../../bgp/wire/path-attributes.ts";
 import { MessageType } from "../../../bgp/wire/registry.ts";
 import { decodeRouteRefresh } from "../../../bgp/wire/route-refresh.ts";
@@ -102,10 +102,12 @@ export class Neighbor {
     this.feed(this.announcement(prefixes, attributes));
   }
 
+  /** With ADD-PATH prefixes may have an identifier: `10.0.0.0/8#3`, 0 otherwise. */
   announcement(prefixes: readonly string[], attributes: Partial<PathAttributes> = {}): Uint8Array {
     const { as4, remoteAsn, ebgp } = this.session.negotiated;
     const asPath = ebgp ? [{ type: 2 as const, asns: [remoteAsn] }] : [];
-    const family = prefix(prefixes[0]).family;
+    const family = familyOf(prefixes);
+    const withIds = this.session.negotiated.addPath?.receive.includes(family) ?? false;
     const nextHop = family === 6 && this.options.address.length === 4 ? address("2001:db8::1") : this.options.address;
     const all: PathAttributes = { ...emptyAttributes, asPath, nextHop, localPref: ebgp ? null : 100, ...attributes };
     const mp = family === 6 || all.nextHop?.length === 16;
@@ -114,19 +116,21 @@ export class Neighbor {
         encodeAttributes(writer, all, { as4 }, !mp);
         if (!mp) return;
         const at = beginMpReach(writer, family, all.nextHop as Uint8Array, all.linkLocalNextHop);
-        writeAll(writer, prefixes);
+        writeAll(writer, prefixes, withIds);
         endMultiprotocol(writer, at);
       },
       mp ? [] : prefixes,
+      withIds,
     );
   }
 
   withdraw(prefixes: readonly string[]): void {
-    const family = prefix(prefixes[0]).family;
+    const family = familyOf(prefixes);
+    const withIds = this.session.negotiated.addPath?.receive.includes(family) ?? false;
     if (family === 6) {
       const body = updateBody((writer) => {
         const at = beginMpUnreach(writer, 6);
-        writeAll(writer, prefixes);
+        writeAll(writer, prefixes, withIds);
         endMultiprotocol(writer, at);
       }, []);
       this.feed(body);
@@ -134,7 +138,7 @@ export class Neighbor {
     }
     const writer = new Writer();
     writer.u16(0);
-    writeAll(writer, prefixes);
+    writeAll(writer, prefixes, withIds);
     writer.patchU16(0, writer.offset - 2);
     writer.u16(0);
     this.feed(writer.slice());
@@ -186,22 +190,25 @@ export class Neighbor {
     layoutUpdate(buffer, start, end, layout);
     const { withdrawnStart, withdrawnEnd, attributesStart, attributesEnd, nlriStart, nlriEnd } = layout;
     if (end - start === 4) this.endOfRibs.push(4);
-    for (const text of readNlri(4, buffer, withdrawnStart, withdrawnEnd)) this.table.delete(text);
+    const read = (family: Family, from: number, to: number) =>
+      readNlri(family, buffer, from, to, this.session.negotiated.addPath?.send.includes(family) ?? false);
+    for (const text of read(4, withdrawnStart, withdrawnEnd)) this.table.delete(text);
     if (attributesEnd === attributesStart) return;
-    const context = { ...this.session.negotiated, ebgp: this.session.negotiated.ebgp };
+    const { addPath, ...negotiated } = this.session.negotiated;
+    // What we send is what this end receives.
+    const context = { ...negotiated, addPath: { receive: addPath?.send ?? [], send: addPath?.receive ?? [] } };
     const decoded = decodeAttributes(buffer, attributesStart, attributesEnd, context, nlriEnd > nlriStart);
     if (decoded.errors.length > 0) throw new Error(`the speaker sent wrong attributes: ${decoded.errors[0].message}`);
     const { attributes, mpReach, mpUnreach } = decoded;
     if (!attributes) throw new Error("no attributes");
-    for (const text of readNlri(4, buffer, nlriStart, nlriEnd)) this.table.set(text, attributes);
+    for (const text of read(4, nlriStart, nlriEnd)) this.table.set(text, attributes);
     if (mpReach?.family) {
-      for (const text of readNlri(mpReach.family, buffer, mpReach.nlriStart, mpReach.nlriEnd))
-        this.table.set(text, attributes);
+      for (const text of read(mpReach.family, mpReach.nlriStart, mpReach.nlriEnd)) this.table.set(text, attributes);
     }
     if (mpUnreach?.family) {
       const { family, nlriStart: from, nlriEnd: to } = mpUnreach;
       if (from === to) this.endOfRibs.push(family);
-      for (const text of readNlri(family, buffer, from, to)) this.table.delete(text);
+      for (const text of read(family, from, to)) this.table.delete(text);
     }
   }
 }
@@ -250,7 +257,11 @@ export class Simulation {
   }
 }
 
-function updateBody(attributes: (writer: Writer) => void, nlri: readonly string[]): Uint8Array {
+function familyOf([first]: readonly string[]): Family {
+  return first.includes(":") ? 6 : 4;
+}
+
+function updateBody(attributes: (writer: Writer) => void, nlri: readonly string[], withIds = false): Uint8Array {
   const writer = new Writer();
   const start = beginMessage(writer, MessageType.UPDATE);
   writer.u16(0);
@@ -258,27 +269,31 @@ function updateBody(attributes: (writer: Writer) => void, nlri: readonly string[
   writer.u16(0);
   attributes(writer);
   writer.patchU16(at, writer.offset - at - 2);
-  writeAll(writer, nlri);
+  writeAll(writer, nlri, withIds);
   endMessage(writer, start);
   return writer.slice().subarray(HEADER_LENGTH);
 }
 
-function writeAll(writer: Writer, prefixes: readonly string[]): void {
-  for (const text of prefixes) {
+function writeAll(writer: Writer, prefixes: readonly string[], withIds: boolean): void {
+  for (const entry of prefixes) {
+    const [text, pathId = "0"] = entry.split("#");
+    if (withIds) writer.u32(Number(pathId));
     const { bytes, length } = prefix(text);
     writeNlri(writer, bytes, length);
   }
 }
 
-function readNlri(family: Family, buffer: Uint8Array, start: number, end: number): string[] {
+function readNlri(family: Family, buffer: Uint8Array, start: number, end: number, withIds: boolean): string[] {
   const texts: string[] = [];
   for (let at = start; at < end; ) {
+    const pathId = withIds ? `#${readPathId(buffer, at)}` : "";
+    if (withIds) at += PATH_ID_LENGTH;
     const length = buffer[at++];
     const bytes = new Uint8Array(family === 4 ? 4 : 16);
     const count = (length + 7) >>> 3;
     bytes.set(buffer.subarray(at, at + count));
     at += count;
-    texts.push(`${formatAddress(bytes)}/${length}`);
+    texts.push(`${formatAddress(bytes)}/${length}${pathId}`);
   }
   return texts;
 }

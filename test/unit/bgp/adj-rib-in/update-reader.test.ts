@@ -136,3 +136,83 @@ describe("UPDATE", () => {
     expect(error).toMatchObject({ code: 3, subcode });
   });
 });
+
+describe("attribute sets that sessions share", () => {
+  it("are read whatever families the first of them had", () => {
+    const store = new AttributeStore({ intern: () => 1, release() {} });
+    const reader = new UpdateReader(store);
+    const session = (context: WireContext) => ({ wire: context, localAsn: 65000, routerId: 1 });
+    const first = session({ ...wire, families: [4] });
+    const second = session(wire);
+    expect(store.tagOf(first)).toBe(store.tagOf(second));
+    let id = 0;
+    const nothing = () => {};
+    const sink: UpdateSink = {
+      withdraw: nothing,
+      announce: (_family, _buffer, _start, _end, attributes) => {
+        id = attributes;
+        store.retain(id);
+      },
+      treatAsWithdraw: nothing,
+      endOfRib: nothing,
+      wireErrors: nothing,
+    };
+    const announce = (text: string) => {
+      const bytes = body("", origin + text + reach(v6next, "20 20010db8"), "");
+      reader.read(second, store.tagOf(second), bytes, 0, bytes.length, sink);
+    };
+    announce(path);
+    const route = id;
+    // Enough others that it has to be decoded anew.
+    for (let asn = 1; asn < 3000; asn++) announce(`400206 0201 ${asn.toString(16).padStart(8, "0")}`);
+    expect(formatAddress(store.attributes(route).nextHop as Uint8Array)).toBe("2001:db8::1");
+  });
+});
+
+describe("UPDATE with path identifiers (RFC 7911)", () => {
+  const context: WireContext = { ...wire, addPath: { receive: [4, 6], send: [] } };
+  it.each<[string, Uint8Array, string[]]>([
+    [
+      "IPv4, two paths of one prefix, one with identifier 0",
+      body("", origin + path + nextHop, "00000000 08 0a | 00000001 08 0a"),
+      ["announce 4 00000000080a00000001080a path 65001 via 192.0.2.1"],
+    ],
+    ["IPv4, withdrawn", body("ffffffff 08 0b 00000002 00", "", ""), ["withdraw 4 ffffffff080b0000000200"]],
+    [
+      "IPv6",
+      body("", origin + path + reach(v6next, "00000007 20 20010db8"), ""),
+      ["announce 6 000000072020010db8 path 65001 via 2001:db8::1"],
+    ],
+    ["IPv6, withdrawn", body("", unreach("00000007 20 20010db8"), ""), ["withdraw 6 000000072020010db8"]],
+    ["End-of-RIB IPv4", body("", "", ""), ["end 4"]],
+    ["End-of-RIB IPv6", body("", unreach(""), ""), ["end 6"]],
+    ["treat as withdraw: no NEXT_HOP", body("", origin + path, "00000001 08 0a"), ["refuse 4 00000001080a"]],
+  ])("%s", (_, bytes, said) => {
+    expect(read(bytes, context)).toEqual(said);
+  });
+
+  it("only the families and the direction that were agreed on have them", () => {
+    const bytes = body("", origin + path + nextHop, "08 0a");
+    const said = ["announce 4 080a path 65001 via 192.0.2.1"];
+    expect(read(bytes, { ...wire, addPath: { receive: [6], send: [4] } })).toEqual(said);
+  });
+
+  it.each([
+    ["a neighbour that leaves them out", body("", origin + path + nextHop, "18 0a0001")],
+    ["an identifier alone", body("", origin + path + nextHop, "00000001")],
+    ["half an identifier", body("00000001 08 0a 0000", "", "")],
+    ["a prefix cut short", body("", origin + path + nextHop, "00000001 18 0a00")],
+    ["a prefix too long", body("", origin + path + nextHop, "00000001 21 0a00000000")],
+    ["IPv6, cut short", body("", origin + path + reach(v6next, "00000001 20 20010d"), "")],
+    ["IPv6 withdrawn, an identifier alone", body("", unreach("00000001"), "")],
+  ])("the session is reset: %s", (_, bytes) => {
+    let error: unknown = null;
+    try {
+      read(bytes, context);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(WireError);
+    expect(error).toMatchObject({ code: 3, subcode: 10 });
+  });
+});
