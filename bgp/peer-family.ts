@@ -209,7 +209,9 @@ export class PeerFamily implements StaleFamily {
   }
 
   endRefresh(): number {
-    return this.#sum(({ adjRibIn }) => adjRibIn.endRefresh());
+    const routes = this.#sum(({ adjRibIn }) => adjRibIn.endRefresh());
+    this.#paths?.recount();
+    return routes;
   }
 
   abandonRefresh(): void {

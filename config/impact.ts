@@ -44,6 +44,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
   routeReflectorClient: "reset",
   gracefulShutdown: "live",
   honorGracefulShutdown: "live",
+  addPath: "reset",
   import: "live",
   export: "live",
   table: "reset",

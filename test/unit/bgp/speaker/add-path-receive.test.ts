@@ -130,6 +130,19 @@ describe("paths of one neighbour", () => {
     expect(received(simulation)).toEqual(["10.1.0.0/16#2 via 192.0.2.12 best"]);
   });
 
+  it("go in an enhanced refresh when they are not sent again (RFC 7313)", async () => {
+    const { simulation, server } = routeServer();
+    server.announce(["10.1.0.0/16#1", "10.2.0.0/16#1"], via("192.0.2.11"));
+    server.announce(["10.1.0.0/16#2", "10.2.0.0/16#2"], via("192.0.2.12"));
+    simulation.rib.refreshMarker(server.session, 4, "begin");
+    server.announce(["10.1.0.0/16#2"], via("192.0.2.12"));
+    expect(counts(simulation)).toMatchObject({ received: 2, paths: [4, 4] });
+    simulation.rib.refreshMarker(server.session, 4, "end");
+    await simulation.settle();
+    expect(counts(simulation)).toMatchObject({ received: 1, accepted: 1, paths: [1, 1] });
+    expect(received(simulation)).toEqual(["10.1.0.0/16#2 via 192.0.2.12 best"]);
+  });
+
   it("that are stale make room where a restarted neighbour numbers anew", async () => {
     const { simulation, server } = routeServer();
     for (const pathId of [1, 2, 3, 4]) server.announce([`10.1.0.0/16#${pathId}`], via(`192.0.2.${pathId}`));
