@@ -254,8 +254,8 @@ export function appendMpReach(
 }
 
 /** Sessions with other families, or path identifiers, share what they have in common. */
-function asStored({ as4, ebgp, extendedNextHop, maxMessage }: WireContext): WireContext {
-  return { as4, ebgp, extendedNextHop, maxMessage, families: [4, 6] };
+function asStored(wire: WireContext): WireContext {
+  return { ...wire, families: [4, 6], addPath: undefined };
 }
 
 function pathLength({ asPath }: PathAttributes): number {

@@ -141,7 +141,13 @@ describe("attribute sets that sessions share", () => {
   it("are read whatever families the first of them had", () => {
     const store = new AttributeStore({ intern: () => 1, release() {} });
     const reader = new UpdateReader(store);
-    const session = (context: WireContext) => ({ wire: context, localAsn: 65000, nodeAsn: 65000, routerId: 1, clusterId: 1 });
+    const session = (context: WireContext) => ({
+      wire: context,
+      localAsn: 65000,
+      nodeAsn: 65000,
+      routerId: 1,
+      clusterId: 1,
+    });
     const first = session({ ...wire, families: [4] });
     const second = session(wire);
     expect(store.tagOf(first)).toBe(store.tagOf(second));
