@@ -8,6 +8,7 @@
 // times the memory of the octets; a small cache serves the export that follows an import.
 import type { Family } from "../net/address.ts";
 import { ByteStore } from "../net/byte-store.ts";
+import { linkBandwidth } from "./community-text.ts";
 import type { WireContext } from "./wire/context.ts";
 import { AsSegmentType, type PathAttributes } from "./wire/path-attributes.ts";
 import { Afi, AttributeCode, AttributeFlag, Safi, WellKnownCommunity } from "./wire/registry.ts";
@@ -64,24 +65,29 @@ export class AttributeStore {
   readonly #cache: (PathAttributes | null)[] = new Array(CACHE_SIZE).fill(null);
   readonly #writer = new Writer();
   readonly #ownTag: number;
+  readonly #missingMed: number;
 
   /** Columns by id. Read them anew after anything that adds sets: they move when they grow. */
   localPref = new Uint32Array(INITIAL_IDS);
   /** Number of ASes for the decision process: a set counts 1, confederation segments 0 (RFC 4271 §9.1.2.2 a, RFC 5065 §5.3). */
   pathLength = new Uint16Array(INITIAL_IDS);
   origin = new Uint8Array(INITIAL_IDS);
-  /** 0 when there is none (RFC 4271 §9.1.2.2 c). */
+  /** 0 when there is none (RFC 4271 §9.1.2.2 c), unless operators want it otherwise. */
   med = new Uint32Array(INITIAL_IDS);
   /** The AS that sent the route to our AS; 0: it comes from our own. */
   neighborAs = new Uint32Array(INITIAL_IDS);
   /** 0: none. */
   originatorId = new Uint32Array(INITIAL_IDS);
   clusterLength = new Uint8Array(INITIAL_IDS);
+  /** Bytes per second of the link bandwidth community; 0: none. */
+  bandwidth = new Float32Array(INITIAL_IDS);
   /** Id of the next hop address; 0: none, a route of our own. */
   nextHop = new Uint32Array(INITIAL_IDS);
   #flags = new Uint8Array(INITIAL_IDS);
 
-  constructor(addresses: NextHopAddresses) {
+  /** `missingMed`: what counts where there is none. */
+  constructor(addresses: NextHopAddresses, missingMed = 0) {
+    this.#missingMed = missingMed;
     this.#addresses = addresses;
     this.#ownTag = this.tagOf({ wire: ownWire, localAsn: 0, nodeAsn: 0, routerId: 0, clusterId: 0 });
   }
@@ -124,10 +130,11 @@ export class AttributeStore {
     this.localPref[id] = attributes.localPref ?? DEFAULT_LOCAL_PREF;
     this.pathLength[id] = pathLength(attributes);
     this.origin[id] = attributes.origin;
-    this.med[id] = attributes.med ?? 0;
+    this.med[id] = attributes.med ?? this.#missingMed;
     this.neighborAs[id] = neighborAs(attributes);
     this.originatorId[id] = attributes.originatorId ?? 0;
     this.clusterLength[id] = Math.min(255, attributes.clusterList.length);
+    this.bandwidth[id] = bandwidthOf(attributes);
     this.nextHop[id] = attributes.nextHop ? this.#addresses.intern(attributes.nextHop, attributes.linkLocalNextHop) : 0;
     this.#flags[id] = wellKnownFlags(attributes) | (isNotable(attributes, this.#sources[tag]) ? Flags.NOTABLE : 0);
     this.#remember(id, attributes);
@@ -165,6 +172,16 @@ export class AttributeStore {
   /** Not to be kept for a neighbour that stays away (NO_LLGR, RFC 9494 §4.2). */
   refusesLongLived(id: number): boolean {
     return (this.#flags[id] & Flags.NO_LLGR) !== 0;
+  }
+
+  sameAsPath(a: number, b: number): boolean {
+    if (a === b) return true;
+    if (this.pathLength[a] !== this.pathLength[b] || this.neighborAs[a] !== this.neighborAs[b]) return false;
+    const [one, other] = [this.attributes(a).asPath, this.attributes(b).asPath];
+    return (
+      one.length === other.length &&
+      one.every(({ type, asns }, i) => type === other[i].type && asns.join() === other[i].asns.join())
+    );
   }
 
   /** The decoded attributes. */
@@ -221,6 +238,9 @@ export class AttributeStore {
     this.neighborAs = wider32(this.neighborAs, ids);
     this.originatorId = wider32(this.originatorId, ids);
     this.nextHop = wider32(this.nextHop, ids);
+    const bandwidth = new Float32Array(ids);
+    bandwidth.set(this.bandwidth);
+    this.bandwidth = bandwidth;
     const pathLength = new Uint16Array(ids);
     pathLength.set(this.pathLength);
     this.pathLength = pathLength;
@@ -295,6 +315,14 @@ function wellKnownFlags({ communities }: PathAttributes): number {
     else if (community === WellKnownCommunity.NO_LLGR) flags |= Flags.NO_LLGR;
   }
   return flags;
+}
+
+function bandwidthOf({ extendedCommunities }: PathAttributes): number {
+  for (const [high, low] of extendedCommunities) {
+    const bandwidth = linkBandwidth(high, low);
+    if (bandwidth !== null) return bandwidth;
+  }
+  return 0;
 }
 
 function wider32(old: Uint32Array, length: number): Uint32Array<ArrayBuffer> {

@@ -67,7 +67,7 @@ export class RibCore {
     this.log = log;
     this.slices = new Slices(clock, (error) => log.error({ err: error }, "internal error in the RIB"));
     this.nextHops = new NextHops(resolver);
-    this.store = new AttributeStore(this.nextHops);
+    this.store = new AttributeStore(this.nextHops, options.bestPath.missingMedWorst ? 0xffff_ffff : 0);
     this.reader = new UpdateReader(this.store);
     this.groups = new UpdateGroups(this.store, this.sets, options, (peer, { family }, problem) => {
       log.warn({ peer, family, problem }, `some IPv${family} routes are not announced: ${problem}`);
@@ -77,7 +77,7 @@ export class RibCore {
     const families = [4, 6] as const;
     this.locRibs = options.tables.flatMap((table) =>
       families.map(
-        (family) => new LocRib(table, this.prefixes[family], this.store, this.nextHops, setIds, options.maxPaths),
+        (family) => new LocRib(table, this.prefixes[family], this.store, this.nextHops, setIds, options.bestPath),
       ),
     );
     this.#revisits = new Map(this.locRibs.map((locRib) => [locRib, new Revisit(locRib)]));

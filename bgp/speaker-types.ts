@@ -1,4 +1,5 @@
 // What the speaker is configured with: peers with their policies, and the tables they import into.
+import type { BestPathOptions } from "./loc-rib/best-path-options.ts";
 import type { ExportPolicy, ImportPolicy } from "./policy/types.ts";
 import type { RouteRules } from "./route-rules.ts";
 import type { PeerOptions } from "./session/types.ts";
@@ -22,8 +23,7 @@ export interface SpeakerOptions {
   /** RFC 4456 §7; the router id unless several reflectors serve one cluster. */
   readonly clusterId: number;
   readonly tables: readonly { readonly name: string; readonly id: number }[];
-  /** Most paths used at once for one prefix, 1: no multipath. */
-  readonly maxPaths: number;
+  readonly bestPath: BestPathOptions;
   /** TCP port listened on; null: no listener. */
   readonly listenPort: number | null;
   /** Addresses to listen on; empty: all. */

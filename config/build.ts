@@ -27,7 +27,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
   return {
     file: context.file,
     node: { name: node.name ?? context.hostname, asn: node.asn, routerId: node.routerId },
-    bgp: { ...bgp, clusterId: bgp.clusterId ?? null },
+    bgp: { ...bgp, clusterId: bgp.clusterId ?? null, maxPathsIbgp: bgp.maxPathsIbgp ?? bgp.maxPaths },
     pools: [...parsed.pools].map(([name, pool]) => ({
       name,
       blocks: pool.blocks.map(formatPrefix),

@@ -131,6 +131,11 @@ const elsewhere: Readonly<Record<string, string>> = {
   maximumprefix: "maxPrefixes",
   prefixlimit: "maxPrefixes",
   maximumpaths: "maxPaths",
+  maximumpathsibgp: "maxPathsIbgp",
+  comparemed: "alwaysCompareMed",
+  missingasworst: "missingMedWorst",
+  aspathmultipathrelax: "multipathRelax",
+  bandwidth: "linkBandwidth",
   ecmp: "maxPaths",
   addressfamilies: "families",
   afisafis: "families",
@@ -153,6 +158,9 @@ const absent: Readonly<Record<string, string>> = {
   keepalive: "keepalives are sent at a third of holdTime",
   keepalivetime: "keepalives are sent at a third of holdTime",
   keepaliveinterval: "keepalives are sent at a third of holdTime",
+  deterministicmed: "it always is: the best path depends on the paths there are, not on their order",
+  comparerouterid: "router ids are always compared, and the age of a path never is",
+  preferolder: "the age of a path never counts, so that the best one depends on nothing but the paths there are",
   description: "the entry's name is its description; comments begin with #",
 };
 

@@ -83,6 +83,26 @@ export const routing = z
   })
   .describe("What is put into the kernel, and under which numbers.");
 
+const bestPath = z
+  .strictObject({
+    alwaysCompareMed: one(
+      boolean,
+      "MED counts among paths from different ASes too, not only among those from the same one.",
+    ).prefault(false),
+    missingMedWorst: one(boolean, "A path without MED counts as the worst, not as 0.").prefault(false),
+    multipathRelax: one(
+      boolean,
+      "Several next hops at once over whatever AS paths are equally good; `false`: only over equal AS paths.",
+    ).prefault(true),
+    linkBandwidth: one(
+      boolean,
+      "When all paths in use have a link bandwidth community, traffic is spread by it (weights in the kernel's next hop groups).",
+    ).prefault(true),
+  })
+  .describe(
+    "How the best path is chosen. MED is compared deterministically, router ids are always compared, the age of a path never is.",
+  );
+
 export const bgp = z
   .strictObject({
     listenPort: one(s.portOrFalse, "TCP port to listen on; `false`: do not listen.").prefault(179),
@@ -91,6 +111,10 @@ export const bgp = z
       integer("number", 1, 256),
       "Most next hops used at once for one prefix (ECMP); 1: no multipath.",
     ).prefault(64),
+    maxPathsIbgp: one(integer("number", 1, 256), "The same for routes from our own AS.")
+      .optional()
+      .meta(otherwise("`maxPaths`")),
+    bestPath: bestPath.prefault({}),
     deferralTime: one(
       seconds(1, 3600),
       "After a restart, how long neighbours have to send their routes at most: until then what a former run left in the kernel stays, and End-of-RIB for routes of others waits. Never waited for at a first start.",

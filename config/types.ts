@@ -1,4 +1,5 @@
 // The configuration after loading: checked, with defaults filled in, in the terms of the components that it is for.
+import type { BestPathOptions } from "../bgp/loc-rib/best-path-options.ts";
 import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import type { PoolOptions } from "../cni/types.ts";
 import type { RoutingOptions } from "../routing/types.ts";
@@ -20,6 +21,8 @@ export interface Config {
     readonly listenPort: number | null;
     readonly listenAddresses: readonly Uint8Array[];
     readonly maxPaths: number;
+    readonly maxPathsIbgp: number;
+    readonly bestPath: Omit<BestPathOptions, "maxPaths" | "maxPathsIbgp">;
     /** Seconds that neighbours have to send their routes after our restart (RFC 4724 §4.1, Selection_Deferral_Timer). */
     readonly deferralTime: number;
     /** Null: the router id. */

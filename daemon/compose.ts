@@ -70,7 +70,11 @@ export class Daemon {
         asn: config.node.asn,
         routerId: config.node.routerId,
         tables: config.tables,
-        maxPaths: config.bgp.maxPaths,
+        bestPath: {
+          ...config.bgp.bestPath,
+          maxPaths: config.bgp.maxPaths,
+          maxPathsIbgp: config.bgp.maxPathsIbgp,
+        },
         clusterId: config.bgp.clusterId ?? config.node.routerId,
         listenPort: config.bgp.listenPort,
         listenAddresses: config.bgp.listenAddresses,

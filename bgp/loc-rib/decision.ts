@@ -5,11 +5,12 @@
 //   2  highest LOCAL_PREF                                  §9.1.1
 //   3  shortest AS path                                    §9.1.2.2 a
 //   4  lowest origin                                       §9.1.2.2 b
-//   5  lowest MED among paths from the same neighbour AS   §9.1.2.2 c
+//   5  lowest MED among paths from the same neighbour AS   §9.1.2.2 c   (alwaysCompareMed: among all)
 //   6  eBGP before iBGP                                    §9.1.2.2 d
 //      (interior cost, e: next hops are directly connected, all equal)
 //   7  fresh before stale (RFC 4724): a stale path is never used beside a fresh one
-//      -- paths equal up to here are used together, up to maxPaths next hops, whatever their neighbour ASes --
+//      -- paths equal up to here are used together, up to maxPaths next hops, whatever their AS paths (without
+//      multipathRelax: only those with the AS path of the best one) --
 //   8  lowest BGP identifier, or ORIGINATOR_ID             §9.1.2.2 f, RFC 4456 §9
 //   9  shortest CLUSTER_LIST                               RFC 4456 §9
 //  10  lowest peer address                                 §9.1.2.2 g
@@ -18,6 +19,7 @@
 // Step 5 looks at the set as a whole, as the RFC's pseudo code does, and not at pairs in some order: the result depends
 // on nothing but the set of paths ("deterministic MED").
 import type { AttributeStore } from "../attribute-store.ts";
+import type { BestPathOptions } from "./best-path-options.ts";
 import type { RouteSource } from "./source.ts";
 
 export interface Candidate {
@@ -56,13 +58,18 @@ const tieBreak: Comparison = (a, b, store) =>
 /**
  * Orders candidates[0, count) in place so that the paths in use come first, the best one at 0. Returns how many are in use.
  */
-export function decide(candidates: Candidate[], count: number, store: AttributeStore, maxPaths: number): number {
+export function decide(
+  candidates: Candidate[],
+  count: number,
+  store: AttributeStore,
+  options: BestPathOptions,
+): number {
   let used = keepBest(candidates, count, store, beforeMed);
-  if (used > 1) used = keepLowestMed(candidates, used, store);
+  if (used > 1) used = keepLowestMed(candidates, used, store, options.alwaysCompareMed);
   if (used > 1) used = keepBest(candidates, used, store, afterMed);
   if (used > 1) sort(candidates, used, store);
   if (used === 0 || candidates[0].source.local) return Math.min(used, 1);
-  return distinctNextHops(candidates, used, maxPaths);
+  return distinctNextHops(candidates, used, store, options);
 }
 
 /** Moves the candidates that nobody beats to the front, in no particular order; returns how many. */
@@ -78,22 +85,23 @@ function keepBest(candidates: Candidate[], count: number, store: AttributeStore,
 }
 
 /** Step 5. */
-function keepLowestMed(candidates: Candidate[], count: number, store: AttributeStore): number {
+function keepLowestMed(candidates: Candidate[], count: number, store: AttributeStore, always: boolean): number {
   const { med, neighborAs } = store;
   const first = med[candidates[0].attributes];
   let differ = false;
   for (let i = 1; i < count && !differ; i++) differ = med[candidates[i].attributes] !== first;
   if (!differ) return count;
+  const rival = (attributes: number) => (always ? 0 : neighborAs[attributes]);
   const lowest = new Map<number, number>();
   for (let i = 0; i < count; i++) {
     const { attributes } = candidates[i];
-    const known = lowest.get(neighborAs[attributes]);
-    if (known === undefined || med[attributes] < known) lowest.set(neighborAs[attributes], med[attributes]);
+    const known = lowest.get(rival(attributes));
+    if (known === undefined || med[attributes] < known) lowest.set(rival(attributes), med[attributes]);
   }
   let kept = 0;
   for (let i = 0; i < count; i++) {
     const { attributes } = candidates[i];
-    if (med[attributes] === lowest.get(neighborAs[attributes])) swap(candidates, i, kept++);
+    if (med[attributes] === lowest.get(rival(attributes))) swap(candidates, i, kept++);
   }
   return kept;
 }
@@ -106,10 +114,17 @@ function sort(candidates: Candidate[], count: number, store: AttributeStore): vo
 }
 
 /** Multipath: the first maxPaths candidates with different next hops move to the front. */
-function distinctNextHops(candidates: Candidate[], count: number, maxPaths: number): number {
+function distinctNextHops(
+  candidates: Candidate[],
+  count: number,
+  store: AttributeStore,
+  { maxPaths, maxPathsIbgp, multipathRelax }: BestPathOptions,
+): number {
+  const [best] = candidates;
+  const most = best.source.session.ebgp ? maxPaths : maxPathsIbgp;
   let used = 1;
-  for (let i = 1; i < count && used < maxPaths; i++) {
-    let known = false;
+  for (let i = 1; i < count && used < most; i++) {
+    let known = !multipathRelax && !store.sameAsPath(candidates[i].attributes, best.attributes);
     for (let j = 0; j < used && !known; j++) known = candidates[j].nextHop === candidates[i].nextHop;
     if (!known) swap(candidates, i, used++);
   }

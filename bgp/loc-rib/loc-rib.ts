@@ -9,6 +9,7 @@ import { DirtySet } from "../../net/dirty-set.ts";
 import { PagedRows } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
+import type { BestPathOptions } from "./best-path-options.ts";
 import { type Candidate, decide } from "./decision.ts";
 import { LongLivedVariants } from "./long-lived-variants.ts";
 import { type IdSource, NextHopSets } from "./next-hop-sets.ts";
@@ -16,6 +17,7 @@ import type { NextHops } from "./next-hops.ts";
 import type { PathStatus, RouteSource } from "./source.ts";
 import { type Interest, Subscription } from "./subscription.ts";
 import type { LocRibSubscription, LocRibView, ResolvedMember } from "./types.ts";
+import { Weights } from "./weights.ts";
 
 /** Of a prefix: the best path's attributes after policy; the slot of the next-hop set; both of the rest in 16 bits each. */
 const Column = { BEST: 0, SLOT: 1, SOURCE_AND_PATHS: 2 } as const;
@@ -38,7 +40,8 @@ export class LocRib implements LocRibView {
   readonly #store: AttributeStore;
   readonly #nextHops: NextHops;
   readonly #sets: NextHopSets;
-  readonly #maxPaths: number;
+  readonly #options: BestPathOptions;
+  readonly #weights = new Weights();
   readonly #longLived: LongLivedVariants;
   /** Index 0 stays empty: no best path. */
   readonly #sources: (SourceState | null)[] = [null];
@@ -55,7 +58,7 @@ export class LocRib implements LocRibView {
     store: AttributeStore,
     nextHops: NextHops,
     setIds: IdSource,
-    maxPaths: number,
+    options: BestPathOptions,
   ) {
     this.table = table.id;
     this.tableName = table.name;
@@ -63,7 +66,7 @@ export class LocRib implements LocRibView {
     this.#store = store;
     this.#nextHops = nextHops;
     this.#sets = new NextHopSets(nextHops, setIds);
-    this.#maxPaths = Math.max(1, maxPaths);
+    this.#options = options;
     this.#longLived = new LongLivedVariants(store, prefixes.family);
   }
 
@@ -173,7 +176,7 @@ export class LocRib implements LocRibView {
   /** All paths of a prefix, best first, unused last. */
   pathsOf(id: number): PathStatus[] {
     const eligible = this.#collect(id);
-    const used = decide(this.#candidates, eligible, this.#store, this.#maxPaths);
+    const used = decide(this.#candidates, eligible, this.#store, this.#options);
     const order = this.#candidates.slice(0, eligible).map((candidate) => candidate.source);
     const paths: PathStatus[] = [];
     for (const state of this.#sources) {
@@ -306,7 +309,7 @@ export class LocRib implements LocRibView {
       this.#settle(id, 0, 0, 0);
       return;
     }
-    const used = decide(this.#candidates, eligible, this.#store, this.#maxPaths);
+    const used = decide(this.#candidates, eligible, this.#store, this.#options);
     const [best] = this.#candidates;
     this.#settle(id, best.attributes, this.#indexes.get(best.source) as number, this.#slotOf(best, used));
   }
@@ -317,7 +320,16 @@ export class LocRib implements LocRibView {
     if (used === 1) return this.#sets.slotOfOne(best.nextHop);
     const nextHops: number[] = [];
     for (let i = 0; i < used; i++) nextHops.push(this.#candidates[i].nextHop);
-    return this.#sets.slotOf(nextHops);
+    return this.#sets.slotOf(nextHops, this.#options.linkBandwidth ? this.#weightsOf(used) : null);
+  }
+
+  /** Of the first `used` candidates; null: all alike. */
+  #weightsOf(used: number): readonly number[] | null {
+    const { bandwidth } = this.#store;
+    if (bandwidth[this.#candidates[0].attributes] === 0) return null;
+    const bandwidths: number[] = [];
+    for (let i = 0; i < used; i++) bandwidths.push(bandwidth[this.#candidates[i].attributes]);
+    return this.#weights.of(bandwidths);
   }
 
   /** Puts the eligible paths of a prefix into #candidates, returns how many. */

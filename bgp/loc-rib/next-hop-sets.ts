@@ -8,6 +8,8 @@ interface NextHopSet {
   readonly id: number;
   readonly key: string;
   readonly nextHops: readonly number[];
+  /** As many; null: all 1. */
+  readonly weights: readonly number[] | null;
 }
 
 /** Where set ids come from: one source for all Loc-RIBs, so that an id means one set. */
@@ -49,13 +51,26 @@ export class NextHopSets {
     return slot;
   }
 
-  /** The slot of a set; 0 for the empty one. The order of `nextHops` does not matter. */
-  slotOf(nextHops: readonly number[]): number {
+  /** The slot of a set; 0 for the empty one. The order of the members does not matter. */
+  slotOf(nextHops: readonly number[], weights: readonly number[] | null = null): number {
     if (nextHops.length === 0) return 0;
     if (nextHops.length === 1) return this.slotOfOne(nextHops[0]);
+    if (weights) return this.#slotOfWeighted(nextHops, weights);
     const sorted = [...nextHops].sort((a, b) => a - b);
     const key = sorted.join(" ");
     return this.#slotsByKey.get(key) ?? this.#create(key, sorted);
+  }
+
+  #slotOfWeighted(nextHops: readonly number[], weights: readonly number[]): number {
+    const members = nextHops.map((nextHop, i) => [nextHop, weights[i]] as const).sort(([a], [b]) => a - b);
+    const key = members.map(([nextHop, weight]) => `${nextHop}*${weight}`).join(" ");
+    const known = this.#slotsByKey.get(key);
+    if (known !== undefined) return known;
+    return this.#create(
+      key,
+      members.map(([nextHop]) => nextHop),
+      members.map(([, weight]) => weight),
+    );
   }
 
   /** The id that consumers know the slot by; 0 for slot 0. */
@@ -71,10 +86,14 @@ export class NextHopSets {
   /** The members of the set with this id, resolved as of now. */
   members(id: number): readonly ResolvedMember[] {
     const members = new Map<string, ResolvedMember>();
-    for (const nextHop of this.nextHopsOf(this.#slotsById.get(id) ?? 0)) {
+    const { nextHops, weights } = this.#sets[this.#slotsById.get(id) ?? 0] ?? { nextHops: [], weights: null };
+    for (const [i, nextHop] of nextHops.entries()) {
       const resolved = this.#nextHops.resolved(nextHop);
-      // Two sessions may lead to the same gateway.
-      if (resolved) members.set(`${resolved.ifindex} ${resolved.gateway}`, { ...resolved, weight: 1 });
+      if (!resolved) continue;
+      // Two sessions may lead to the same gateway, which is one link.
+      const key = `${resolved.ifindex} ${resolved.gateway}`;
+      const weight = Math.max(weights?.[i] ?? 1, members.get(key)?.weight ?? 1);
+      members.set(key, { ...resolved, weight });
     }
     return [...members.values()];
   }
@@ -120,7 +139,7 @@ export class NextHopSets {
     this.#garbage.clear();
   }
 
-  #create(key: string, nextHops: readonly number[]): number {
+  #create(key: string, nextHops: readonly number[], weights: readonly number[] | null = null): number {
     const slot = this.#free.pop() ?? this.#sets.push(null) - 1;
     if (slot >= this.#references.length) {
       const references = new Uint32Array(this.#references.length * 2);
@@ -130,7 +149,7 @@ export class NextHopSets {
     // A next hop, and its id, lives as long as its address has a reference.
     for (const nextHop of nextHops) this.#nextHops.retain(this.#nextHops.addressIdOf(nextHop));
     const id = this.#ids.next++;
-    this.#sets[slot] = { id, key, nextHops };
+    this.#sets[slot] = { id, key, nextHops, weights };
     this.#slotsById.set(id, slot);
     if (nextHops.length === 1) this.#single.set(nextHops[0], slot);
     else this.#slotsByKey.set(key, slot);

@@ -1,7 +1,9 @@
 // The loads of rib.bench.mjs, each in one process without sockets: octets -> framer -> Adj-RIB-In -> Loc-RIB ->
 // Adj-RIB-Out -> octets, fed in chunks as sockets would. A load runs several times: the first run is what a daemon that has
 // just started does (code not compiled yet), the last one what it does from then on.
+
 import { readFileSync, writeFileSync } from "node:fs";
+import { usualBestPath } from "../../bgp/loc-rib/best-path-options.ts";
 import { Rib } from "../../bgp/rib.ts";
 import { Framer } from "../../bgp/wire/framer.ts";
 import { systemClock } from "../../net/clock.ts";
@@ -71,7 +73,7 @@ class Bench {
         routerId: 0x0a000001,
         clusterId: 1,
         tables: [{ name: "main", id: 7100 }],
-        maxPaths: 1,
+        bestPath: { ...usualBestPath, maxPaths: 1 },
         listenPort: null,
         listenAddresses: [],
       },

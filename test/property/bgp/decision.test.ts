@@ -2,6 +2,7 @@
 // arrive, are replaced and go.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import type { BestPathOptions } from "../../../bgp/loc-rib/best-path-options.ts";
 import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
 import type { PathAttributes } from "../../../bgp/wire/path-attributes.ts";
 import { type Neighbor, Simulation } from "../../unit/bgp/simulation.ts";
@@ -31,6 +32,14 @@ interface Path {
   readonly clusters: number;
 }
 
+const options: fc.Arbitrary<BestPathOptions> = fc.record({
+  maxPaths: fc.constant(MAX_PATHS),
+  maxPathsIbgp: fc.constantFrom(1, MAX_PATHS),
+  alwaysCompareMed: fc.boolean(),
+  missingMedWorst: fc.boolean(),
+  multipathRelax: fc.boolean(),
+  linkBandwidth: fc.boolean(),
+});
 const small = (max: number) => fc.integer({ min: 0, max });
 const pathArbitrary: fc.Arbitrary<Path> = fc.record({
   peer: small(peers.length - 1),
@@ -50,7 +59,8 @@ const identifier = (path: Path) => (isEbgp(path) ? null : path.originator) ?? ad
 const clusters = (path: Path) => (isEbgp(path) ? 0 : path.clusters);
 
 /** Names of the paths in use, best first. */
-function reference(paths: Path[]): string[] {
+function reference(paths: Path[], options: BestPathOptions): string[] {
+  const med = (path: Path) => path.med ?? (options.missingMedWorst ? 0xffffffff : 0);
   let left = paths.filter((path) => path.nextHop !== 99);
   const keep = (key: (path: Path) => number) => {
     const best = Math.min(...left.map(key));
@@ -59,23 +69,29 @@ function reference(paths: Path[]): string[] {
   keep((path) => -localPref(path));
   keep((path) => asPath(path).length);
   keep((path) => path.origin);
-  const neighbor = (path: Path) => asPath(path)[0] ?? 0;
-  left = left.filter((m) => !left.some((n) => neighbor(n) === neighbor(m) && (n.med ?? 0) < (m.med ?? 0)));
+  const neighbor = (path: Path) => (options.alwaysCompareMed ? 0 : (asPath(path)[0] ?? 0));
+  left = left.filter((m) => !left.some((n) => neighbor(n) === neighbor(m) && med(n) < med(m)));
   keep((path) => (isEbgp(path) ? 0 : 1));
   left.sort(
     (a, b) =>
       identifier(a) - identifier(b) || clusters(a) - clusters(b) || (peers[a.peer][1] < peers[b.peer][1] ? -1 : 1),
   );
+  const isEqual = (path: Path) => options.multipathRelax || asPath(path).join() === asPath(left[0]).join();
   const used: Path[] = [];
   for (const path of left)
-    if (used.length < MAX_PATHS && !used.some((other) => other.nextHop === path.nextHop)) used.push(path);
+    if (
+      used.length < (isEbgp(left[0]) ? options.maxPaths : options.maxPathsIbgp) &&
+      isEqual(path) &&
+      !used.some((other) => other.nextHop === path.nextHop)
+    )
+      used.push(path);
   return used.map((path) => peers[path.peer][0]);
 }
 
-function build(): { simulation: Simulation; neighbors: Neighbor[] } {
+function build(bestPath: Partial<BestPathOptions> = {}): { simulation: Simulation; neighbors: Neighbor[] } {
   const resolver = new FakeResolver();
   resolver.unreachable.add(String(address("192.0.2.99")));
-  const simulation = new Simulation({ maxPaths: MAX_PATHS, resolver });
+  const simulation = new Simulation({ maxPaths: MAX_PATHS, bestPath, resolver });
   const options: Partial<SpeakerPeer> = { export: "none" };
   const neighbors = peers.map(([name, at, asn]) => simulation.peer(name, at, asn, options));
   return { simulation, neighbors };
@@ -102,18 +118,18 @@ describe("decision process", () => {
   it("is RFC 4271's, in whatever order paths come, change and go", () => {
     const one = fc.uniqueArray(pathArbitrary, { selector: (path) => path.peer, maxLength: peers.length });
     fc.assert(
-      fc.property(one, fc.array(pathArbitrary, { maxLength: 4 }), fc.nat(), (paths, noise, seed) => {
-        const world = build();
+      fc.property(one, fc.array(pathArbitrary, { maxLength: 4 }), fc.nat(), options, (paths, noise, seed, options) => {
+        const world = build(options);
         // Paths that come first and are replaced, or withdrawn again.
         for (const path of noise) say(world.neighbors, path);
         for (const path of noise)
           if (!paths.some(({ peer }) => peer === path.peer)) world.neighbors[path.peer].withdraw([PREFIX]);
         const shuffled = paths.map((path, i) => ({ path, key: ((seed + 1) * (i + 7)) % 11 }));
         for (const { path } of shuffled.sort((a, b) => a.key - b.key)) say(world.neighbors, path);
-        expect(inUse(world)).toEqual(reference(paths));
+        expect(inUse(world)).toEqual(reference(paths, options));
         world.simulation.rib.stop();
       }),
-      { numRuns: 400 },
+      { numRuns: 800 },
     );
   });
 

@@ -1,6 +1,8 @@
 // What one peer announces may feed several Loc-RIBs, each through a filter of its own.
+
 import { describe, expect, it } from "vitest";
 import type { Outlet } from "../../../bgp/lane.ts";
+import { usualBestPath } from "../../../bgp/loc-rib/best-path-options.ts";
 import { PeerFamily } from "../../../bgp/peer-family.ts";
 import { CompiledPolicy } from "../../../bgp/policy/compile.ts";
 import { ImportFilter } from "../../../bgp/policy/filter.ts";
@@ -25,7 +27,7 @@ function setUp() {
         { name: "fabric", id: 7100 },
         { name: "storage", id: 7200 },
       ],
-      maxPaths: 4,
+      bestPath: usualBestPath,
       listenPort: null,
       listenAddresses: [],
     },

@@ -1,5 +1,6 @@
 // A speaker's RIB with peers that are scripts: what they say is encoded into real UPDATEs, what they hear is decoded from
 // real octets into a table, as a router at the other end would have it.
+import { type BestPathOptions, usualBestPath } from "../../../bgp/loc-rib/best-path-options.ts";
 import type { NextHopResolver } from "../../../bgp/next-hop-resolver.ts";
 import { Rib } from "../../../bgp/rib.ts";
 import type { Negotiated } from "../../../bgp/session/types.ts";
@@ -217,8 +218,10 @@ export class Simulation {
   readonly clock = new ManualClock();
   readonly rib: Rib;
 
-  constructor(options: { resolver?: NextHopResolver; maxPaths?: number; log?: Log } = {}) {
-    const { resolver = resolveAll, maxPaths = 4, log = silentLog } = options;
+  constructor(
+    options: { resolver?: NextHopResolver; maxPaths?: number; bestPath?: Partial<BestPathOptions>; log?: Log } = {},
+  ) {
+    const { resolver = resolveAll, maxPaths = 4, bestPath = {}, log = silentLog } = options;
     this.rib = new Rib(
       {
         asn: LOCAL_ASN,
@@ -228,7 +231,7 @@ export class Simulation {
           { name: "storage", id: 7200 },
         ],
         clusterId: 0x0a000001,
-        maxPaths,
+        bestPath: { ...usualBestPath, maxPaths, maxPathsIbgp: maxPaths, ...bestPath },
         listenPort: null,
         listenAddresses: [],
       },

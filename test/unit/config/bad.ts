@@ -180,6 +180,20 @@ export const bad: readonly Bad[] = [
     ],
   },
   {
+    name: "what there is no choice about",
+    top: "bgp: { bestPath: { deterministicMed: true, compareRouterId: true } }\n",
+    says: [
+      "2:20 bgp.bestPath.deterministicMed: is not a known key",
+      "2:44 bgp.bestPath.compareRouterId: is not a known key",
+    ],
+    hints: ["it always is", "always compared"],
+  },
+  {
+    name: "more paths than a group can have",
+    top: "bgp: { maxPathsIbgp: 257 }\n",
+    says: ["2:22 bgp.maxPathsIbgp: 257 is outside of 1 to 256"],
+  },
+  {
     name: "a cluster id that is a number",
     top: "bgp: { clusterId: 7 }\n",
     says: ["2:19 bgp.clusterId: 7 is not a router id"],

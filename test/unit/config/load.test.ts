@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { usualBestPath } from "../../../bgp/loc-rib/best-path-options.ts";
 import { plainRules } from "../../../bgp/route-rules.ts";
 import { ConfigError, loadConfig, parseConfig } from "../../../config/load.ts";
 import type { ReadSecret } from "../../../config/secret.ts";
@@ -144,6 +145,7 @@ describe("good configurations", () => {
   });
 
   it("fills in defaults", () => {
+    const { maxPaths, maxPathsIbgp, ...bestPath } = usualBestPath;
     const { config } = parseConfig(
       "node: { asn: 65101, routerId: 10.0.0.11 }\npeers:\n  t: { address: 192.0.2.1, asn: internal }\n",
       "f",
@@ -151,7 +153,7 @@ describe("good configurations", () => {
     expect(config).toMatchObject({
       file: "f",
       node: { name: expect.stringMatching(/./), asn: 65101, routerId: 0x0a00000b },
-      bgp: { listenPort: 179, listenAddresses: [], maxPaths: 64 },
+      bgp: { listenPort: 179, listenAddresses: [], maxPaths: 64, maxPathsIbgp: 64, bestPath },
       pools: [],
       tables: [{ name: "fabric", id: 7100, host: false, fallback: "host" }],
       routing: {
