@@ -24,6 +24,7 @@ const Flags = {
   NO_EXPORT_SUBCONFED: 8,
   LLGR_STALE: 16,
   NO_LLGR: 32,
+  FAULTY: 64,
 } as const;
 
 /** NO_EXPORT; the other two follow. */
@@ -123,8 +124,8 @@ export class AttributeStore {
     return this.#bytes.find(tag, buffer, start, end);
   }
 
-  /** Right after a `find` of the same octets that returned 0. */
-  add(tag: number, buffer: Uint8Array, start: number, end: number, attributes: PathAttributes): number {
+  /** Right after a `find` of the same octets that returned 0. `faulty`: the attributes are less than the octets say. */
+  add(tag: number, buffer: Uint8Array, start: number, end: number, attributes: PathAttributes, faulty = false): number {
     const id = this.#bytes.add(tag, buffer, start, end);
     if (id >= this.#flags.length) this.#grow();
     this.localPref[id] = attributes.localPref ?? DEFAULT_LOCAL_PREF;
@@ -136,7 +137,10 @@ export class AttributeStore {
     this.clusterLength[id] = Math.min(255, attributes.clusterList.length);
     this.bandwidth[id] = bandwidthOf(attributes);
     this.nextHop[id] = attributes.nextHop ? this.#addresses.intern(attributes.nextHop, attributes.linkLocalNextHop) : 0;
-    this.#flags[id] = wellKnownFlags(attributes) | (isNotable(attributes, this.#sources[tag]) ? Flags.NOTABLE : 0);
+    this.#flags[id] =
+      wellKnownFlags(attributes) |
+      (isNotable(attributes, this.#sources[tag]) ? Flags.NOTABLE : 0) |
+      (faulty ? Flags.FAULTY : 0);
     this.#remember(id, attributes);
     return id;
   }
@@ -182,6 +186,21 @@ export class AttributeStore {
       one.length === other.length &&
       one.every(({ type, asns }, i) => type === other[i].type && asns.join() === other[i].asns.join())
     );
+  }
+
+  /** The octets, valid until the next call that adds or sweeps. */
+  octets(id: number): Uint8Array {
+    return this.#bytes.bytes(id);
+  }
+
+  /** How the octets are written. */
+  wireOf(id: number): WireContext {
+    return this.#sources[this.#bytes.tagOf(id)].wire;
+  }
+
+  /** The octets have something that was discarded (RFC 7606): they are not to be passed on as they are. */
+  isFaulty(id: number): boolean {
+    return (this.#flags[id] & Flags.FAULTY) !== 0;
   }
 
   /** The decoded attributes. */

@@ -6,6 +6,7 @@ import type { Family } from "../net/address.ts";
 import { DirtySet } from "../net/dirty-set.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
 import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
+import type { AdjRibInWatches } from "./adj-rib-in/watch.ts";
 import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import type { Ineligible, Ingress } from "./ingress.ts";
 import { Lane, type Outlet } from "./lane.ts";
@@ -38,6 +39,8 @@ export class PeerFamily implements StaleFamily {
   adjRibOut: AdjRibOut | null = null;
   /** The session has sent its whole table. */
   converged = false;
+  /** Those who follow what the peer announces; null: nobody. */
+  watches: AdjRibInWatches | null = null;
 
   constructor(family: Family, peer: SpeakerPeer, core: RibCore, onIneligible: (reason: Ineligible) => void) {
     this.family = family;
@@ -127,6 +130,7 @@ export class PeerFamily implements StaleFamily {
       for (const lane of this.#lanes) lane.setOutlet(outlet);
     }
     for (const { filter } of before) filter.close();
+    this.watches?.filterChanged(this);
     this.revisit();
   }
 
@@ -155,6 +159,7 @@ export class PeerFamily implements StaleFamily {
       if (alone) locRib.update(source, id);
       else lane.update(id);
     }
+    this.watches?.addNlri(prefixes, buffer, start, end);
   }
 
   withdraw(buffer: Uint8Array, start: number, end: number): void {
@@ -175,6 +180,7 @@ export class PeerFamily implements StaleFamily {
       if (alone) locRib.update(source, id);
       else lane.update(id);
     }
+    this.watches?.addNlri(prefixes, buffer, start, end);
   }
 
   /** Keeps everything for a neighbour that restarts (RFC 4724 §4.2). */
@@ -227,6 +233,7 @@ export class PeerFamily implements StaleFamily {
       for (let i = 0; i < count; i++) {
         adjRibIn.withdraw(batch[i]);
         lane.update(batch[i]);
+        this.watches?.add(batch[i]);
       }
       more ||= adjRibIn.doomed > 0;
       if (count > 0) this.#core.touched();

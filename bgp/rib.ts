@@ -9,6 +9,7 @@ import type { SpeakerEvent } from "./events.ts";
 import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { RouteSource } from "./loc-rib/source.ts";
 import type { LocRibView } from "./loc-rib/types.ts";
+import type { RibMonitor, UpdateTap } from "./monitor/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
 import type { PeerFamily } from "./peer-family.ts";
 import { PeerRib } from "./peer-rib.ts";
@@ -38,6 +39,8 @@ export class Rib implements SessionHandler {
   readonly #locals: ReadonlyMap<LocRib, RouteSource>;
   readonly #events: RouteEvents;
   readonly #reader: RouteReader;
+  #monitor: RibMonitor | null = null;
+  #updateTap: UpdateTap | null = null;
 
   constructor(options: SpeakerOptions, dependencies: { clock: Clock; log: Log; resolver: NextHopResolver }) {
     this.#core = new RibCore(options, dependencies, () => [...this.#peers.values()].every((peer) => peer.converged));
@@ -54,14 +57,19 @@ export class Rib implements SessionHandler {
   }
 
   removePeer(name: string): void {
-    this.#peers.get(name)?.remove();
+    const peer = this.#peers.get(name);
+    if (!peer) return;
+    peer.remove();
     this.#peers.delete(name);
     this.#checkReflector();
+    this.#monitor?.removed(peer);
     this.#core.convergence.check();
   }
 
   setPolicies(peer: SpeakerPeer): void {
-    this.#peer(peer.name).setPolicies(peer);
+    const rib = this.#peer(peer.name);
+    rib.setPolicies(peer);
+    this.#monitor?.optionsChanged(rib);
     this.#checkReflector();
   }
 
@@ -142,6 +150,21 @@ export class Rib implements SessionHandler {
     return this.#reader.advertised(this.#peer(peer), query);
   }
 
+  /** Tells about sessions, and about every UPDATE when there is a tap. */
+  setMonitor(monitor: RibMonitor, tap: UpdateTap | null): void {
+    this.#monitor = monitor;
+    this.#updateTap = tap;
+  }
+
+  /** For those who monitor. */
+  get core(): RibCore {
+    return this.#core;
+  }
+
+  get peers(): readonly PeerRib[] {
+    return [...this.#peers.values()];
+  }
+
   /** What is held, for metrics and leak tests. */
   memory(): { prefixes: number; attributeSets: number; outgoingSets: number; updateGroups: number } {
     const { prefixes, store, sets, groups } = this.#core;
@@ -196,12 +219,16 @@ export class Rib implements SessionHandler {
   // SessionHandler
 
   established(session: EstablishedSession): void {
-    this.#peers.get(session.peer.name)?.established(session);
+    const peer = this.#peers.get(session.peer.name);
+    if (!peer) return;
+    peer.established(session);
+    this.#monitor?.established(peer, session);
   }
 
   update(session: EstablishedSession, buffer: Uint8Array, start: number, end: number): void {
     const peer = this.#of(session);
     if (!peer) return;
+    this.#updateTap?.(session, buffer, start, end);
     try {
       peer.update(buffer, start, end);
     } catch (error) {
@@ -224,11 +251,15 @@ export class Rib implements SessionHandler {
   }
 
   down(session: EstablishedSession, down: SessionDown): void {
-    this.#of(session)?.down(down);
+    const peer = this.#of(session);
+    if (!peer) return;
+    peer.down(down);
+    this.#monitor?.down(peer, session, down);
   }
 
   stateChanged(peer: PeerOptions, from: SessionState, to: SessionState, reason: string): void {
     this.#events.emit({ type: "session", peer: peer.name, from, to, reason });
+    this.#monitor?.stateChanged(peer, this.#peers.get(peer.name)?.session ?? null, from, to);
   }
 
   establishedInterfaces(): { readonly peer: string; readonly ifindex: number }[] {

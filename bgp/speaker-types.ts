@@ -1,5 +1,6 @@
 // What the speaker is configured with: peers with their policies, and the tables they import into.
 import type { BestPathOptions } from "./loc-rib/best-path-options.ts";
+import type { MonitoringOptions } from "./monitor/types.ts";
 import type { ExportPolicy, ImportPolicy } from "./policy/types.ts";
 import type { RouteRules } from "./route-rules.ts";
 import type { PeerOptions } from "./session/types.ts";
@@ -11,6 +12,8 @@ export interface SpeakerPeer extends PeerOptions, RouteRules {
   readonly table: number;
   /** Received prefixes per session above which the session ends with Cease/1; null: no limit. */
   readonly maxPrefixes: number | null;
+  /** False: monitoring protocols say nothing about the peer and what it announces. */
+  readonly monitored?: boolean;
   /** BFD beside the BGP session (RFC 5880); interval in milliseconds. */
   readonly bfd?: { readonly interval: number; readonly multiplier: number } | null;
 }
@@ -28,4 +31,6 @@ export interface SpeakerOptions {
   readonly listenPort: number | null;
   /** Addresses to listen on; empty: all. */
   readonly listenAddresses: readonly Uint8Array[];
+  /** BMP and MRT; left out: none. */
+  readonly monitoring?: MonitoringOptions;
 }

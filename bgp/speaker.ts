@@ -5,6 +5,8 @@ import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { SpeakerEvent } from "./events.ts";
 import type { LocRibView } from "./loc-rib/types.ts";
+import { Monitoring } from "./monitor/monitoring.ts";
+import { type MonitoringOptions, type MonitoringView, noMonitoring } from "./monitor/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
@@ -26,10 +28,21 @@ export interface SpeakerRestartState {
 export class Speaker {
   readonly #rib: Rib;
   readonly #sessions: SessionManager;
+  readonly #monitoring: Monitoring;
 
   constructor(options: SpeakerOptions, dependencies: SpeakerDependencies) {
     this.#rib = new Rib(options, dependencies);
     const { clock, log } = dependencies;
+    this.#monitoring = new Monitoring(options.monitoring ?? noMonitoring, {
+      clock,
+      log,
+      core: this.#rib.core,
+      asn: options.asn,
+      peers: () => this.#rib.peers,
+      wallTime: Date.now,
+      random: Math.random,
+    });
+    this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
     const { listenPort, listenAddresses } = options;
     this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses });
   }
@@ -73,13 +86,15 @@ export class Speaker {
   }
 
   /** Rejects when the port is taken. */
-  start(): Promise<void> {
-    return this.#sessions.start();
+  async start(): Promise<void> {
+    await this.#sessions.start();
+    this.#monitoring.start();
   }
 
   /** `shutdown` tells the peers; `restart` leaves them believing, so that graceful-restart helpers keep our routes. */
   async stop(mode: "shutdown" | "restart"): Promise<void> {
     await this.#sessions.stop(mode);
+    await this.#monitoring.stop();
     this.#rib.stop();
   }
 
@@ -131,6 +146,17 @@ export class Speaker {
   /** Prefixes with a best path, over all tables. */
   counts(): PrefixCounts {
     return this.#rib.counts();
+  }
+
+  /** Takes effect at once. */
+  setMonitoring(options: MonitoringOptions): void {
+    this.#monitoring.setOptions(options);
+    this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
+  }
+
+  /** BMP collectors and MRT files. */
+  monitoring(): MonitoringView {
+    return this.#monitoring.view;
   }
 
   /** Returns the function that ends the subscription. */

@@ -2,11 +2,11 @@
 import type { BfdStatus } from "../bgp/bfd/types.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
-import type { StatusView } from "../daemon/api/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
-import { type Colour, duration, mebibytes, type Output, plain, type Row } from "./output.ts";
+import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
 import { plan, reload } from "./reload.ts";
+import { status } from "./status.ts";
 import { watch } from "./watch.ts";
 
 export interface Options {
@@ -40,36 +40,6 @@ async function jsonList({ client, output }: Invocation, path: string): Promise<n
   for await (const line of client.lines(path)) await output.write(count++ === 0 ? `[\n${line}` : `,\n${line}`);
   await output.line(count === 0 ? "[]" : "\n]");
   return count;
-}
-
-async function status({ client, output, options }: Invocation): Promise<number> {
-  const view = await client.get<StatusView>("/v1/status");
-  const code = view.state === "ok" ? 0 : 1;
-  if (options.json) {
-    await output.line(JSON.stringify(view, null, 2));
-    return code;
-  }
-  const { kernel, eventLoopDelay: delay } = view;
-  const state = output.paint(view.state, code === 0 ? "green" : "red");
-  const failed = kernel.failed.length > 0 ? output.paint(`${kernel.failed.length} refused`, "red") : "none refused";
-  const lines: [string, string][] = [
-    ["state", `${state}, up ${duration(view.uptime)}, underlayd ${view.version}, pid ${view.pid}`],
-    ["sessions", `${view.peers.established} of ${view.peers.configured} Established`],
-    ["routes", `${view.routes.ipv4} IPv4, ${view.routes.ipv6} IPv6`],
-    [
-      "kernel",
-      kernel.install
-        ? `${kernel.installed} of ${kernel.desired} installed, ${failed}, ${kernel.stale} stale`
-        : "left alone (routing.install: false)",
-    ],
-    ["pods", String(view.pods)],
-    ["memory", `${mebibytes(view.memory.rss)} resident, ${mebibytes(view.memory.heapUsed)} heap`],
-    ["event loop", `late by ${delay.p50} ms (median), ${delay.p99} ms (p99), ${delay.max} ms (worst)`],
-  ];
-  await output.line(output.paint(`${plain(view.name)}  AS ${view.asn}  router id ${view.routerId}`, "bold"));
-  for (const [key, value] of lines) await output.line(`  ${key.padEnd(11)}${value}`);
-  for (const problem of view.problems) await output.line(`  ${output.paint("problem", "red")}    ${plain(problem)}`);
-  return code;
 }
 
 const stateColour = (state: string): Colour =>

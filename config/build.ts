@@ -45,6 +45,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
         password: context.secrets.get(name) ?? null,
       }),
     ),
+    monitoring: buildMonitoring(parsed.monitoring),
     routing,
     cni: { mtu: cni.mtu ?? null },
     api: { socket: socketPath(api.socket, paths.run), listen: api.listen },
@@ -93,10 +94,25 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     import: importBuiltIns.includes(importName) ? (importName as ImportPolicy) : context.policies.get(importName)!,
     export: exportBuiltIns.includes(exportName) ? (exportName as ExportPolicy) : context.policies.get(exportName)!,
     table: context.table,
+    monitored: peer.monitoring,
     maxPrefixes: peer.maxPrefixes ?? null,
     role: peer.role ?? null,
     requireRole: peer.requireRole,
     ...buildRules(peer, { asn: context.node.asn, internal, allowAsSets: context.bgp.allowAsSets }),
+  };
+}
+
+function buildMonitoring({ bmp }: Complete["monitoring"]): Config["monitoring"] {
+  return {
+    bmp: Object.entries(bmp).map(([name, { adjRibIn, statistics, localAddress, ...rest }]) => ({
+      ...rest,
+      name,
+      localAddress: localAddress ?? null,
+      prePolicy: adjRibIn.includes("prePolicy"),
+      postPolicy: adjRibIn.includes("postPolicy"),
+      statistics: statistics === false ? null : statistics,
+    })),
+    mrt: null,
   };
 }
 

@@ -50,6 +50,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
   table: "reset",
   maxPrefixes: "live",
   bfd: "live",
+  monitored: "live",
 };
 
 /** Keys of a peer that have another name in the file. */
@@ -58,12 +59,14 @@ export const fileKeys: Readonly<Record<string, string>> = {
   hostname: "advertiseHostname",
   prependReceived: "localAsn.noPrepend",
   hideNodeAsn: "localAsn.replaceAs",
+  monitored: "monitoring",
 };
 
 /** Everything but the peers, by section. */
 export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers">, Impact>> = {
   node: "restart",
   bgp: "restart",
+  monitoring: "live",
   pools: "restart",
   tables: "restart",
   routing: "restart",

@@ -67,6 +67,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
       node: section("node"),
       routing: section("routing"),
       bgp: section("bgp"),
+      monitoring: section("monitoring"),
       cni: section("cni"),
       api: section("api"),
       paths: section("paths"),

@@ -7,6 +7,7 @@ import { seconds } from "./durations.ts";
 import { boolean, integer, list, one, word } from "./scalar.ts";
 import * as s from "./scalars.ts";
 import { otherwise } from "./schema/common.ts";
+import { monitoring } from "./schema/monitoring.ts";
 import { peer } from "./schema/peer.ts";
 import { type statement, statements } from "./schema/policy.ts";
 
@@ -170,7 +171,7 @@ export const log = z
 /** Maps from a name to one of many. */
 export const maps = { pools: pool, tables: table, peers: peer, policies: statements } as const;
 /** Maps that are there once. */
-export const sections = { node, routing, bgp, cni, api, paths, log } as const;
+export const sections = { node, routing, bgp, monitoring, cni, api, paths, log } as const;
 
 const named = <T extends z.ZodType>(entry: T, description: string) =>
   z.record(z.string().meta(s.name.json), entry).describe(description);
@@ -184,6 +185,7 @@ export const schema = z
     policies: named(statements, "Routing policies, by name: lists of statements.").prefault({}),
     routing: routing.prefault({}),
     bgp: bgp.prefault({}),
+    monitoring: monitoring.prefault({}),
     cni: cni.prefault({}),
     api: api.prefault({}),
     paths: paths.prefault({}),

@@ -1,5 +1,6 @@
 // The configuration after loading: checked, with defaults filled in, in the terms of the components that it is for.
 import type { BestPathOptions } from "../bgp/loc-rib/best-path-options.ts";
+import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import type { PoolOptions } from "../cni/types.ts";
 import type { RoutingOptions } from "../routing/types.ts";
@@ -31,6 +32,7 @@ export interface Config {
   readonly pools: readonly PoolOptions[];
   readonly tables: readonly TableConfig[];
   readonly peers: readonly SpeakerPeer[];
+  readonly monitoring: Pick<MonitoringOptions, "bmp" | "mrt">;
   readonly routing: RoutingOptions;
   readonly cni: { readonly mtu: number | null };
   readonly api: { readonly socket: string; readonly listen: { readonly host: string; readonly port: number } | null };

@@ -1,5 +1,6 @@
 // What takes more than one key to judge. Works on what could be parsed, so that one fault does not hide another.
 import type { Check } from "./check.ts";
+import { checkMonitoring } from "./check-monitoring.ts";
 import { checkPeers, exportBuiltIns, importBuiltIns } from "./check-peers.ts";
 import { checkPools } from "./check-pools.ts";
 import type { ParsedStatement } from "./schema.ts";
@@ -42,6 +43,7 @@ export function validate(check: Check, readSecret: ReadSecret): Map<string, Uint
   checkListenAddresses(check);
   checkSocket(check);
   checkPolicies(check);
+  checkMonitoring(check);
   return checkPeers(check, checkPools(check), readSecret);
 }
 

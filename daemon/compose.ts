@@ -6,7 +6,9 @@
 //                                 \-> Adj-RIB-Out -> sessions
 //   BFD worker ~> Bfd -> sessions
 //   CNI client -> ApiServer -> CniServer ~> attach worker -> pod namespace
+import { release, type } from "node:os";
 import { dirname, join } from "node:path";
+import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import { Speaker } from "../bgp/speaker.ts";
 import { CniServer } from "../cni/server.ts";
 import type { ConfigDiff } from "../config/diff.ts";
@@ -26,6 +28,7 @@ import { LoopDelay } from "./loop-delay.ts";
 import { Reloader } from "./reload.ts";
 import { RestartBits } from "./restart-bits.ts";
 import { startWatchdog } from "./systemd.ts";
+import { version } from "./version.ts";
 
 export type DaemonState = "starting" | "running" | "stopping";
 
@@ -78,6 +81,7 @@ export class Daemon {
         clusterId: config.bgp.clusterId ?? config.node.routerId,
         listenPort: config.bgp.listenPort,
         listenAddresses: config.bgp.listenAddresses,
+        monitoring: monitoringOf(config),
       },
       { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
     );
@@ -217,6 +221,7 @@ export class Daemon {
       } else if (kind === "added") this.#speaker.addPeer(peer);
       else this.#speaker.changePeer(peer, impact);
     }
+    this.#speaker.setMonitoring(monitoringOf(config));
     for (const log of [this.#log, ...this.#logs]) log.level = config.log.level;
     this.#config = config;
     this.#reportSummary();
@@ -251,4 +256,10 @@ export class Daemon {
     const established = peers.filter((peer) => peer.state === "Established").length;
     this.#summary(`${established} of ${peers.length} sessions Established`);
   }
+}
+
+/** With how we introduce ourselves. */
+function monitoringOf({ monitoring, node }: Config): MonitoringOptions {
+  const sysDescr = `underlayd ${version} on ${type()} ${release()}`;
+  return { ...monitoring, sysName: node.name, sysDescr };
 }

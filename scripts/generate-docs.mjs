@@ -55,6 +55,7 @@ function rows(node, base = "") {
   return Object.entries(map.properties).flatMap(([key, child]) => {
     const name = base ? `${base}.${key}` : key;
     const row = `| \`${name}\` | ${cell(typeName(child))} | ${cell(defaultText(child, map.required?.includes(key)))} | ${cell(child.description ?? "")} |`;
+    if (child.additionalProperties) return [row, ...rows(child.additionalProperties, `${name}.NAME`)];
     return objectOf(child) ? [row, ...rows(child, name)] : [row];
   });
 }
@@ -91,7 +92,20 @@ function impactRows() {
 }
 
 const example = (name) => readFileSync(join(root, "config/examples", name), "utf8").trimEnd();
-const order = ["node", "pools", "tables", "peers", "policies", "routing", "bgp", "cni", "api", "paths", "log"];
+const order = [
+  "node",
+  "pools",
+  "tables",
+  "peers",
+  "policies",
+  "routing",
+  "bgp",
+  "monitoring",
+  "cni",
+  "api",
+  "paths",
+  "log",
+];
 const left = Object.keys(json.properties).filter((key) => !order.includes(key));
 if (left.length > 0) throw new Error(`these sections have no place in the documentation: ${left.join(", ")}`);
 

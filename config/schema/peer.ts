@@ -105,6 +105,10 @@ export const peer = z
       "Messages of up to 65535 bytes where the neighbour takes them too (RFC 8654). Otherwise, and with `false`, 4096: routes whose attributes do not fit are not announced then.",
     ).prefault(true),
     advertiseHostname: one(boolean, "Tell the neighbour `node.name`, as FRR does and shows it.").prefault(false),
+    monitoring: one(
+      boolean,
+      "`false`: BMP collectors and MRT files are told nothing of this neighbour and what it says; what is in use of that stays visible in the Loc-RIB.",
+    ).prefault(true),
     maxPrefixes: one(integer("number", 1, s.MAX_U32), "More prefixes than this end the session (Cease, RFC 4486).")
       .optional()
       .meta(otherwise("no limit")),

@@ -78,6 +78,7 @@ const status: StatusView = {
   peers: { configured: 2, established: 2 },
   routes: { ipv4: 2, ipv6: 1 },
   kernel: { install: true, desired: 3, installed: 3, failed: [], nextHopSets: 1, resyncs: 0, overruns: 0, stale: 0 },
+  monitoring: { bmp: [], mrt: null },
   pods: 1,
   memory: { rss: 90 << 20, heapUsed: 20 << 20 },
   eventLoopDelay: { p50: 0.1, p99: 0.5, max: 3 },

@@ -88,10 +88,44 @@ export const bad: readonly Bad[] = [
     hints: ["it is called asn here", "it is called password here"],
   },
   {
-    name: "a feature that is not there",
-    top: peer("    bmp: 192.0.2.1\n"),
-    says: ["8:5 peers.tor-a.bmp: is not a known key"],
-    hints: ["BMP is not part of this version"],
+    name: "a feature that is somewhere else, and one that is not there",
+    top: "bmp: true\nmonitoring:\n  bmp:\n    noc: { address: 192.0.2.1, port: 11019, mirroring: true }\n",
+    says: ["2:1 bmp: is not a known key", "5:45 monitoring.bmp.noc.mirroring: is not a known key"],
+    hints: ["it is called monitoring here", "Route Mirroring is not part of this version"],
+  },
+  {
+    name: "BMP collectors",
+    top: `monitoring:
+  bmp:
+    noport: { address: 192.0.2.1 }
+    "bad name": { address: "fe80::1", port: 0, statistics: never }
+    view: { address: 192.0.2.2, port: 1790, adjRibIn: [pre-policy, prepolicy], locRib: maybe }
+    empty:
+`,
+    says: [
+      "4:5 monitoring.bmp.noport.port: is missing",
+      "5:45 monitoring.bmp.bad name.port: 0 is outside of 1 to 65535",
+      '5:60 monitoring.bmp.bad name.statistics: "never" is not a duration',
+      '6:68 monitoring.bmp.view.adjRibIn[1]: "prepolicy" is not one of pre-policy, post-policy',
+      '6:88 monitoring.bmp.view.locRib: "maybe" is neither true nor false',
+      "7:11 monitoring.bmp.empty: is missing",
+    ],
+  },
+  {
+    name: "BMP collectors that do not go together",
+    top: `monitoring:
+  bmp:
+    "bad name": { address: "fe80::1", port: 11019 }
+    a: { address: 192.0.2.1, port: 1790, localAddress: "2001:db8::1" }
+    b: { address: 192.0.2.1, port: 1790, adjRibIn: [pre-policy, pre-policy] }
+`,
+    says: [
+      '4:5 monitoring.bmp.bad name: "bad name" is not a name',
+      "4:28 monitoring.bmp.bad name.address: fe80::1 is a link-local address",
+      "5:56 monitoring.bmp.a.localAddress: 2001:db8::1 is not of the same family as the collector's address",
+      "6:36 monitoring.bmp.b.port: 192.0.2.1 port 1790 is collector a already (line 5)",
+      "6:52 monitoring.bmp.b.adjRibIn: names a view twice",
+    ],
   },
   {
     name: "BFD faster than a thread can keep up with, and in the wrong unit",

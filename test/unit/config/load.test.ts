@@ -154,6 +154,7 @@ describe("good configurations", () => {
       file: "f",
       node: { name: expect.stringMatching(/./), asn: 65101, routerId: 0x0a00000b },
       bgp: { listenPort: 179, listenAddresses: [], maxPaths: 64, maxPathsIbgp: 64, bestPath },
+      monitoring: { bmp: [], mrt: null },
       pools: [],
       tables: [{ name: "fabric", id: 7100, host: false, fallback: "host" }],
       routing: {
@@ -200,6 +201,7 @@ describe("good configurations", () => {
         export: "blocks",
         table: 7100,
         maxPrefixes: null,
+        monitored: true,
         bfd: null,
         role: null,
         requireRole: false,
@@ -251,6 +253,46 @@ describe("good configurations", () => {
     expect(rulesOfPeer("asn: 65001", "bgp: { allowAsSets: true }\n").allowAsSets).toBe(true);
     expect(rulesOfPeer("asn: 65001, allowAsSets: false", "bgp: { allowAsSets: true }\n").allowAsSets).toBe(false);
     expect(parseConfig(`${NODE}bgp: { clusterId: 10.0.0.1 }\n`, "f").config.bgp.clusterId).toBe(0x0a000001);
+  });
+
+  it("builds monitoring", () => {
+    const text = `${NODE}peers: { t: { address: 192.0.2.1, asn: internal, monitoring: false } }
+monitoring:
+  bmp:
+    noc: { address: 192.0.2.9, port: 11019 }
+    lab: { address: "2001:db8::9", port: 1790, localAddress: "2001:db8::1", adjRibIn: [], statistics: false, connectRetry: 5m }
+    all: { address: 192.0.2.8, port: 1790, adjRibIn: post-policy, locRib: false, statistics: 10s }
+`;
+    const { config } = parseConfig(text, "f");
+    const usual = { localAddress: null, prePolicy: true, postPolicy: true, locRib: true, connectRetry: 60 };
+    const bytes = (last: number) => Uint8Array.of(0x20, 1, 0x0d, 0xb8, ...new Array(11).fill(0), last);
+    expect(config.peers[0].monitored).toBe(false);
+    expect(config.monitoring).toEqual({
+      bmp: [
+        { ...usual, name: "noc", address: Uint8Array.of(192, 0, 2, 9), port: 11019, statistics: 60 },
+        {
+          ...usual,
+          name: "lab",
+          address: bytes(9),
+          port: 1790,
+          localAddress: bytes(1),
+          prePolicy: false,
+          postPolicy: false,
+          statistics: null,
+          connectRetry: 300,
+        },
+        {
+          ...usual,
+          name: "all",
+          address: Uint8Array.of(192, 0, 2, 8),
+          port: 1790,
+          prePolicy: false,
+          locRib: false,
+          statistics: 10,
+        },
+      ],
+      mrt: null,
+    });
   });
 
   it("builds policies", () => {
