@@ -27,7 +27,7 @@ import type {
   SessionHandler,
   SessionState,
 } from "./session/types.ts";
-import type { SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 import { WireError } from "./wire/error.ts";
 import { emptyAttributes } from "./wire/path-attributes.ts";
@@ -82,11 +82,11 @@ export class Rib implements SessionHandler {
     for (const peer of peers) peer.rulesChanged();
   }
 
-  announceLocal(table: number, prefix: Prefix): void {
+  announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
     const { locRib, source } = this.#local(table, prefix.family);
     const id = locRib.prefixes.intern(prefix.bytes, 0, prefix.length);
-    const attributes = this.#core.store.intern(emptyAttributes, prefix.family);
-    if (source.adjRibIn.announce(id, attributes)) locRib.update(source, id);
+    const set = this.#core.store.intern({ ...emptyAttributes, ...attributes }, prefix.family);
+    if (source.adjRibIn.announce(id, set)) locRib.update(source, id);
     this.#core.touched();
   }
 

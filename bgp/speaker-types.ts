@@ -4,6 +4,7 @@ import type { MonitoringOptions } from "./monitor/types.ts";
 import type { ExportPolicy, ImportPolicy } from "./policy/types.ts";
 import type { RouteRules } from "./route-rules.ts";
 import type { PeerOptions } from "./session/types.ts";
+import type { PathAttributes } from "./wire/path-attributes.ts";
 
 export interface SpeakerPeer extends PeerOptions, RouteRules {
   readonly import: ImportPolicy;
@@ -17,6 +18,9 @@ export interface SpeakerPeer extends PeerOptions, RouteRules {
   /** BFD beside the BGP session (RFC 5880); interval in milliseconds. */
   readonly bfd?: { readonly interval: number; readonly multiplier: number } | null;
 }
+
+/** What a route of our own is announced with. */
+export type OriginatedAttributes = Pick<PathAttributes, "communities" | "extendedCommunities" | "largeCommunities">;
 
 export interface SpeakerOptions {
   /** The node's AS; sessions may have another one (local-as). */

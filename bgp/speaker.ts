@@ -11,7 +11,7 @@ import type { NextHopResolver } from "./next-hop-resolver.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
 import { SessionManager } from "./session/session-manager.ts";
-import type { SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 
 export interface SpeakerDependencies {
@@ -113,8 +113,8 @@ export class Speaker {
   }
 
   /** Originates a prefix in a table (origin IGP, empty AS path). */
-  announceLocal(table: number, prefix: Prefix): void {
-    this.#rib.announceLocal(table, prefix);
+  announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
+    this.#rib.announceLocal(table, prefix, attributes);
   }
 
   withdrawLocal(table: number, prefix: Prefix): void {

@@ -109,16 +109,21 @@ function checkPolicies(check: Check, name: string, peer: ParsedPeer): void {
     { key: "export", builtIns: exportBuiltIns, others: importBuiltIns, other: "import" },
   ] as const;
   for (const { key, builtIns, others, other } of directions) {
-    const policy = peer[key];
-    if (policy === undefined || builtIns.includes(policy)) continue;
-    const path = ["peers", name, key];
-    if (others.includes(policy) && !policies.includes(policy))
-      check.problem(
-        path,
-        `"${policy}" is for ${other}`,
-        `built in for ${key}: ${builtIns.join(", ")}; or a policy's name`,
-      );
-    else check.reference(path, policy, "policy", [...builtIns, ...policies]);
+    const chain = peer[key] ?? [];
+    for (const [index, policy] of chain.entries()) {
+      const path = ["peers", name, key, index];
+      if (others.includes(policy) && !builtIns.includes(policy) && !policies.includes(policy))
+        check.problem(
+          path,
+          `"${policy}" is for ${other}`,
+          `built in for ${key}: ${builtIns.join(", ")}; or a policy's name`,
+        );
+      else check.reference(path, policy, "policy", [...builtIns, ...policies]);
+      if (policy === "all" && index < chain.length - 1)
+        check.warning(path, "all accepts every route: what follows is never reached");
+      if (policy === "none" && chain.length > 1)
+        check.warning(path, "none decides nothing among others", "remove it: what nobody accepts is rejected anyway");
+    }
   }
   const own = check.parsed.node?.asn;
   if (own === undefined || isInternal(peer, own)) return;

@@ -73,6 +73,7 @@ export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peer
   cni: "restart",
   api: "restart",
   paths: "restart",
+  policies: "live",
   log: "live",
 };
 

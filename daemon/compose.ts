@@ -164,9 +164,8 @@ export class Daemon {
   async #run(adopted: number): Promise<void> {
     const { pools, peers, tables, node } = this.#config;
 
-    const tableOf = new Map(pools.map((pool) => [pool.name, pool.table]));
-    const blocks = pools.flatMap((pool) =>
-      pool.blocks.map((block) => ({ prefix: block, table: tableOf.get(pool.name)! })),
+    const blocks = pools.flatMap(({ blocks, table, announced }) =>
+      blocks.map((block) => ({ prefix: block, table, announced })),
     );
     await this.#fib.setOwned({ blocks, tables });
     await this.#cni.start();
@@ -174,7 +173,7 @@ export class Daemon {
 
     this.#restartBits.started(adopted);
     for (const block of blocks) {
-      this.#speaker.announceLocal(block.table, prefix(block.prefix));
+      this.#speaker.announceLocal(block.table, prefix(block.prefix), block.announced);
       this.#cni.setBlockState(block.prefix, "announced");
     }
     for (const peer of peers) this.#speaker.addPeer(peer);

@@ -5,6 +5,7 @@ import { boolean, integer, list, one } from "../scalar.ts";
 import * as s from "../scalars.ts";
 import { family, otherwise } from "./common.ts";
 import { routeKeys } from "./peer-routes.ts";
+import { policyChain, sentCommunities } from "./policy.ts";
 
 export const gracefulRestart = z.strictObject({
   time: one(seconds(1, 4095), "How long neighbours keep this node's routes while the daemon restarts.").prefault(
@@ -47,18 +48,17 @@ export const peer = z
       "Interface the neighbour is on. Needed with a link-local address; the session is bound to it.",
     ).optional(),
     asn: one(s.remoteAsn, "The neighbour's AS number, or `external` (any but ours) or `internal` (ours)."),
-    import: one(
-      s.name,
-      "What is taken from the neighbour: `all`, `none`, `default-route` (only 0.0.0.0/0 and ::/0), or the name of a policy.",
+    import: policyChain(
+      "What is taken from the neighbour: `all`, `none`, `default-route` (only 0.0.0.0/0 and ::/0), or the name of a policy; or several of these: the first one that accepts or rejects decides.",
     )
       .optional()
       .meta(otherwise("`none` for another AS (RFC 8212), `all` for our own")),
-    export: one(
-      s.name,
-      "What is told to the neighbour: `blocks` (this node's blocks), `none`, `all` (everything: the node becomes transit), or the name of a policy.",
+    export: policyChain(
+      "What is told to the neighbour: `blocks` (this node's blocks), `none`, `all` (everything: the node becomes transit), or the name of a policy; or several of these.",
     )
       .optional()
       .meta(otherwise("`none` for another AS (RFC 8212), `blocks` for our own")),
+    communities: sentCommunities.optional(),
     passive: one(boolean, "Never connect, only wait for the neighbour.").prefault(false),
     port: one(integer("port", 1, 65535), "TCP port to connect to.").prefault(179),
     holdTime: one(

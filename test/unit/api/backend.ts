@@ -19,6 +19,7 @@ export const route = (index: number): RouteView => ({
   asPath: "65001 65002",
   origin: "igp",
   localPref: null,
+  weight: 0,
   med: 5,
   communities: ["65001:100"],
   best: true,

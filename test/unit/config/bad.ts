@@ -599,7 +599,7 @@ export const bad: readonly Bad[] = [
   {
     name: "unknown outcome",
     top: policy("then: permit"),
-    says: ['4:13 policies.p[0].then: "permit" is not one of accept, reject, next'],
+    says: ['4:13 policies.p[0].then: "permit" is not one of accept, reject, next, return'],
   },
   {
     name: "range backwards",
