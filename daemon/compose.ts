@@ -10,6 +10,8 @@ import { release, type } from "node:os";
 import { dirname, join } from "node:path";
 import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import { Speaker } from "../bgp/speaker.ts";
+import type { SpeakerOptions } from "../bgp/speaker-types.ts";
+import { WarmUp } from "../bgp/warm-up/warm-up.ts";
 import { CniServer } from "../cni/server.ts";
 import type { ConfigDiff } from "../config/diff.ts";
 import type { Config } from "../config/types.ts";
@@ -44,12 +46,14 @@ export class Daemon {
   readonly #fib: FibClient;
   readonly #interfaces: InterfaceTable;
   readonly #speaker: Speaker;
+  readonly #speakerOptions: SpeakerOptions;
   readonly #restartBits: RestartBits;
   readonly #bfd: Bfd;
   readonly #syncs: RouteSync[];
   readonly #cni: CniServer;
   readonly #api: ApiServer;
   #state: DaemonState = "starting";
+  #warmUp: WarmUp | null = null;
   #stopWatchdog = () => {};
   #failed: (error: Error) => void = () => {};
   #summary: (text: string) => void = () => {};
@@ -68,23 +72,25 @@ export class Daemon {
     this.#fib = new FibClient(config.routing, { log: log("routing") });
     this.#fib.onFailure((error) => this.#failed(error));
     this.#interfaces = new InterfaceTable(this.#fib);
-    this.#speaker = new Speaker(
-      {
-        asn: config.node.asn,
-        routerId: config.node.routerId,
-        tables: config.tables,
-        bestPath: {
-          ...config.bgp.bestPath,
-          maxPaths: config.bgp.maxPaths,
-          maxPathsIbgp: config.bgp.maxPathsIbgp,
-        },
-        clusterId: config.bgp.clusterId ?? config.node.routerId,
-        listenPort: config.bgp.listenPort,
-        listenAddresses: config.bgp.listenAddresses,
-        monitoring: monitoringOf(config),
+    this.#speakerOptions = {
+      asn: config.node.asn,
+      routerId: config.node.routerId,
+      tables: config.tables,
+      bestPath: {
+        ...config.bgp.bestPath,
+        maxPaths: config.bgp.maxPaths,
+        maxPathsIbgp: config.bgp.maxPathsIbgp,
       },
-      { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
-    );
+      clusterId: config.bgp.clusterId ?? config.node.routerId,
+      listenPort: config.bgp.listenPort,
+      listenAddresses: config.bgp.listenAddresses,
+      monitoring: monitoringOf(config),
+    };
+    this.#speaker = new Speaker(this.#speakerOptions, {
+      clock: deps.clock,
+      log: log("bgp"),
+      resolver: this.#interfaces,
+    });
     this.#restartBits = new RestartBits({
       speaker: this.#speaker,
       fib: this.#fib,
@@ -183,6 +189,16 @@ export class Daemon {
     this.#stopWatchdog = startWatchdog(this.#clock);
     this.#state = "running";
     this.#log.info({ asn: node.asn, peers: peers.length, blocks: blocks.length, adopted }, "running");
+    this.#startWarmUp();
+  }
+
+  /** For whoever takes large tables. A node that takes a default route has nothing to be fast at. */
+  #startWarmUp(): void {
+    const taker = this.#config.peers.find((peer) => peer.import !== "none" && peer.import !== "default-route");
+    if (!taker) return;
+    const warmUp = new WarmUp(this.#clock, this.#speakerOptions, taker);
+    this.#warmUp = warmUp;
+    warmUp.run().catch((error: unknown) => this.#log.error({ err: error }, "the warm-up failed; the start is slower"));
   }
 
   /** A line for the supervisor, now and after each change of a session. */
@@ -199,6 +215,7 @@ export class Daemon {
   /** `restart` lets neighbours keep our routes, `shutdown` tells them to drop us. Both leave the kernel state. */
   async stop(mode: "restart" | "shutdown"): Promise<void> {
     this.#state = "stopping";
+    this.#warmUp?.stop();
     this.#stopWatchdog();
     // Sessions that end here withdraw their routes from the Loc-RIB: the kernel must not hear of it.
     for (const sync of this.#syncs) sync.stop();
