@@ -1,0 +1,30 @@
+// Why a peer is stopped, and what its neighbour is told then (RFC 4486, RFC 9003).
+import { shutdownCommunication } from "../wire/notification.ts";
+import { CeaseSubcode, ErrorCode } from "../wire/registry.ts";
+import type { Notification } from "./fsm-types.ts";
+
+export interface PeerStop {
+  readonly kind: "shutdown" | "restart" | "deconfigured" | "changed";
+  /** For the log, and for the neighbour (RFC 9003). */
+  readonly reason: string;
+}
+
+const noData = new Uint8Array(0);
+
+/** Null: nothing is said (RFC 4724). */
+export function stopNotification(kind: PeerStop["kind"], reason: string): Notification | null {
+  switch (kind) {
+    case "restart":
+      return null;
+    case "shutdown":
+      return {
+        code: ErrorCode.CEASE,
+        subcode: CeaseSubcode.ADMINISTRATIVE_SHUTDOWN,
+        data: shutdownCommunication(reason),
+      };
+    case "deconfigured":
+      return { code: ErrorCode.CEASE, subcode: CeaseSubcode.PEER_DECONFIGURED, data: noData };
+    case "changed":
+      return { code: ErrorCode.CEASE, subcode: CeaseSubcode.OTHER_CONFIGURATION_CHANGE, data: noData };
+  }
+}
