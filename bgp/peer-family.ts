@@ -2,7 +2,7 @@
 // checked NLRI, and what becomes of the session. Out: updates to the Loc-RIBs.
 //
 // Without ADD-PATH there is one lane, and the loops over NLRI touch nothing else; with it, see peer-paths.ts.
-import type { Family } from "../net/address.ts";
+import { type Family, sameBytes } from "../net/address.ts";
 import { DirtySet } from "../net/dirty-set.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
 import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
@@ -14,7 +14,7 @@ import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
 import { PeerPaths } from "./peer-paths.ts";
 import { CompiledPolicy } from "./policy/compile.ts";
-import { ImportFilter } from "./policy/filter.ts";
+import { ImportFilter, type ImportTarget } from "./policy/filter.ts";
 import type { RibCore } from "./rib-core.ts";
 import { formatPrefixId } from "./route-views.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
@@ -100,6 +100,7 @@ export class PeerFamily implements StaleFamily {
 
   /** A session has come up; `pathLimit`: it has path identifiers, and so many paths of a prefix are kept at most. */
   open(session: SourceSession, pathLimit: number | null): void {
+    if (!sameBytes(session.address, this.#session.address)) for (const { filter } of this.#outlets) filter.reset();
     this.#session = session;
     for (const lane of this.#lanes) lane.setSession(session);
     if (pathLimit === null && this.#paths === null) return;
@@ -263,14 +264,18 @@ export class PeerFamily implements StaleFamily {
     return true;
   }
 
-  #outletsOf(peer: SpeakerPeer): Outlet[] {
-    return [
-      { locRib: this.#core.locRib(peer.table, this.family), filter: this.#filter(new CompiledPolicy(peer.import)) },
-    ];
+  /** The peer's own table, and those that its import policy may send routes to. */
+  #outletsOf({ import: imports, table: own }: SpeakerPeer): Outlet[] {
+    const policy = new CompiledPolicy(imports);
+    return [own, ...policy.tables.filter((table) => table !== own)].map((table) => ({
+      locRib: this.#core.locRib(table, this.family),
+      filter: this.#filter(policy, { table, ownTable: own, address: () => this.#session.address }),
+    }));
   }
 
-  #filter(policy: CompiledPolicy): ImportFilter {
-    return new ImportFilter(policy, this.#prefixes, this.#peer, this.#core.store, this.#ingress, this.#onIneligible);
+  #filter(policy: CompiledPolicy, target: ImportTarget | null = null): ImportFilter {
+    const { store } = this.#core;
+    return new ImportFilter(policy, this.#prefixes, this.#peer, store, this.#ingress, this.#onIneligible, target);
   }
 
   #newLane(): Lane {

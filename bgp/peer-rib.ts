@@ -14,6 +14,7 @@ import { Ingress, type IngressFacts } from "./ingress.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
 import { PeerErrors } from "./peer-errors.ts";
 import { PeerFamily } from "./peer-family.ts";
+import { policyKey } from "./policy/key.ts";
 import type { RibCore } from "./rib-core.ts";
 import { rulesOf } from "./route-rules.ts";
 import type { EstablishedSession, Negotiated, SessionDown } from "./session/types.ts";
@@ -81,8 +82,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   /** Every negotiated family's table has arrived. */
   get converged(): boolean {
     const session = this.#session;
-    // Nobody waits for a neighbour that may never come again.
-    if (!session) return this.#options.dynamic;
+    if (!session) return false;
     return session.negotiated.families.every((family) => this.families.get(family)?.converged);
   }
 
@@ -159,10 +159,10 @@ export class PeerRib implements UpdateSink, SliceTask {
   setPolicies(options: SpeakerPeer): void {
     const old = this.#options;
     this.#options = options;
-    if (options.import !== old.import) this.#setImport();
+    if (policyKey(options.import) !== policyKey(old.import)) this.#setImport();
     else this.rulesChanged();
     const session = this.#session;
-    if ((options.export === old.export && !sendsOtherwise(options, old)) || !session) return;
+    if ((policyKey(options.export) === policyKey(old.export) && !sendsOtherwise(options, old)) || !session) return;
     for (const part of this.families.values()) {
       if (!part.adjRibOut) continue;
       const group = part.adjRibOut.group;

@@ -27,7 +27,7 @@ import type {
   SessionHandler,
   SessionState,
 } from "./session/types.ts";
-import type { SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 import { WireError } from "./wire/error.ts";
 import { emptyAttributes } from "./wire/path-attributes.ts";
@@ -82,11 +82,11 @@ export class Rib implements SessionHandler {
     for (const peer of peers) peer.rulesChanged();
   }
 
-  announceLocal(table: number, prefix: Prefix): void {
+  announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
     const { locRib, source } = this.#local(table, prefix.family);
     const id = locRib.prefixes.intern(prefix.bytes, 0, prefix.length);
-    const attributes = this.#core.store.intern(emptyAttributes, prefix.family);
-    if (source.adjRibIn.announce(id, attributes)) locRib.update(source, id);
+    const set = this.#core.store.intern({ ...emptyAttributes, ...attributes }, prefix.family);
+    if (source.adjRibIn.announce(id, set)) locRib.update(source, id);
     this.#core.touched();
   }
 
@@ -113,12 +113,9 @@ export class Rib implements SessionHandler {
     const received = count((family) => part(family).received);
     const accepted = count((family) => part(family).accepted);
     const advertised = count((family) => part(family).advertised);
-    const { lastError, lastErrorAt } = peer.errors.newest(status);
     return {
       ...status,
-      lastError,
-      lastErrorAt,
-      lastErrorAge: lastErrorAt === null ? null : Math.floor((this.#core.clock.now() - lastErrorAt) / 1000),
+      ...peer.errors.newest(status),
       received: received.total,
       accepted: accepted.total,
       advertised: advertised.total,
@@ -166,13 +163,6 @@ export class Rib implements SessionHandler {
 
   get peers(): readonly PeerRib[] {
     return [...this.#peers.values()];
-  }
-
-  /** Routes kept although the peer's session is down. */
-  staleCount(name: string): number {
-    let count = 0;
-    for (const part of this.#peers.get(name)?.families.values() ?? []) count += part.stale;
-    return count;
   }
 
   /** What is held, for metrics and leak tests. */

@@ -1,5 +1,5 @@
 // The BGP speaker: sessions on one side, the RIB on the other. Wires them, has no logic of its own.
-import { type Family, formatAddress, isLinkLocal } from "../net/address.ts";
+import type { Family } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
@@ -11,7 +11,7 @@ import type { NextHopResolver } from "./next-hop-resolver.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
 import { SessionManager } from "./session/session-manager.ts";
-import type { SpeakerGroup, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 
 export interface SpeakerDependencies {
@@ -29,9 +29,6 @@ export class Speaker {
   readonly #rib: Rib;
   readonly #sessions: SessionManager;
   readonly #monitoring: Monitoring;
-  readonly #groups = new Map<string, SpeakerGroup>();
-  readonly #dynamic = new Map<string, SpeakerPeer>();
-  readonly #dynamicListeners: ((peer: SpeakerPeer, present: boolean) => void)[] = [];
 
   constructor(options: SpeakerOptions, dependencies: SpeakerDependencies) {
     this.#rib = new Rib(options, dependencies);
@@ -47,12 +44,7 @@ export class Speaker {
     });
     this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
     const { listenPort, listenAddresses } = options;
-    const dynamic = {
-      open: (group: string, address: Uint8Array, device: string | null) => this.#openDynamic(group, address, device),
-      close: (name: string) => this.#closeDynamic(name),
-      keeps: (name: string) => this.#rib.staleCount(name) > 0,
-    };
-    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses, dynamic });
+    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses });
   }
 
   /** Throws when name or address are taken, the table is not configured, or a policy does not compile. */
@@ -93,39 +85,6 @@ export class Speaker {
     if (impact === "refresh") for (const family of peer.families) this.#sessions.requestRefresh(peer.name, family);
   }
 
-  /** A peer group with listen ranges; peers come out of it by themselves. */
-  addGroup(group: SpeakerGroup): void {
-    this.#groups.set(group.name, group);
-    this.#sessions.setGroup(group);
-  }
-
-  removeGroup(name: string, reason = "peer group removed from the configuration"): void {
-    this.#sessions.removeGroup(name, reason);
-    this.#groups.delete(name);
-  }
-
-  /** As changePeer, for the group and all peers that have come out of it. */
-  changeGroup(group: SpeakerGroup, impact: "live" | "refresh" | "reset"): void {
-    if (impact === "reset") this.#sessions.removeGroup(group.name, "configuration changed", "changed");
-    this.addGroup(group);
-    for (const peer of [...this.#dynamic.values()].filter((entry) => entry.group === group.name)) {
-      const changed = dynamicPeer(group, peer.address, peer.interface);
-      this.#dynamic.set(peer.name, changed);
-      this.changePeer(changed, impact);
-      this.#tellDynamic(changed, true);
-    }
-  }
-
-  /** Told of each peer that comes out of a group, or is changed, and (false) that is gone. */
-  onDynamicPeer(listener: (peer: SpeakerPeer, present: boolean) => void): void {
-    this.#dynamicListeners.push(listener);
-  }
-
-  /** Names of the peers there are, those out of groups too. */
-  peerNames(): string[] {
-    return this.#sessions.names();
-  }
-
   /** Rejects when the port is taken. */
   async start(): Promise<void> {
     await this.#sessions.start();
@@ -154,8 +113,8 @@ export class Speaker {
   }
 
   /** Originates a prefix in a table (origin IGP, empty AS path). */
-  announceLocal(table: number, prefix: Prefix): void {
-    this.#rib.announceLocal(table, prefix);
+  announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
+    this.#rib.announceLocal(table, prefix, attributes);
   }
 
   withdrawLocal(table: number, prefix: Prefix): void {
@@ -227,42 +186,4 @@ export class Speaker {
   resetPeer(peer: string, reason: string, subcode?: number): void {
     this.#sessions.reset(peer, reason, subcode);
   }
-
-  #openDynamic(group: string, address: Uint8Array, device: string | null): SpeakerPeer {
-    const options = this.#groups.get(group);
-    if (!options) throw new Error(`no peer group ${group}`);
-    const peer = dynamicPeer(options, address, device);
-    this.#rib.addPeer(peer);
-    this.#dynamic.set(peer.name, peer);
-    this.#tellDynamic(peer, true);
-    return peer;
-  }
-
-  #closeDynamic(name: string): void {
-    const peer = this.#dynamic.get(name);
-    if (!peer) return;
-    this.#dynamic.delete(name);
-    this.#rib.removePeer(name);
-    this.#tellDynamic(peer, false);
-  }
-
-  #tellDynamic(peer: SpeakerPeer, present: boolean): void {
-    for (const listener of this.#dynamicListeners) listener(peer, present);
-  }
-}
-
-function dynamicPeer(group: SpeakerGroup, address: Uint8Array, device: string | null): SpeakerPeer {
-  const { listen, listenLimit, ...common } = group;
-  const text = formatAddress(address);
-  const zone = device !== null && address.length === 16 && isLinkLocal(address) ? `%${device}` : "";
-  return {
-    ...common,
-    name: `${group.name}/${text}${zone}`,
-    group: group.name,
-    dynamic: true,
-    passive: true,
-    address,
-    interface: device,
-    extendedNextHop: group.extendedNextHop ?? address.length === 16,
-  };
 }

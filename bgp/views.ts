@@ -10,8 +10,6 @@ export interface PrefixCounts {
 }
 
 export interface PeerView extends PeerStatus {
-  /** Seconds since `lastError`. */
-  readonly lastErrorAge: number | null;
   readonly received: number;
   readonly accepted: number;
   readonly advertised: number;
@@ -52,6 +50,8 @@ export interface RouteView {
   readonly asPath: string;
   readonly origin: "igp" | "egp" | "incomplete";
   readonly localPref: number | null;
+  /** Given by an import policy, 0: none. */
+  readonly weight: number;
   readonly med: number | null;
   /** `65001:100` or `no-export`, large ones `65001:1:1`, extended ones `rt:65001:1`, `bandwidth:65001:125000000` or hex. */
   readonly communities: readonly string[];

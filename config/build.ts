@@ -1,13 +1,12 @@
 // Parsed and checked sections -> Config, in the terms of the components.
-import type { ExportPolicy, ImportPolicy, Policy, PolicyMatch, PolicySet } from "../bgp/policy/types.ts";
-import type { SpeakerGroup } from "../bgp/speaker-types.ts";
+import type { ExportPolicy, ImportPolicy } from "../bgp/policy/types.ts";
+import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
+import { communityChanges, originatedAttributes, PolicyBuilder } from "./build-policies.ts";
 import { buildRules, sessionAsn } from "./build-rules.ts";
-import { rangesOf } from "./check-groups.ts";
-import { type CommonKeys, exportBuiltIns, importBuiltIns, isInternal, type Secrets } from "./check-peers.ts";
+import { isInternal } from "./check-peers.ts";
 import { bfd } from "./schema/peer.ts";
-import type { Parsed, ParsedPeer, ParsedPeerGroup, ParsedStatement } from "./schema.ts";
-import type { Passwords } from "./secret.ts";
+import type { Parsed, ParsedPeer } from "./schema.ts";
 import type { Config } from "./types.ts";
 import { socketPath } from "./validate.ts";
 
@@ -16,7 +15,7 @@ type Complete = { [K in keyof Parsed]: NonNullable<Parsed[K]> };
 export interface BuildContext {
   readonly file: string;
   readonly hostname: string;
-  readonly secrets: Secrets;
+  readonly secrets: ReadonlyMap<string, Uint8Array>;
 }
 
 export function buildConfig(parsed: Complete, context: BuildContext): Config {
@@ -25,15 +24,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
     const table = parsed.tables.get(given ?? "fabric") ?? [...parsed.tables.values()][0];
     return table.id;
   };
-  const peerContext = (table: string | undefined, passwords: Passwords | undefined): PeerContext => ({
-    node,
-    hostname: node.name ?? context.hostname,
-    bgp,
-    table: tableId(table),
-    policies,
-    passwords: passwords ?? null,
-  });
-  const policies = new Map([...parsed.policies].map(([name, list]) => [name, buildPolicy(name, list, node.asn)]));
+  const policies = new PolicyBuilder(parsed, node.asn);
   return {
     file: context.file,
     node: { name: node.name ?? context.hostname, asn: node.asn, routerId: node.routerId },
@@ -43,30 +34,21 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
       blocks: pool.blocks.map(formatPrefix),
       exclude: pool.exclude.map((exclusion) => exclusion.text),
       table: tableId(pool.table),
+      announced: originatedAttributes(pool.communities),
     })),
     tables: [...parsed.tables].map(([name, table]) => ({ name, ...table })),
-    peerGroups: [...parsed.peerGroups]
-      .filter(([, group]) => group.listen.length > 0)
-      .map(([name, group]) => ({
-        ...buildCommon(
-          name,
-          group as ParsedPeerGroup & Asn,
-          peerContext(group.table, context.secrets.peerGroups.get(name)),
-        ),
-        listen: rangesOf(group),
-        listenLimit: group.listenLimit,
-        extendedNextHop: group.extendedNextHop ?? null,
-      })),
-    peers: [...parsed.peers].map(([name, peer]) => ({
-      ...buildCommon(name, peer, peerContext(peer.table, context.secrets.peers.get(name))),
-      group: peer.group ?? null,
-      dynamic: false,
-      address: peer.address,
-      interface: peer.interface ?? null,
-      passive: peer.passive,
-      extendedNextHop: peer.extendedNextHop ?? peer.address.length === 16,
-    })),
+    peers: [...parsed.peers].map(([name, peer]) =>
+      buildPeer(name, peer, {
+        node,
+        hostname: node.name ?? context.hostname,
+        bgp,
+        table: tableId(peer.table),
+        policies,
+        password: context.secrets.get(name) ?? null,
+      }),
+    ),
     monitoring: buildMonitoring(parsed.monitoring),
+    policies: policies.all(),
     routing,
     cni: { mtu: cni.mtu ?? null },
     api: { socket: socketPath(api.socket, paths.run), listen: api.listen },
@@ -83,38 +65,37 @@ interface PeerContext {
   readonly hostname: string;
   readonly bgp: Complete["bgp"];
   readonly table: number;
-  readonly policies: ReadonlyMap<string, Policy>;
-  readonly passwords: Passwords | null;
+  readonly policies: PolicyBuilder;
+  readonly password: Uint8Array | null;
 }
 
-type Asn = Pick<ParsedPeer, "asn">;
-/** What a peer and a group that listens have in common. */
-type Common = Omit<SpeakerGroup, "listen" | "listenLimit" | "extendedNextHop">;
-
-function buildCommon(name: string, peer: CommonKeys & Asn, context: PeerContext): Common {
+function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): SpeakerPeer {
   const internal = isInternal(peer, context.node.asn);
-  const importName = peer.import ?? (internal ? "all" : "none");
-  const exportName = peer.export ?? (internal ? "blocks" : "none");
+  const imports = peer.import ?? [internal ? "all" : "none"];
+  const exports = peer.export ?? [internal ? "blocks" : "none"];
   return {
     name,
+    address: peer.address,
+    interface: peer.interface ?? null,
     localAsn: sessionAsn(peer, context.node.asn),
     routerId: context.node.routerId,
     remoteAsn: peer.asn,
     port: peer.port,
+    passive: peer.passive,
     localAddress: peer.localAddress ?? null,
     holdTime: peer.holdTime,
     connectRetry: peer.connectRetry,
     families: peer.families,
-    password: context.passwords?.password ?? null,
-    acceptedPasswords: context.passwords?.accepted ?? [],
-    ttlSecurity: peer.ttlSecurity !== false,
-    multihop: peer.multihop ?? (typeof peer.ttlSecurity === "number" && peer.ttlSecurity > 1 ? peer.ttlSecurity : null),
+    extendedNextHop: peer.extendedNextHop ?? peer.address.length === 16,
+    password: context.password,
+    ttlSecurity: peer.ttlSecurity,
+    multihop: peer.multihop ?? null,
     extendedMessages: peer.extendedMessages,
     hostname: peer.advertiseHostname ? context.hostname : null,
     gracefulRestart: peer.gracefulRestart === false ? null : peer.gracefulRestart,
     bfd: peer.bfd === true ? defaultBfd : peer.bfd === false ? null : peer.bfd,
-    import: importBuiltIns.includes(importName) ? (importName as ImportPolicy) : context.policies.get(importName)!,
-    export: exportBuiltIns.includes(exportName) ? (exportName as ExportPolicy) : context.policies.get(exportName)!,
+    import: context.policies.chain(imports) as ImportPolicy,
+    export: context.policies.chain(exports, communityChanges(peer.communities ?? {})) as ExportPolicy,
     table: context.table,
     monitored: peer.monitoring,
     maxPrefixes: peer.maxPrefixes ?? null,
@@ -136,25 +117,4 @@ function buildMonitoring({ bmp }: Complete["monitoring"]): Config["monitoring"] 
     })),
     mrt: null,
   };
-}
-
-function buildPolicy(name: string, statements: readonly ParsedStatement[], ownAsn: number): Policy {
-  return {
-    name,
-    statements: statements.map(({ match, set, then }) => ({
-      match: given(match) as PolicyMatch,
-      set: given({
-        ...set,
-        prepend: typeof set.prepend === "number" ? new Array<number>(set.prepend).fill(ownAsn) : set.prepend,
-        community: set.community && given(set.community),
-        largeCommunity: set.largeCommunity && given(set.largeCommunity),
-      }) as PolicySet,
-      then,
-    })),
-  };
-}
-
-/** Without the keys that were not given. */
-function given<T extends object>(value: T): Partial<T> {
-  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as Partial<T>;
 }

@@ -1,10 +1,9 @@
 // Two configurations -> what is different, key by key, and what that does to a running daemon. They are compared as they
 // are after loading: a default written out, or another order of keys, is no difference.
 import { isDeepStrictEqual } from "node:util";
-import type { SpeakerGroup, SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatAddress } from "../net/address.ts";
-import { formatPrefix, type Prefix } from "../net/prefix.ts";
-import { fileKeys, groupImpact, type Impact, type PeerImpact, peerImpact, sectionImpact, stronger } from "./impact.ts";
+import { fileKeys, type Impact, type PeerImpact, peerImpact, sectionImpact, stronger } from "./impact.ts";
 import type { Config } from "./types.ts";
 
 export interface ConfigChange {
@@ -17,65 +16,47 @@ export interface ConfigChange {
   readonly to: string | null;
 }
 
-/** `entry` is as it is to be (what is equal being the very objects of before), or as it was. */
-export interface EntryChange<T> {
+export interface PeerChange {
   readonly kind: ConfigChange["kind"];
-  readonly entry: T;
+  readonly peer: SpeakerPeer;
   readonly impact: PeerImpact;
 }
 
 export interface ConfigDiff {
   readonly changes: readonly ConfigChange[];
-  /** Those that are different. */
-  readonly peers: readonly EntryChange<SpeakerPeer>[];
-  readonly peerGroups: readonly EntryChange<SpeakerGroup>[];
+  /** The peers that are different, `peer` as it is to be (what is equal being the very objects of before), or as it was. */
+  readonly peers: readonly PeerChange[];
   /** The strongest of all; null: nothing is different. */
   readonly impact: Impact | null;
 }
 
 type Section = keyof typeof sectionImpact;
+type PeerKey = keyof typeof peerImpact;
 
 export function diffConfig(before: Config, after: Config): ConfigDiff {
-  const changes: ConfigChange[] = (Object.keys(sectionImpact) as Section[]).flatMap((section) =>
+  const sections = (Object.keys(sectionImpact) as Section[]).flatMap((section) =>
     diffSection(section, before[section], after[section]),
   );
-  const peers = diffEntries("peers", peerImpact, before.peers, after.peers, changes);
-  const ofGroup: Readonly<Record<string, PeerImpact>> = { ...peerImpact, ...groupImpact };
-  const peerGroups = diffEntries("peerGroups", ofGroup, before.peerGroups, after.peerGroups, changes);
-  const impact = changes.length === 0 ? null : changes.map((change) => change.impact).reduce(stronger);
-  return { changes, peers, peerGroups, impact };
-}
-
-/** What is different goes into `changes`, too. */
-function diffEntries<T extends Named>(
-  section: "peers" | "peerGroups",
-  impacts: Readonly<Record<string, PeerImpact>>,
-  before: readonly T[],
-  after: readonly T[],
-  changes: ConfigChange[],
-): EntryChange<T>[] {
-  const entries: EntryChange<T>[] = [];
-  for (const [name, old, now] of pairs(before, after)) {
-    const path = `${section}.${name}`;
-    if (!old || !now) {
+  const peers: PeerChange[] = [];
+  const changes: ConfigChange[] = [...sections];
+  for (const [name, old, peer] of pairs(before.peers, after.peers)) {
+    const path = `peers.${name}`;
+    if (!old || !peer) {
       const kind = old ? "removed" : "added";
       changes.push({ kind, path, impact: "live", from: null, to: null });
-      entries.push({ kind, entry: (now ?? old) as T, impact: "live" });
+      peers.push({ kind, peer: (peer ?? old) as SpeakerPeer, impact: "live" });
       continue;
     }
-    const values = (entry: T) => entry as Readonly<Record<string, unknown>>;
-    const keys = Object.keys(impacts).filter((key) => !isDeepStrictEqual(values(old)[key], values(now)[key]));
+    const keys = (Object.keys(peerImpact) as PeerKey[]).filter((key) => !isDeepStrictEqual(old[key], peer[key]));
     if (keys.length === 0) continue;
-    // A key that takes the place of another one is changed on the live connection.
-    const rekeyed = values(old)["password"] !== null && values(now)["password"] !== null;
-    const impactOf = (key: string): PeerImpact => (key === "password" && rekeyed ? "live" : impacts[key]);
     for (const key of keys)
-      changes.push(changed(`${path}.${fileKeys[key] ?? key}`, impactOf(key), values(old)[key], values(now)[key]));
-    const kept = Object.fromEntries(Object.entries(old).filter(([key]) => !keys.includes(key)));
-    const impact = keys.map(impactOf).reduce(stronger);
-    entries.push({ kind: "changed", entry: { ...now, ...kept }, impact });
+      changes.push(changed(`${path}.${fileKeys[key] ?? key}`, peerImpact[key], old[key], peer[key]));
+    const kept = Object.fromEntries(Object.entries(old).filter(([key]) => !keys.includes(key as PeerKey)));
+    const impact = keys.map((key) => peerImpact[key]).reduce(stronger);
+    peers.push({ kind: "changed", peer: { ...peer, ...kept }, impact });
   }
-  return entries;
+  const impact = changes.length === 0 ? null : changes.map((change) => change.impact).reduce(stronger);
+  return { changes, peers, impact };
 }
 
 function diffSection(section: Section, before: unknown, after: unknown): ConfigChange[] {
@@ -84,6 +65,9 @@ function diffSection(section: Section, before: unknown, after: unknown): ConfigC
   if (Array.isArray(before) && Array.isArray(after)) {
     return pairs(before, after).flatMap(([name, old, now]) => {
       const path = `${section}.${name}`;
+      // A policy can be long: that it is another one says enough.
+      if (section === "policies" && old && now)
+        return isDeepStrictEqual(old, now) ? [] : { kind: "changed", path, impact, from: null, to: null };
       if (old && now) return diffKeys(path, impact, old, now);
       return { kind: old ? "removed" : "added", path, impact, from: null, to: null };
     });
@@ -100,14 +84,13 @@ function diffKeys(path: string, impact: Impact, before: object, after: object): 
 }
 
 function changed(path: string, impact: Impact, from: unknown, to: unknown): ConfigChange {
-  const secret = /assword(s|\.accept)?$/.test(path);
+  const secret = path.endsWith(".password");
   const text = (value: unknown) => (secret && value !== null ? "a secret" : describe(value));
   return { kind: "changed", path, impact, from: text(from), to: text(to) };
 }
 
 function describe(value: unknown): string | null {
   if (value === null || value === undefined) return null;
-  if (isPrefix(value)) return formatPrefix(value);
   if (value instanceof Uint8Array) return value.length === 4 || value.length === 16 ? formatAddress(value) : "bytes";
   if (Array.isArray(value)) return value.map(describe).join(", ");
   if (typeof value !== "object") return String(value);
@@ -115,10 +98,6 @@ function describe(value: unknown): string | null {
   return Object.entries(value)
     .map(([key, entry]) => `${key}: ${describe(entry)}`)
     .join(", ");
-}
-
-function isPrefix(value: unknown): value is Prefix {
-  return typeof value === "object" && value !== null && "family" in value && "bytes" in value;
 }
 
 interface Named {

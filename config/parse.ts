@@ -2,13 +2,12 @@
 // wrong with another one, or between two others.
 import type * as z from "zod";
 import { problemsOf } from "./issues.ts";
-import { inheritGroups } from "./peer-groups.ts";
 import type { ConfigProblem } from "./problem.ts";
-import { quote, Refusal } from "./scalar.ts";
+import { isMap, quote, Refusal } from "./scalar.ts";
 import { name as nameScalar } from "./scalars.ts";
+import { sets } from "./schema/policy.ts";
 import { maps, type Parsed, schema, sections } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
-import { isMap } from "./values.ts";
 
 export interface ParseResult {
   readonly parsed: Parsed;
@@ -28,21 +27,13 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
       ...problemsOf(source, schema, top, [], [{ code: "unrecognized_keys", keys: unknown, path: [], message: "" }]),
     );
 
-  const inherited = inheritGroups(source, top, Object.keys(maps.peers.shape));
-  problems.push(...inherited.problems);
   const parseOne = <T>(type: z.ZodType<T>, value: unknown, path: Path): T | null => {
     const result = type.safeParse(value);
     if (result.success) return result.data;
-    const found = problemsOf(source, type, value, path, result.error.issues);
-    // What is missing may be in a group that is missing itself.
-    problems.push(...found.filter(({ message }) => message !== "is missing" || !inherited.orphans.has(value)));
+    problems.push(...problemsOf(source, type, value, path, result.error.issues));
     return null;
   };
-  const parseMap = <T>(
-    key: keyof typeof maps,
-    type: z.ZodType<T>,
-    merged: Record<string, unknown> | null = null,
-  ): [Map<string, T>, string[]] => {
+  const parseMap = <T>(key: keyof typeof maps, type: z.ZodType<T>): [Map<string, T>, string[]] => {
     const entries = new Map<string, T>();
     const value = top[key] ?? (key === "tables" ? defaultTables : {});
     if (!isMap(value)) {
@@ -54,7 +45,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
     for (const name of names) {
       const refusal = nameScalar.parse(name);
       if (refusal instanceof Refusal) problems.push(source.problem([key, name], refusal.message, refusal.hint, "key"));
-      const entry = parseOne(type, (merged ?? value)[name] ?? (key === "policies" ? [] : {}), [key, name]);
+      const entry = parseOne(type, value[name] ?? (key === "policies" || key in sets ? [] : {}), [key, name]);
       if (entry !== null) entries.set(name, entry);
     }
     return [entries, names];
@@ -62,9 +53,13 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
 
   const [pools, poolNames] = parseMap("pools", maps.pools);
   const [tables, tableNames] = parseMap("tables", maps.tables);
-  const [peerGroups, peerGroupNames] = parseMap("peerGroups", maps.peerGroups, inherited.groups);
-  const [peers, peerNames] = parseMap("peers", maps.peers, inherited.peers);
+  const [peers, peerNames] = parseMap("peers", maps.peers);
   const [policies, policyNames] = parseMap("policies", maps.policies);
+  const [prefixSets, prefixSetNames] = parseMap("prefixSets", maps.prefixSets);
+  const [communitySets, communitySetNames] = parseMap("communitySets", maps.communitySets);
+  const [extendedCommunitySets, extendedNames] = parseMap("extendedCommunitySets", maps.extendedCommunitySets);
+  const [largeCommunitySets, largeNames] = parseMap("largeCommunitySets", maps.largeCommunitySets);
+  const [asPathSets, asPathSetNames] = parseMap("asPathSets", maps.asPathSets);
   const section = <K extends keyof typeof sections>(key: K): Parsed[K] => {
     const value = top[key] ?? (key === "node" ? undefined : {});
     return parseOne(sections[key] as unknown as z.ZodType<NonNullable<Parsed[K]>>, value, [key]);
@@ -73,9 +68,13 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
     parsed: {
       pools,
       tables,
-      peerGroups,
       peers,
       policies,
+      prefixSets,
+      communitySets,
+      extendedCommunitySets,
+      largeCommunitySets,
+      asPathSets,
       node: section("node"),
       routing: section("routing"),
       bgp: section("bgp"),
@@ -88,9 +87,13 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
     names: {
       pools: poolNames,
       tables: tableNames,
-      peerGroups: peerGroupNames,
       peers: peerNames,
       policies: policyNames,
+      prefixSets: prefixSetNames,
+      communitySets: communitySetNames,
+      extendedCommunitySets: extendedNames,
+      largeCommunitySets: largeNames,
+      asPathSets: asPathSetNames,
     },
     problems,
   };

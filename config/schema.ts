@@ -8,8 +8,8 @@ import { boolean, integer, list, one, word } from "./scalar.ts";
 import * as s from "./scalars.ts";
 import { otherwise } from "./schema/common.ts";
 import { monitoring } from "./schema/monitoring.ts";
-import { peer, peerAsWritten, peerGroup } from "./schema/peer.ts";
-import { type statement, statements } from "./schema/policy.ts";
+import { peer } from "./schema/peer.ts";
+import { originatedCommunities, sets, type statement, statements } from "./schema/policy.ts";
 
 export const node = z
   .strictObject({
@@ -32,6 +32,7 @@ export const pool = z
       s.exclusion,
       "Addresses in the blocks that no pod gets: single ones, ranges (`10.244.1.1-10.244.1.9`) or prefixes.",
     ).prefault([]),
+    communities: originatedCommunities.prefault([]),
     table: one(s.name, "Table that packets from these pods are routed by, and that the blocks are announced from.")
       .optional()
       .meta(otherwise("`fabric`, or the only table there is")),
@@ -169,7 +170,7 @@ export const log = z
   .describe("Logging, to standard output.");
 
 /** Maps from a name to one of many. */
-export const maps = { pools: pool, tables: table, peerGroups: peerGroup, peers: peer, policies: statements } as const;
+export const maps = { pools: pool, tables: table, peers: peer, policies: statements, ...sets } as const;
 /** Maps that are there once. */
 export const sections = { node, routing, bgp, monitoring, cni, api, paths, log } as const;
 
@@ -181,12 +182,21 @@ export const schema = z
     node,
     pools: named(pool, "Pools of pod addresses, by name.").prefault({}),
     tables: named(table, "Kernel routing tables, by name.").prefault({ fabric: { id: 7100 } }),
-    peers: named(peerAsWritten, "BGP neighbours, by name.").prefault({}),
-    peerGroups: named(
-      peerGroup,
-      "Peer groups, by name: keys that peers have in common, and ranges to listen for.",
-    ).prefault({}),
+    peers: named(peer, "BGP neighbours, by name.").prefault({}),
     policies: named(statements, "Routing policies, by name: lists of statements.").prefault({}),
+    prefixSets: named(sets.prefixSets, "Sets of prefixes, by name, for `prefix` and `nextHop` of `match`.").prefault(
+      {},
+    ),
+    communitySets: named(sets.communitySets, "Sets of communities, by name, for `match` and `remove`.").prefault({}),
+    extendedCommunitySets: named(
+      sets.extendedCommunitySets,
+      "Sets of extended communities, by name, for `match` and `remove`.",
+    ).prefault({}),
+    largeCommunitySets: named(
+      sets.largeCommunitySets,
+      "Sets of large communities, by name, for `match` and `remove`.",
+    ).prefault({}),
+    asPathSets: named(sets.asPathSets, "Sets of AS path expressions, by name, for `match`.").prefault({}),
     routing: routing.prefault({}),
     bgp: bgp.prefault({}),
     monitoring: monitoring.prefault({}),
@@ -201,7 +211,6 @@ export type Parsed = {
   [K in keyof typeof maps]: Map<string, z.output<(typeof maps)[K]>>;
 } & { [K in keyof typeof sections]: z.output<(typeof sections)[K]> | null };
 export type ParsedPeer = z.output<typeof peer>;
-export type ParsedPeerGroup = z.output<typeof peerGroup>;
 export type ParsedPool = z.output<typeof pool>;
 export type ParsedTable = z.output<typeof table>;
 export type ParsedStatement = z.output<typeof statement>;

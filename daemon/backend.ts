@@ -44,8 +44,7 @@ export class Backend implements ApiBackend {
     const config = this.#parts.config();
     const kernel = await fib.status();
     const peers = this.peers();
-    const configured = peers.filter((peer) => !peer.dynamic);
-    const down = configured.filter((peer) => peer.state !== "Established");
+    const down = peers.filter((peer) => peer.state !== "Established");
     const problems = [
       ...down.map((peer) => `peer ${peer.name} is ${peer.state}${peer.lastError ? `: ${peer.lastError}` : ""}`),
       ...bfd.problems(peers),
@@ -68,11 +67,7 @@ export class Backend implements ApiBackend {
       uptime: Math.round((clock.now() - this.#startedAt) / 1000),
       state: running ? (problems.length > 0 ? "degraded" : "ok") : (state() as "starting" | "stopping"),
       problems,
-      peers: {
-        configured: configured.length,
-        established: configured.length - down.length,
-        dynamic: peers.length - configured.length,
-      },
+      peers: { configured: peers.length, established: peers.length - down.length },
       routes: speaker.counts(),
       kernel,
       monitoring,
@@ -163,7 +158,7 @@ export class Backend implements ApiBackend {
   }
 
   #requirePeer(name: string): void {
-    const names = this.#parts.speaker.peerNames();
+    const names = this.#parts.config().peers.map((peer) => peer.name);
     if (!names.includes(name)) throw new ApiError(404, `no peer ${name}; there are ${names.join(", ") || "none"}`);
   }
 

@@ -10,6 +10,8 @@ import { release, type } from "node:os";
 import { dirname, join } from "node:path";
 import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import { Speaker } from "../bgp/speaker.ts";
+import type { SpeakerOptions } from "../bgp/speaker-types.ts";
+import { WarmUp } from "../bgp/warm-up/warm-up.ts";
 import { CniServer } from "../cni/server.ts";
 import type { ConfigDiff } from "../config/diff.ts";
 import type { Config } from "../config/types.ts";
@@ -44,12 +46,14 @@ export class Daemon {
   readonly #fib: FibClient;
   readonly #interfaces: InterfaceTable;
   readonly #speaker: Speaker;
+  readonly #speakerOptions: SpeakerOptions;
   readonly #restartBits: RestartBits;
   readonly #bfd: Bfd;
   readonly #syncs: RouteSync[];
   readonly #cni: CniServer;
   readonly #api: ApiServer;
   #state: DaemonState = "starting";
+  #warmUp: WarmUp | null = null;
   #stopWatchdog = () => {};
   #failed: (error: Error) => void = () => {};
   #summary: (text: string) => void = () => {};
@@ -68,23 +72,25 @@ export class Daemon {
     this.#fib = new FibClient(config.routing, { log: log("routing") });
     this.#fib.onFailure((error) => this.#failed(error));
     this.#interfaces = new InterfaceTable(this.#fib);
-    this.#speaker = new Speaker(
-      {
-        asn: config.node.asn,
-        routerId: config.node.routerId,
-        tables: config.tables,
-        bestPath: {
-          ...config.bgp.bestPath,
-          maxPaths: config.bgp.maxPaths,
-          maxPathsIbgp: config.bgp.maxPathsIbgp,
-        },
-        clusterId: config.bgp.clusterId ?? config.node.routerId,
-        listenPort: config.bgp.listenPort,
-        listenAddresses: config.bgp.listenAddresses,
-        monitoring: monitoringOf(config),
+    this.#speakerOptions = {
+      asn: config.node.asn,
+      routerId: config.node.routerId,
+      tables: config.tables,
+      bestPath: {
+        ...config.bgp.bestPath,
+        maxPaths: config.bgp.maxPaths,
+        maxPathsIbgp: config.bgp.maxPathsIbgp,
       },
-      { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
-    );
+      clusterId: config.bgp.clusterId ?? config.node.routerId,
+      listenPort: config.bgp.listenPort,
+      listenAddresses: config.bgp.listenAddresses,
+      monitoring: monitoringOf(config),
+    };
+    this.#speaker = new Speaker(this.#speakerOptions, {
+      clock: deps.clock,
+      log: log("bgp"),
+      resolver: this.#interfaces,
+    });
     this.#restartBits = new RestartBits({
       speaker: this.#speaker,
       fib: this.#fib,
@@ -164,9 +170,8 @@ export class Daemon {
   async #run(adopted: number): Promise<void> {
     const { pools, peers, tables, node } = this.#config;
 
-    const tableOf = new Map(pools.map((pool) => [pool.name, pool.table]));
-    const blocks = pools.flatMap((pool) =>
-      pool.blocks.map((block) => ({ prefix: block, table: tableOf.get(pool.name)! })),
+    const blocks = pools.flatMap(({ blocks, table, announced }) =>
+      blocks.map((block) => ({ prefix: block, table, announced })),
     );
     await this.#fib.setOwned({ blocks, tables });
     await this.#cni.start();
@@ -174,17 +179,26 @@ export class Daemon {
 
     this.#restartBits.started(adopted);
     for (const block of blocks) {
-      this.#speaker.announceLocal(block.table, prefix(block.prefix));
+      this.#speaker.announceLocal(block.table, prefix(block.prefix), block.announced);
       this.#cni.setBlockState(block.prefix, "announced");
     }
     for (const peer of peers) this.#speaker.addPeer(peer);
-    for (const group of this.#config.peerGroups) this.#speaker.addGroup(group);
     this.#speaker.onConverged(() => void this.#converged(), this.#config.bgp.deferralTime);
     await this.#speaker.start();
 
     this.#stopWatchdog = startWatchdog(this.#clock);
     this.#state = "running";
     this.#log.info({ asn: node.asn, peers: peers.length, blocks: blocks.length, adopted }, "running");
+    this.#startWarmUp();
+  }
+
+  /** For whoever takes large tables. A node that takes a default route has nothing to be fast at. */
+  #startWarmUp(): void {
+    const taker = this.#config.peers.find((peer) => peer.import !== "none" && peer.import !== "default-route");
+    if (!taker) return;
+    const warmUp = new WarmUp(this.#clock, this.#speakerOptions, taker);
+    this.#warmUp = warmUp;
+    warmUp.run().catch((error: unknown) => this.#log.error({ err: error }, "the warm-up failed; the start is slower"));
   }
 
   /** A line for the supervisor, now and after each change of a session. */
@@ -201,6 +215,7 @@ export class Daemon {
   /** `restart` lets neighbours keep our routes, `shutdown` tells them to drop us. Both leave the kernel state. */
   async stop(mode: "restart" | "shutdown"): Promise<void> {
     this.#state = "stopping";
+    this.#warmUp?.stop();
     this.#stopWatchdog();
     // Sessions that end here withdraw their routes from the Loc-RIB: the kernel must not hear of it.
     for (const sync of this.#syncs) sync.stop();
@@ -212,20 +227,15 @@ export class Daemon {
     this.#loopDelay.stop();
   }
 
-  async #apply(config: Config, { peers, peerGroups }: ConfigDiff): Promise<void> {
+  async #apply(config: Config, { peers }: ConfigDiff): Promise<void> {
     // The only part that can fail (its port is taken) comes first.
-    for (const { kind, entry } of peers) if (kind !== "removed") await this.#bfd.update(entry);
-    for (const { kind, entry: peer, impact } of peers) {
+    for (const { kind, peer } of peers) if (kind !== "removed") await this.#bfd.update(peer);
+    for (const { kind, peer, impact } of peers) {
       if (kind === "removed") {
         this.#speaker.removePeer(peer.name);
         await this.#bfd.remove(peer.name);
       } else if (kind === "added") this.#speaker.addPeer(peer);
       else this.#speaker.changePeer(peer, impact);
-    }
-    for (const { kind, entry: group, impact } of peerGroups) {
-      if (kind === "removed") this.#speaker.removeGroup(group.name);
-      else if (kind === "added") this.#speaker.addGroup(group);
-      else this.#speaker.changeGroup(group, impact);
     }
     this.#speaker.setMonitoring(monitoringOf(config));
     for (const log of [this.#log, ...this.#logs]) log.level = config.log.level;
@@ -243,12 +253,6 @@ export class Daemon {
   }
 
   #connectEvents(): void {
-    this.#speaker.onDynamicPeer((peer, present) => {
-      const done = present ? this.#bfd.update(peer) : this.#bfd.remove(peer.name);
-      done.catch((error: Error) =>
-        this.#log.error({ peer: peer.name, reason: error.message }, "BFD for a dynamic peer failed"),
-      );
-    });
     this.#speaker.onEvent((event) => {
       this.#events.emit(event.type, event);
       if (event.type === "session") this.#reportSummary();

@@ -56,7 +56,9 @@ function rows(node, base = "") {
     const name = base ? `${base}.${key}` : key;
     const row = `| \`${name}\` | ${cell(typeName(child))} | ${cell(defaultText(child, map.required?.includes(key)))} | ${cell(child.description ?? "")} |`;
     if (child.additionalProperties) return [row, ...rows(child.additionalProperties, `${name}.NAME`)];
-    return objectOf(child) ? [row, ...rows(child, name)] : [row];
+    // The conditions again.
+    const isKnown = name === "match.not";
+    return objectOf(child) && !isKnown ? [row, ...rows(child, name)] : [row];
   });
 }
 
@@ -67,10 +69,9 @@ function section(key, node) {
   else if (entry.type === "array") lines.push(`${node.description} ${entry.description}`);
   else lines.push(`${node.description} ${entry.description}`);
   const of = entry ? (entry.items ?? entry) : node;
-  // A group has what a peer has: only what is its own needs words.
-  const known = key === "peerGroups" ? Object.keys(json.properties.peers.additionalProperties.properties) : [];
-  const own = (row) => !known.some((name) => row.startsWith(`| \`${name}\``) || row.startsWith(`| \`${name}.`));
-  lines.push("", "| Key | Type | Default | Meaning |", "|---|---|---|---|", ...rows(of).filter(own), "");
+  // A map of lists of values.
+  if (!objectOf(of)) return [...lines, "", `Type: ${typeName(entry)}.`, ""].join("\n");
+  lines.push("", "| Key | Type | Default | Meaning |", "|---|---|---|---|", ...rows(of), "");
   return lines.join("\n");
 }
 
@@ -95,13 +96,14 @@ function impactRows() {
 }
 
 const example = (name) => readFileSync(join(root, "config/examples", name), "utf8").trimEnd();
+const sets = ["prefixSets", "communitySets", "extendedCommunitySets", "largeCommunitySets", "asPathSets"];
 const order = [
   "node",
   "pools",
   "tables",
   "peers",
-  "peerGroups",
   "policies",
+  ...sets,
   "routing",
   "bgp",
   "monitoring",
@@ -153,16 +155,13 @@ Peers come and go without touching the others.
 |---|---|---|
 ${impactRows().join("\n")}
 
-Another secret in place of one (\`password\`) is live, too: the connection goes on with the old one as long as \`accept\` has
-it, and with the new one otherwise. What a peer group with \`listen\` has counts for the peers that have come out of it;
-\`listen\` and \`listenLimit\` are live, and peers that no range covers any more are ended.
-
 ## How policies decide
 
-A peer's \`import\` and \`export\` name a built-in policy or one of \`policies\`. A policy is a list of statements. For every
-route they are tried in order: all conditions of \`match\` must hold, and of a condition that is a list, one element
-suffices. A matching statement applies \`set\`, and then \`then\` decides: \`accept\`, \`reject\`, or \`next\`, which goes on with
-the next statement. A route that no statement decides is rejected.
+A peer's \`import\` and \`export\` name a built-in policy or one of \`policies\`, or several of them. A policy is a list of
+statements. For every route they are tried in order: all conditions of \`match\` must hold, and of a condition that is a
+list, one element suffices. A matching statement applies \`set\`, and then \`then\` decides: \`accept\`, \`reject\`, or \`next\`,
+which goes on with the next statement. A route that no statement decides is rejected. [Routing policy](policy.md) has all of
+it, with examples, and what FRR's and BIRD's words for it are.
 
 | Built in | For | Meaning |
 |---|---|---|
@@ -175,8 +174,10 @@ Without \`import\` and \`export\`, a peer in another AS imports and exports noth
 in our own AS imports all and exports the blocks.
 
 Communities are written \`65001:100\`, or by name: \`no-export\`, \`no-advertise\`, \`no-export-subconfed\`, \`no-peer\`,
-\`blackhole\`, \`graceful-shutdown\`, \`accept-own\`, \`llgr-stale\`, \`no-llgr\`. Large communities are written \`65101:1:1\`. In
-\`match\` and \`remove\`, \`*\` stands for a whole part: \`65001:*\`.
+\`blackhole\`, \`graceful-shutdown\`, \`accept-own\`, \`llgr-stale\`, \`no-llgr\`. Large communities are written \`65101:1:1\`,
+extended ones \`rt:65001:1\` (route target), \`ro:65001:1\` (route origin), \`bandwidth:65001:12500000\` (link bandwidth, octets per
+second), with an AS number, an IPv4 address or \`65001L\` (an AS number in four octets) in the middle, or as
+\`0x0002fde900000001\`. In \`match\` and \`remove\`, \`*\` stands for a whole part, and \`100-199\` for a range of numbers.
 
 ## Examples
 

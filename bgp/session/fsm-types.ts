@@ -84,7 +84,6 @@ export interface Fsm {
 
 export interface FsmConfig {
   readonly passive: boolean;
-  readonly dynamic?: boolean;
   /** Longest time between connection attempts, seconds. */
   readonly connectRetry: number;
 }

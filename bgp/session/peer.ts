@@ -4,10 +4,11 @@
 //
 // The first session is the one that restarts by itself. A second one exists only while an incoming connection competes with
 // it, and takes its place when the first is dumped or has no connection.
-import { type Family, formatAddress } from "../../net/address.ts";
+import { type Family, formatAddress, formatIpv4 } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import type { WorkQueue } from "../../net/work-queue.ts";
+import { describeCapability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
 import { shutdownCommunication } from "../wire/notification.ts";
 import type { OpenMessage } from "../wire/open.ts";
@@ -20,13 +21,9 @@ import { initialFsm, promote, secondFsm } from "./fsm.ts";
 import { PATIENT_FAILURES } from "./fsm-times.ts";
 import type { Notification } from "./fsm-types.ts";
 import { endsGracefully, isHardReset, type RestartState, restartsGracefully, unwrapped } from "./graceful-restart.ts";
-import { KeyRollover, keysOf, sameKey } from "./key-rollover.ts";
 import { findEndpoints } from "./local-addresses.ts";
 import { buildOpen, negotiate } from "./negotiate.ts";
-import { PeerRecord } from "./peer-record.ts";
-import { type PeerStop, stopNotification } from "./peer-stop.ts";
 import { type Ended, type MessageCounters, Session, type SessionOwner } from "./session.ts";
-import { setMd5Key } from "./socket-options.ts";
 import type { Transport } from "./transport.ts";
 import type { Negotiated, PeerOptions, PeerStatus, SessionDown, SessionHandler, SessionState } from "./types.ts";
 
@@ -37,10 +34,12 @@ export interface PeerDependencies {
   readonly work: WorkQueue;
   random(): number;
   restartState(): RestartState;
-  /** Where failures are logged; default: a log of the peer's own. */
-  readonly failures?: FailureLog;
-  /** The peer waits for a connection (again). */
-  readonly onWaiting?: () => void;
+}
+
+export interface PeerStop {
+  readonly kind: "shutdown" | "restart" | "deconfigured" | "changed";
+  /** For the log, and for the neighbour (RFC 9003). */
+  readonly reason: string;
 }
 
 const rank: Readonly<Record<SessionState, number>> = {
@@ -57,35 +56,31 @@ export class Peer implements SessionOwner {
   options: PeerOptions;
   readonly clock: Clock;
   readonly work: WorkQueue;
-  readonly counters: MessageCounters;
-  readonly #record: PeerRecord;
+  readonly counters: MessageCounters = { sent: 0, received: 0, updatesSent: 0, updatesReceived: 0 };
   readonly #handler: SessionHandler;
   readonly #log: Log;
   readonly #random: () => number;
   readonly #restartState: () => RestartState;
-  readonly #onWaiting: () => void;
   /** Connections whose descriptor is not closed yet. */
   readonly #connections = new Set<Connection>();
   #first: Session;
   #second: Session | null = null;
   #state: SessionState = "Idle";
+  #lastError: string | null = null;
+  #lastErrorAt: number | null = null;
   readonly #failures: FailureLog;
-  /** Watches the key of the Established session. */
-  #rollover: KeyRollover | null = null;
-  #attempts = 0;
+  #establishedAt: number | null = null;
+  #establishedCount = 0;
 
   constructor(options: PeerOptions, dependencies: PeerDependencies) {
     this.options = options;
     this.clock = dependencies.clock;
     this.work = dependencies.work;
-    this.#record = new PeerRecord(this.clock);
-    this.counters = this.#record.counters;
     this.#handler = dependencies.handler;
     this.#log = dependencies.log;
-    this.#failures =
-      dependencies.failures ??
-      new FailureLog(this.clock, (fields) => this.#log.info({ ...this.#fields(), ...fields }, "session failed"));
-    this.#onWaiting = dependencies.onWaiting ?? (() => {});
+    this.#failures = new FailureLog(this.clock, (fields) =>
+      this.#log.info({ ...this.#fields(), ...fields }, "session failed"),
+    );
     this.#random = dependencies.random;
     this.#restartState = dependencies.restartState;
     this.#first = new Session(this, initialFsm);
@@ -97,11 +92,7 @@ export class Peer implements SessionOwner {
 
   /** Counts from the next attempt to connect, which is now when the session is not up. */
   setOptions(options: PeerOptions): void {
-    const signed = this.options.password !== null;
     this.options = options;
-    if (signed !== (options.password !== null))
-      this.reset("password added or removed", CeaseSubcode.OTHER_CONFIGURATION_CHANGE);
-    else if (options.password) this.#rollover?.setKeys(keysOf(options));
     if (!this.#first.fsm.enabled || this.#current().state === "Established") return;
     const stop = { kind: "ManualStop", notification: null, reason: "configuration changed" } as const;
     this.#second?.dispatch(stop);
@@ -143,17 +134,6 @@ export class Peer implements SessionOwner {
     return enabled && (state !== "Idle" || failures <= PATIENT_FAILURES);
   }
 
-  /** Neither a session nor the damping of one: what there is waits for the neighbour. */
-  get waiting(): boolean {
-    return this.#state === "Active";
-  }
-
-  /** An incoming connection was not taken, for a reason of the configuration. */
-  refused(reason: string): void {
-    this.#record.error(reason);
-    this.#failures.add(reason);
-  }
-
   /** An incoming connection from this neighbour. */
   accept(transport: Transport): void {
     // The newest of two incoming ones is the live one: a neighbour that restarted has forgotten the other.
@@ -171,23 +151,28 @@ export class Peer implements SessionOwner {
 
   status(): PeerStatus {
     const session = this.#current();
-    const { open, transport } = session;
-    return this.#record.status(this.options, {
+    const negotiated = session.hasOpen ? session.negotiated : null;
+    const { remoteAsn } = this.options;
+    const established = session.state === "Established";
+    return {
+      name: this.options.name,
+      address: formatAddress(this.options.address),
+      asn: negotiated?.remoteAsn ?? (typeof remoteAsn === "number" ? remoteAsn : null),
       state: this.#state,
-      negotiated: session.hasOpen ? session.negotiated : null,
-      open,
-      transport,
-      key: transport && (this.#rollover?.current ?? transport.key),
-    });
+      remoteRouterId: negotiated ? formatIpv4(negotiated.remoteRouterId) : null,
+      establishedAt: this.#establishedAt,
+      uptime: this.#establishedAt === null ? null : Math.floor((this.clock.now() - this.#establishedAt) / 1000),
+      holdTime: established ? (negotiated?.holdTime ?? null) : null,
+      lastError: this.#lastError,
+      lastErrorAt: this.#lastErrorAt,
+      establishedCount: this.#establishedCount,
+      messages: { ...this.counters },
+      families: negotiated?.families ?? this.options.families,
+      capabilities: negotiated ? session.capabilities.map(describeCapability) : [],
+    };
   }
 
   // ---- SessionOwner ----
-
-  /** Keys take turns, until a session is Established with one. */
-  attemptKey(): Uint8Array | null {
-    const keys = keysOf(this.options);
-    return keys.length === 0 ? null : keys[this.#attempts++ % keys.length];
-  }
 
   random(): number {
     return this.#random();
@@ -233,14 +218,14 @@ export class Peer implements SessionOwner {
   }
 
   connectFailed(reason: string): void {
-    this.#record.error(reason);
+    this.#setLastError(reason);
   }
 
   established(session: Session): void {
-    this.#record.established();
+    this.#establishedAt = this.clock.now();
+    this.#establishedCount++;
     const { remoteAsn, families, holdTime } = session.negotiated;
     this.#log.info({ ...this.#fields(), remoteAsn, families, holdTime }, "session established");
-    this.#watchKey(session);
     const other = session === this.#first ? this.#second : this.#first;
     if (other && !other.waiting) other.dispatch({ kind: "OpenCollisionDump" });
     this.#guard(session, () => this.#handler.established(session.live));
@@ -269,7 +254,6 @@ export class Peer implements SessionOwner {
   ended(session: Session, ended: Ended): void {
     const { notification, wasEstablished, lost, local } = ended;
     let { reason } = ended;
-    if (notification) this.#record.notification(notification);
     if (notification?.sent) reason += ` (sent NOTIFICATION ${describeSent(notification)})`;
     if (!wasEstablished) {
       // What happens to a second connection beside a session that works is nobody's trouble.
@@ -277,14 +261,12 @@ export class Peer implements SessionOwner {
         this.#log.debug({ ...this.#fields(), reason }, "second connection ended");
         return;
       }
-      this.#record.error(reason);
-      this.#failures.add(this.options.dynamic ? `${formatAddress(this.options.address)}: ${reason}` : reason);
+      this.#setLastError(reason);
+      this.#failures.add(reason);
       return;
     }
-    this.#record.error(reason);
-    this.#record.down();
-    this.#rollover?.stop();
-    this.#rollover = null;
+    this.#setLastError(reason);
+    this.#establishedAt = null;
     const graceful = session.hasOpen && endsGracefully(this.options, session.negotiated, { lost, notification });
     const down: SessionDown = { reason, notification, local, graceful };
     this.#log.warn({ ...this.#fields(), reason, graceful }, "session down");
@@ -330,22 +312,6 @@ export class Peer implements SessionOwner {
 
   // ---- ----
 
-  #watchKey(session: Session): void {
-    this.#rollover?.stop();
-    this.#rollover = null;
-    const { transport } = session;
-    if (!transport?.key) return;
-    const { fd, remote, key } = transport;
-    // The next attempt begins with the key that works.
-    this.#attempts = keysOf(this.options).findIndex((other) => sameKey(other, key));
-    this.#rollover = new KeyRollover(fd, key, this.clock, {
-      use: (next) => setMd5Key(fd, remote, next),
-      tried: () => this.#log.info(this.#fields(), "the neighbour acknowledges nothing: trying another TCP MD5 key"),
-      failed: (error) => this.#log.error({ ...this.#fields(), err: error }, "changing the TCP MD5 key failed"),
-    });
-    this.#rollover.setKeys(keysOf(this.options));
-  }
-
   /** The session that matters: the one furthest on. */
   #current(): Session {
     return this.#second && rank[this.#second.state] > rank[this.#first.state] ? this.#second : this.#first;
@@ -362,7 +328,11 @@ export class Peer implements SessionOwner {
     } catch (error) {
       this.#log.error({ ...this.#fields(), err: error }, "handling a change of session state failed");
     }
-    if (to === "Active") this.#onWaiting();
+  }
+
+  #setLastError(reason: string): void {
+    this.#lastError = reason;
+    this.#lastErrorAt = this.clock.now();
   }
 
   #guard(session: Session, call: () => void): void {
@@ -383,4 +353,21 @@ function describeSent(notification: Notification): string {
   const { code, subcode } = unwrapped(notification);
   const meant = describeNotification(code, subcode, noData);
   return isHardReset(notification) ? `Cease/Hard Reset (${meant})` : meant;
+}
+
+function stopNotification(kind: PeerStop["kind"], reason: string): Notification | null {
+  switch (kind) {
+    case "restart":
+      return null;
+    case "shutdown":
+      return {
+        code: ErrorCode.CEASE,
+        subcode: CeaseSubcode.ADMINISTRATIVE_SHUTDOWN,
+        data: shutdownCommunication(reason),
+      };
+    case "deconfigured":
+      return { code: ErrorCode.CEASE, subcode: CeaseSubcode.PEER_DECONFIGURED, data: noData };
+    case "changed":
+      return { code: ErrorCode.CEASE, subcode: CeaseSubcode.OTHER_CONFIGURATION_CHANGE, data: noData };
+  }
 }

@@ -2,21 +2,17 @@
 // In: PeerOptions. Out: SessionHandler callbacks (established, update, down, ...) and PeerStatus.
 //
 // Link-local neighbours are known by interface and address together, because every switch port may have the same one.
-import { type Family, formatAddress, isLinkLocal, sameBytes } from "../../net/address.ts";
+// Known limit: TCP MD5 keys on a listener go by address alone (the kernel ties them to an interface only for VRFs), so two
+// link-local neighbours with equal addresses need equal keys.
+import { type Family, formatAddress, isLinkLocal } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { native } from "../../net/native.ts";
-import type { Prefix } from "../../net/prefix.ts";
 import { WorkQueue } from "../../net/work-queue.ts";
-import { type DynamicGroup, type DynamicHost, DynamicPeers } from "./dynamic-peers.ts";
-import type { FailureLog } from "./failure-log.ts";
 import { noRestart, type RestartState } from "./graceful-restart.ts";
-import { keysOf } from "./key-rollover.ts";
 import { Listener } from "./listener.ts";
-import { ListenerKeys } from "./listener-keys.ts";
 import { Peer } from "./peer.ts";
-import { refuse } from "./refusal.ts";
-import { bindToDevice, localEnd, type SocketAddress, setSessionOptions, setTtlSecurity } from "./socket-options.ts";
+import { type SocketAddress, setSessionOptions, setTtlSecurity } from "./socket-options.ts";
 import { hopOptions, wrap } from "./transport.ts";
 import type { PeerOptions, PeerStatus, SessionHandler } from "./types.ts";
 
@@ -28,8 +24,6 @@ export interface SessionManagerOptions {
   readonly listenPort: number | null;
   /** Empty: all addresses of both families. */
   readonly listenAddresses: readonly Uint8Array[];
-  /** Makes peers for groups that listen; absent: there are none. */
-  readonly dynamic?: DynamicHost;
   /** 0 to 1, for timer jitter. */
   readonly random?: () => number;
 }
@@ -40,87 +34,49 @@ export class SessionManager {
   readonly #options: SessionManagerOptions;
   readonly #listener: Listener;
   readonly #work: WorkQueue;
-  readonly #keys: ListenerKeys;
-  readonly #dynamic: DynamicPeers | null;
   readonly #peers = new Map<string, Peer>();
-  /** By the text of their address: several only on different interfaces. */
-  readonly #byAddress = new Map<string, Peer[]>();
   #restart: RestartState = noRestart;
   #running = false;
 
   constructor(options: SessionManagerOptions) {
     this.#options = options;
-    const { clock, log, dynamic } = options;
-    this.#work = new WorkQueue(clock);
-    this.#listener = new Listener(log, (fd, remote) => this.#accept(fd, remote));
-    this.#keys = new ListenerKeys(this.#listener, clock, log);
-    this.#dynamic =
-      dynamic === undefined
-        ? null
-        : new DynamicPeers(
-            dynamic,
-            options,
-            (peer, failures, waiting) => this.#create(peer, failures, waiting),
-            (peer) => this.#forget(peer),
-          );
+    this.#work = new WorkQueue(options.clock);
+    this.#listener = new Listener(options.log, (fd, remote) => this.#accept(fd, remote));
   }
 
   /** Adds a neighbour; it starts at once when the manager is running. Throws when the name or the address is taken. */
   addPeer(options: PeerOptions): void {
     if (this.#peers.has(options.name)) throw new Error(`peer ${options.name} exists already`);
-    const text = formatAddress(options.address);
-    for (const other of this.#byAddress.get(text) ?? []) {
-      if (other.options.interface !== options.interface) continue;
-      if (!other.options.dynamic)
-        throw new Error(`peers ${other.options.name} and ${options.name} have the same address ${text}`);
-      this.#removeDynamic(other, "configured by itself now", "changed");
-    }
-    this.#keys.set(keyAddress(options), keysOf(options));
-    this.#create(options);
+    for (const { options: other } of this.#peers.values())
+      if (formatAddress(other.address) === formatAddress(options.address) && other.interface === options.interface)
+        throw new Error(
+          `peers ${other.name} and ${options.name} have the same address ${formatAddress(options.address)}`,
+        );
+    const peer = new Peer(options, {
+      handler: this.#options.handler,
+      clock: this.#options.clock,
+      log: this.#options.log,
+      work: this.#work,
+      random: this.#options.random ?? Math.random,
+      restartState: () => this.#restart,
+    });
+    if (this.#running && options.password) this.#listener.setKey(keyAddress(options), options.password);
+    this.#peers.set(options.name, peer);
+    if (this.#running) peer.start();
   }
 
   /** Ends the session and forgets the neighbour: Cease/3 (Peer De-configured), or Cease/6 when it is about to come back. */
   removePeer(name: string, reason: string, kind: "deconfigured" | "changed" = "deconfigured"): void {
     const peer = this.#peers.get(name);
-    if (!peer || peer.options.dynamic) return;
-    this.#forget(peer);
-    if (!this.#sharesKey(peer.options)) this.#keys.set(keyAddress(peer.options), []);
+    if (!peer) return;
+    this.#peers.delete(name);
+    if (peer.options.password && !this.#sharesKey(peer.options)) this.#listener.setKey(keyAddress(peer.options), null);
     void peer.stop({ kind, reason });
-  }
-
-  /** A group that listens, or new ranges, limits and keys of one. Peers that no range covers any more are ended. */
-  setGroup(group: DynamicGroup): void {
-    const dynamic = this.#requireDynamic();
-    const before = dynamic.groups.find(({ name }) => name === group.name);
-    for (const { prefix } of before?.listen ?? []) this.#keys.set(rangeAddress(prefix), [], prefix.length);
-    for (const peer of dynamic.set(group)) this.#removeDynamic(peer, "no longer in a listen range", "deconfigured");
-    for (const { prefix } of group.listen) this.#keys.set(rangeAddress(prefix), keysOf(group), prefix.length);
-  }
-
-  /** Ends the sessions of its peers: Cease/3, or Cease/6 when they may come back at once. */
-  removeGroup(name: string, reason: string, kind: "deconfigured" | "changed" = "deconfigured"): void {
-    const dynamic = this.#requireDynamic();
-    const group = dynamic.groups.find((other) => other.name === name);
-    for (const peer of dynamic.peersOf(name)) this.#removeDynamic(peer, reason, kind);
-    dynamic.delete(name);
-    for (const { prefix } of group?.listen ?? []) this.#keys.set(rangeAddress(prefix), [], prefix.length);
   }
 
   /** What does not touch an Established session: how connections are attempted. */
   setOptions(options: PeerOptions): void {
-    const peer = this.#peers.get(options.name);
-    if (!peer) return;
-    if (!options.dynamic) this.#keys.set(keyAddress(options), keysOf(options));
-    peer.setOptions(options);
-  }
-
-  /**
-   * Other TCP MD5 keys for a neighbour. Its session stays up: a key that is still accepted stays in use until the neighbour
-   * changes it, another one is replaced at once. Only from no key to one, and back, the session is reset (Cease/6).
-   */
-  setPassword(name: string, password: Uint8Array | null, accepted: readonly Uint8Array[] = []): void {
-    const peer = this.#peers.get(name);
-    if (peer) this.setOptions({ ...peer.options, password, acceptedPasswords: accepted });
+    this.#peers.get(options.name)?.setOptions(options);
   }
 
   /** Opens the listeners and starts every peer. Rejects with a clear Error (port taken, no privilege, ...). */
@@ -130,9 +86,9 @@ export class SessionManager {
     if (listenPort !== null) {
       this.#listener.open(listenAddresses, listenPort);
       try {
-        this.#keys.open();
+        for (const { options } of this.#peers.values())
+          if (options.password) this.#listener.setKey(keyAddress(options), options.password);
       } catch (error) {
-        this.#keys.close();
         this.#listener.close();
         throw error;
       }
@@ -147,7 +103,6 @@ export class SessionManager {
    */
   async stop(mode: StopMode, text = "daemon stopped"): Promise<void> {
     this.#running = false;
-    this.#keys.close();
     this.#listener.close();
     await Promise.all([...this.#peers.values()].map((peer) => peer.stop({ kind: mode, reason: text })));
   }
@@ -155,10 +110,6 @@ export class SessionManager {
   /** R and F bits of the OPENs to come. */
   setRestartState(state: RestartState): void {
     this.#restart = state;
-  }
-
-  names(): string[] {
-    return [...this.#peers.keys()];
   }
 
   status(): PeerStatus[] {
@@ -181,30 +132,16 @@ export class SessionManager {
   }
 
   #accept(fd: number, remote: SocketAddress): boolean {
-    if (!this.#running) return false;
-    const known = this.#find(remote);
-    const admission = known ? ({ kind: "peer", peer: known } as const) : this.#dynamic?.admit(remote);
-    if (!admission || admission.kind === "stranger") return false;
-    if (admission.kind !== "peer" || !admission.peer.acceptsConnections()) {
-      refuse(fd);
+    const peer = this.#find(remote);
+    if (!peer || !this.#running) return false;
+    if (!peer.acceptsConnections()) {
+      native().close(fd);
       return true;
     }
-    const { peer } = admission;
-    const { options } = peer;
-    const { localAddress, interface: device } = options;
-    const local = localEnd(fd);
-    if (localAddress && !sameBytes(local.address, localAddress)) {
-      const [to, wanted] = [formatAddress(local.address), formatAddress(localAddress)];
-      peer.refused(`the neighbour connects to ${to}, but localAddress is ${wanted}: refused`);
-      refuse(fd);
-      return true;
-    }
-    // The kernel has done so already where the address itself is tied to the interface.
-    if (device !== null && remote.scope === 0) bindToDevice(fd, device);
-    const hops = hopOptions(options);
+    const hops = hopOptions(peer.options);
     setSessionOptions(fd, remote.address.length, hops);
     setTtlSecurity(fd, remote.address.length, hops);
-    const transport = wrap(fd, remote, "remote", this.#keys.current(keysOf(options)));
+    const transport = wrap(fd, remote, "remote");
     try {
       peer.accept(transport);
     } catch (error) {
@@ -216,51 +153,13 @@ export class SessionManager {
   }
 
   #find(remote: SocketAddress): Peer | null {
-    for (const peer of this.#byAddress.get(formatAddress(remote.address)) ?? []) {
-      const { interface: device } = peer.options;
+    const text = formatAddress(remote.address);
+    for (const peer of this.#peers.values()) {
+      const { address, interface: device } = peer.options;
+      if (formatAddress(address) !== text) continue;
       if (remote.scope === 0 || device === null || native().ifNameToIndex(device) === remote.scope) return peer;
     }
     return null;
-  }
-
-  #create(options: PeerOptions, failures?: FailureLog, onWaiting?: () => void): Peer {
-    const { handler, clock, log, random = Math.random } = this.#options;
-    const restartState = () => this.#restart;
-    const peer = new Peer(options, {
-      handler,
-      clock,
-      log,
-      work: this.#work,
-      random,
-      restartState,
-      failures,
-      onWaiting,
-    });
-    this.#peers.set(options.name, peer);
-    const text = formatAddress(options.address);
-    this.#byAddress.set(text, [...(this.#byAddress.get(text) ?? []), peer]);
-    if (this.#running) peer.start();
-    return peer;
-  }
-
-  #forget(peer: Peer): void {
-    const { name, address } = peer.options;
-    this.#peers.delete(name);
-    const text = formatAddress(address);
-    const others = (this.#byAddress.get(text) ?? []).filter((other) => other !== peer);
-    if (others.length > 0) this.#byAddress.set(text, others);
-    else this.#byAddress.delete(text);
-  }
-
-  #removeDynamic(peer: Peer, reason: string, kind: "deconfigured" | "changed"): void {
-    this.#forget(peer);
-    void peer.stop({ kind, reason });
-    this.#dynamic?.removed(peer);
-  }
-
-  #requireDynamic(): DynamicPeers {
-    if (!this.#dynamic) throw new Error("this manager has nobody who makes peers for groups");
-    return this.#dynamic;
   }
 
   /** Another peer with this address still needs the listener's key. */
@@ -270,10 +169,6 @@ export class SessionManager {
       (peer) => peer.options.password !== null && formatAddress(peer.options.address) === text,
     );
   }
-}
-
-function rangeAddress({ bytes }: Prefix): SocketAddress {
-  return { address: bytes, port: 0, scope: 0 };
 }
 
 function keyAddress(options: PeerOptions): SocketAddress {

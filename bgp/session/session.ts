@@ -5,6 +5,7 @@
 import type { Family } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { WorkQueue } from "../../net/work-queue.ts";
+import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
 import { HEADER_LENGTH, KEEPALIVE, MAX_EXTENDED_MESSAGE } from "../wire/message.ts";
 import { decodeNotification, encodeNotification } from "../wire/notification.ts";
@@ -45,8 +46,6 @@ export interface SessionOwner {
   readonly work: WorkQueue;
   readonly counters: MessageCounters;
   random(): number;
-  /** For the next attempt to connect. */
-  attemptKey(): Uint8Array | null;
   buildOpen(): OpenMessage;
   /** Checks the neighbour's OPEN and resolves collisions. Null: this session has lost one and is ended already. */
   receivedOpen(session: Session, open: OpenMessage): Negotiated | null;
@@ -79,8 +78,8 @@ export class Session {
   #sentOpen: Uint8Array = noData;
   #receivedOpen: Uint8Array = noData;
   fsm: Fsm;
-  /** The neighbour's. */
-  open: OpenMessage | null = null;
+  /** Of the neighbour's OPEN. */
+  capabilities: readonly Capability[] = [];
 
   constructor(owner: SessionOwner, fsm: Fsm) {
     this.#owner = owner;
@@ -210,7 +209,6 @@ export class Session {
         this.#live?.end();
         this.#live = null;
         this.#negotiated = null;
-        this.open = null;
         break;
     }
   }
@@ -219,7 +217,6 @@ export class Session {
     this.#close();
     this.#attempt = connect(
       this.#owner.options,
-      this.#owner.attemptKey(),
       (transport) => {
         this.#attempt = null;
         this.#attach(transport);
@@ -343,7 +340,7 @@ export class Session {
     if (!negotiated || !this.#connection) return;
     this.#negotiated = negotiated;
     this.#receivedOpen = buffer.slice(start - HEADER_LENGTH, end);
-    this.open = open;
+    this.capabilities = open.capabilities;
     // A neighbour that got our capability may send long messages, whether it takes them itself or not (RFC 8654 §4).
     if (this.#owner.options.extendedMessages) this.#connection.maxMessage = MAX_EXTENDED_MESSAGE;
     this.dispatch({ kind: "BgpOpen", holdTime: negotiated.holdTime, keepaliveTime: negotiated.keepaliveTime });

@@ -5,7 +5,7 @@ import { Socket } from "node:net";
 import { constants } from "node:os";
 import { isLinkLocal } from "../../net/address.ts";
 import { check, errnoName, native, SystemError, UV_WRITABLE } from "../../net/native.ts";
-import { isExternal } from "./remote-asn.ts";
+import { isExternal } from "./negotiate.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -29,8 +29,6 @@ export interface Transport {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
   readonly initiator: "local" | "remote";
-  /** The TCP MD5 key that it began with; null: none. */
-  readonly key: Uint8Array | null;
 }
 
 export interface ConnectAttempt {
@@ -38,10 +36,9 @@ export interface ConnectAttempt {
   abort(): void;
 }
 
-/** Starts connecting, signed with `key`. Exactly one callback is called later, never synchronously. */
+/** Starts connecting. Exactly one callback is called later, never synchronously. */
 export function connect(
   options: PeerOptions,
-  key: Uint8Array | null,
   connected: (transport: Transport) => void,
   failed: (reason: string) => void,
 ): ConnectAttempt {
@@ -71,7 +68,7 @@ export function connect(
       done = true;
       let transport: Transport;
       try {
-        transport = wrap(fd, remote, "local", key);
+        transport = wrap(fd, remote, "local");
       } catch (error) {
         release();
         failed(error instanceof Error ? error.message : String(error));
@@ -82,7 +79,7 @@ export function connect(
   };
   try {
     const remote = remoteEnd(options);
-    fd = openSocket(options, key, remote);
+    fd = openSocket(options, remote);
     const result = system.connect(fd, encodeSocketAddress(remote));
     if (result < 0 && -result !== constants.errno.EINPROGRESS) throw new SystemError("connect", result);
     poll = new system.Poll(fd, () => {
@@ -116,15 +113,10 @@ export function hopOptions(options: PeerOptions): HopOptions {
 }
 
 /** The descriptor belongs to the socket from here on. */
-export function wrap(
-  fd: number,
-  remote: SocketAddress,
-  initiator: "local" | "remote",
-  key: Uint8Array | null,
-): Transport {
+export function wrap(fd: number, remote: SocketAddress, initiator: "local" | "remote"): Transport {
   const local = localEnd(fd);
   const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: false });
-  return { socket, fd, local, remote, initiator, key };
+  return { socket, fd, local, remote, initiator };
 }
 
 function remoteEnd(options: PeerOptions): SocketAddress {
@@ -136,14 +128,14 @@ function remoteEnd(options: PeerOptions): SocketAddress {
   return { address: options.address, port: options.port, scope };
 }
 
-function openSocket(options: PeerOptions, key: Uint8Array | null, remote: SocketAddress): number {
+function openSocket(options: PeerOptions, remote: SocketAddress): number {
   const system = native();
   const domain = options.address.length === 4 ? AF_INET : AF_INET6;
   const fd = check(system.socket(domain, SOCK_STREAM_NONBLOCK_CLOEXEC, 0), "socket");
   try {
     if (options.interface !== null) bindToDevice(fd, options.interface);
     setSessionOptions(fd, options.address.length, hopOptions(options));
-    if (key) setMd5Key(fd, remote, key);
+    if (options.password) setMd5Key(fd, remote, options.password);
     if (options.localAddress) {
       const local = { address: options.localAddress, port: 0, scope: remote.scope };
       check(system.bind(fd, encodeSocketAddress(local)), "bind", "the configured local address");

@@ -16,8 +16,7 @@ export interface StatusView {
   /** `ok`, or `degraded` with reasons. */
   readonly state: "starting" | "ok" | "degraded" | "stopping";
   readonly problems: readonly string[];
-  /** `dynamic`: those that have come out of listen ranges, which neither of the others counts. */
-  readonly peers: { readonly configured: number; readonly established: number; readonly dynamic: number };
+  readonly peers: { readonly configured: number; readonly established: number };
   readonly routes: { readonly ipv4: number; readonly ipv6: number };
   readonly kernel: FibStatus;
   /** BMP collectors and MRT files. */

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { usualBestPath } from "../../../bgp/loc-rib/best-path-options.ts";
+import type { Policy, PrefixMatch } from "../../../bgp/policy/types.ts";
 import { plainRules } from "../../../bgp/route-rules.ts";
 import { ConfigError, loadConfig, parseConfig } from "../../../config/load.ts";
 import type { ReadSecret } from "../../../config/secret.ts";
@@ -173,8 +174,6 @@ describe("good configurations", () => {
     expect(config.peers).toEqual([
       {
         name: "t",
-        group: null,
-        dynamic: false,
         address: Uint8Array.of(192, 0, 2, 1),
         interface: null,
         localAsn: 65101,
@@ -188,7 +187,6 @@ describe("good configurations", () => {
         families: [4, 6],
         extendedNextHop: false,
         password: null,
-        acceptedPasswords: [],
         ttlSecurity: false,
         multihop: null,
         extendedMessages: true,
@@ -301,8 +299,8 @@ monitoring:
   it("builds policies", () => {
     const { config } = loadConfig(join(examples, "policies.yaml"));
     const leaf = config.peers.find(({ name }) => name === "leaf1")!;
-    const policy = leaf.import as Exclude<typeof leaf.import, string>;
-    expect(policy.statements[0]).toMatchObject({ match: { community: [[65535, 0]] }, set: { localPref: 0 } });
+    const policy = leaf.import as Policy;
+    expect(policy.statements[0]).toMatchObject({ match: { community: { any: [[65535, 0]] } }, set: { localPref: 0 } });
     expect(policy.statements.map((statement) => statement.then)).toEqual([
       "accept",
       "accept",
@@ -311,7 +309,9 @@ monitoring:
       "accept",
       "reject",
     ]);
-    expect(policy.statements[2].match.prefix!.map(({ ge, le, prefix }) => [prefix.length, ge, le])).toEqual([
+    expect(
+      (policy.statements[2].match.prefix as PrefixMatch[]).map(({ ge, le, prefix }) => [prefix.length, ge, le]),
+    ).toEqual([
       [8, 16, 26],
       [32, 32, 64],
     ]);
@@ -333,6 +333,9 @@ monitoring:
   });
 });
 
+/** A peer that uses policy p. */
+const USER = "peers:\n  t: { address: 192.0.2.1, asn: 65001, import: p, export: p }\n";
+
 describe("warnings", () => {
   it.each([
     ["peers:\n  t: { address: 192.0.2.1, asn: 65001 }\n", "3:3: peers.t: imports and exports nothing"],
@@ -342,11 +345,21 @@ describe("warnings", () => {
       "peers:\n  t: { address: 192.0.2.1, asn: 65535, import: all, export: none }\n",
       "3:33: peers.t.asn: AS 65535 is reserved",
     ],
-    ["policies: { p: [] }\n", "2:13: policies.p: has no statement"],
-    ["policies:\n  p: [{ then: accept }, { then: reject }]\n", "3:25: policies.p[1]: is never reached"],
+    [`policies: { p: [] }\n${USER}`, "2:13: policies.p: has no statement"],
+    [`policies:\n  p: [{ then: accept }, { then: reject }]\n${USER}`, "3:25: policies.p[1]: is never reached"],
     [
-      "policies:\n  p: [{ set: { med: none }, then: reject }]\n",
+      `policies:\n  p: [{ set: { med: none }, then: reject }]\n${USER}`,
       "3:9: policies.p[0].set: changes a route that is rejected",
+    ],
+    ["policies:\n  p: [{ then: accept }]\n", "3:3: policies.p: is used by no peer and no policy"],
+    ["prefixSets:\n  a: 10.0.0.0/8\n", "3:3: prefixSets.a: is used by no policy"],
+    [
+      "peers:\n  t: { address: 192.0.2.1, asn: 65001, import: [all, default-route], export: none }\n",
+      "3:49: peers.t.import[0]: all accepts every route: what follows is never reached",
+    ],
+    [
+      "peers:\n  t: { address: 192.0.2.1, asn: 65001, import: all, export: [none, blocks] }\n",
+      "3:62: peers.t.export[0]: none decides nothing among others",
     ],
   ])("%j", (text, warning) => {
     const { warnings } = parseConfig(NODE + text, "f");
