@@ -49,7 +49,8 @@ export class PeerFamily implements StaleFamily {
     this.#core = core;
     this.#prefixes = core.prefixes[family];
     const nextHops = core.nextHops.view(0, []);
-    this.#session = { ebgp: true, reflectorClient: false, routerId: 0, address: peer.address, nextHops };
+    const address = peer.address ?? new Uint8Array(16);
+    this.#session = { ebgp: true, reflectorClient: false, routerId: 0, address, nextHops };
     this.#outlets = this.#outletsOf(peer);
     this.#lanes = [this.#newLane()];
   }

@@ -27,7 +27,7 @@ import type {
   SessionHandler,
   SessionState,
 } from "./session/types.ts";
-import type { OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 import { WireError } from "./wire/error.ts";
 import { emptyAttributes } from "./wire/path-attributes.ts";
@@ -262,10 +262,10 @@ export class Rib implements SessionHandler {
     this.#monitor?.stateChanged(peer, this.#peers.get(peer.name)?.session ?? null, from, to);
   }
 
-  establishedInterfaces(): { readonly peer: string; readonly ifindex: number }[] {
+  establishedInterfaces(): EstablishedInterface[] {
     const sessions = [...this.#peers.values()].flatMap(({ session }) => session ?? []);
     const known = sessions.filter(({ negotiated }) => negotiated.ifindex !== 0);
-    return known.map(({ peer, negotiated }) => ({ peer: peer.name, ifindex: negotiated.ifindex }));
+    return known.map(({ peer, negotiated: { ifindex, localAddress } }) => ({ peer: peer.name, ifindex, localAddress }));
   }
 
   /** The peer, when this is its present session. */

@@ -38,3 +38,11 @@ export interface SpeakerOptions {
   /** BMP and MRT; left out: none. */
   readonly monitoring?: MonitoringOptions;
 }
+
+/** Where an Established session runs. */
+export interface EstablishedInterface {
+  readonly peer: string;
+  readonly ifindex: number;
+  /** Our end's. */
+  readonly localAddress: Uint8Array;
+}

@@ -11,13 +11,17 @@ import type { NextHopResolver } from "./next-hop-resolver.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
 import { SessionManager } from "./session/session-manager.ts";
-import type { OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import { NeighbourDiscovery } from "./unnumbered/discovery.ts";
+import type { LinkSource } from "./unnumbered/types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 
 export interface SpeakerDependencies {
   readonly clock: Clock;
   readonly log: Log;
   readonly resolver: NextHopResolver;
+  /** Interfaces on which peers without an address are found; absent: there can be no such peers. */
+  readonly links?: LinkSource;
 }
 
 export interface SpeakerRestartState {
@@ -32,7 +36,7 @@ export class Speaker {
 
   constructor(options: SpeakerOptions, dependencies: SpeakerDependencies) {
     this.#rib = new Rib(options, dependencies);
-    const { clock, log } = dependencies;
+    const { clock, log, links } = dependencies;
     this.#monitoring = new Monitoring(options.monitoring ?? noMonitoring, {
       clock,
       log,
@@ -44,7 +48,8 @@ export class Speaker {
     });
     this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
     const { listenPort, listenAddresses } = options;
-    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses });
+    const neighbours = links && new NeighbourDiscovery({ clock, log, links });
+    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses, neighbours });
   }
 
   /** Throws when name or address are taken, the table is not configured, or a policy does not compile. */
@@ -177,8 +182,13 @@ export class Speaker {
     return this.#sessions.requestRefresh(peer, family);
   }
 
+  /** Calls back when the neighbour of a peer without an address has come, gone (null), or is another one now. */
+  onNeighbour(listener: (peer: string, address: Uint8Array | null) => void): void {
+    this.#sessions.onNeighbour(({ name }, address) => listener(name, address));
+  }
+
   /** Established sessions that run over a known interface. */
-  establishedInterfaces(): { readonly peer: string; readonly ifindex: number }[] {
+  establishedInterfaces(): EstablishedInterface[] {
     return this.#rib.establishedInterfaces();
   }
 

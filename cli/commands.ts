@@ -1,10 +1,10 @@
 // The commands: what each asks the daemon, and how the answer reads. All return the exit code.
-import type { BfdStatus } from "../bgp/bfd/types.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
 import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
+import { bfdLines, unnumberedLines } from "./peer-lines.ts";
 import { plan, reload } from "./reload.ts";
 import { status } from "./status.ts";
 import { watch } from "./watch.ts";
@@ -72,7 +72,7 @@ async function peers(invocation: Invocation): Promise<number> {
       views.map(
         (view): Row => [
           view.name,
-          view.address,
+          view.address ?? `(${view.unnumbered?.interface})`,
           view.asn,
           { text: view.state, colour: stateColour(view.state) },
           duration(view.uptime),
@@ -93,12 +93,16 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
   };
   const { messages, errors } = view;
   const lines: [string, string][] = [
-    ["address", `${view.address}, AS ${view.asn ?? "unknown"}, router id ${view.remoteRouterId ?? "unknown"}`],
+    [
+      "address",
+      `${view.address ?? "not known yet"}, AS ${view.asn ?? "unknown"}, router id ${view.remoteRouterId ?? "unknown"}`,
+    ],
     [
       "state",
       output.paint(view.state, stateColour(view.state)) + (view.uptime === null ? "" : `, up ${duration(view.uptime)}`),
     ],
     ["last error", view.lastError ?? "none"],
+    ...(view.unnumbered ? unnumberedLines(view.unnumbered) : []),
     ...(view.bfd ? bfdLines(view.bfd) : []),
     ["sessions", `Established ${view.establishedCount} times, hold time ${view.holdTime ?? "-"} s`],
     ["policy", `import ${view.import}, export ${view.export}, table ${view.table}`],
@@ -120,20 +124,6 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
 function staleText({ stale, helper }: PeerView): string {
   if (stale === 0) return "";
   return `, ${stale} stale${helper ? ` (${helper.phase}, for ${duration(helper.left)} at most)` : ""}`;
-}
-
-function bfdLines(bfd: BfdStatus): [string, string][] {
-  const { state, remoteState, interval, detectionTime, multiplier, packets } = bfd;
-  const since = bfd.uptime === null ? "" : `, up ${duration(bfd.uptime)}, ${bfd.upCount} times`;
-  const pace = interval === null ? "not sending" : `sent every ${interval} ms x ${multiplier}`;
-  const discarded = packets.discarded > 0 ? `, ${packets.discarded} discarded (last: ${bfd.lastDiscard})` : "";
-  const failed = packets.sendErrors > 0 ? `, ${packets.sendErrors} not sent` : "";
-  const error = bfd.lastSendError ? ` (now: ${bfd.lastSendError})` : "";
-  return [
-    ["bfd", `${state}${since} (neighbour ${remoteState}), ${pace}, down after ${detectionTime ?? "-"} ms of silence`],
-    ["bfd went down", `${bfd.diagnostic}; neighbour: ${bfd.remoteDiagnostic}`],
-    ["bfd packets", `${packets.sent} sent, ${packets.received} received${discarded}${failed}${error}`],
-  ];
 }
 
 function routesPath(base: string, { options }: Invocation, prefix: string | undefined): string {

@@ -75,8 +75,9 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
   const exports = peer.export ?? [internal ? "blocks" : "none"];
   return {
     name,
-    address: peer.address,
+    address: peer.address ?? null,
     interface: peer.interface ?? null,
+    routerAdvertisements: peer.routerAdvertisements ?? true,
     localAsn: sessionAsn(peer, context.node.asn),
     routerId: context.node.routerId,
     remoteAsn: peer.asn,
@@ -86,7 +87,7 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     holdTime: peer.holdTime,
     connectRetry: peer.connectRetry,
     families: peer.families,
-    extendedNextHop: peer.extendedNextHop ?? peer.address.length === 16,
+    extendedNextHop: peer.extendedNextHop ?? peer.address?.length !== 4,
     password: context.password,
     ttlSecurity: peer.ttlSecurity,
     multihop: peer.multihop ?? null,

@@ -6,6 +6,7 @@ import { sessionAsn } from "./build-rules.ts";
 import type { Check } from "./check.ts";
 import type { PlacedBlock } from "./check-pools.ts";
 import { checkRoutes } from "./check-routes.ts";
+import { checkUnnumbered } from "./check-unnumbered.ts";
 import type { ParsedPeer } from "./schema.ts";
 import { MAX_SECRET, type ReadSecret, systemErrorWords, trimSecret } from "./secret.ts";
 
@@ -38,14 +39,26 @@ export function checkPeers(
 
 function checkAddress(check: Check, name: string, peer: ParsedPeer, blocks: readonly PlacedBlock[]): void {
   const path = ["peers", name, "address"];
+  if (!peer.address) {
+    checkUnnumbered(check, name, peer);
+    return;
+  }
   const text = formatAddress(peer.address);
+  if (peer.routerAdvertisements !== undefined)
+    check.problem(
+      ["peers", name, "routerAdvertisements"],
+      "is for peers without an address",
+      "remove it, or remove address",
+      "key",
+    );
   if (peer.address.length === 16 && isLinkLocal(peer.address) && peer.interface === undefined)
     check.problem(
       path,
       `${text} is a link-local address, which needs an interface`,
       "add interface: eth1 (as it is called here)",
     );
-  const block = blocks.find((entry) => contains(entry.prefix, hostPrefix(peer.address)));
+  const host = hostPrefix(peer.address);
+  const block = blocks.find((entry) => contains(entry.prefix, host));
   if (block)
     check.problem(
       path,
@@ -55,6 +68,7 @@ function checkAddress(check: Check, name: string, peer: ParsedPeer, blocks: read
 }
 
 function checkDuplicate(check: Check, name: string, peer: ParsedPeer, seen: Map<string, string>): void {
+  if (!peer.address) return;
   const linkLocal = peer.address.length === 16 && isLinkLocal(peer.address);
   const text = formatAddress(peer.address);
   const key = linkLocal ? `${text}%${peer.interface}` : text;
@@ -76,9 +90,9 @@ function checkCombinations(check: Check, name: string, peer: ParsedPeer): void {
       "does not go together with multihop",
       "ttlSecurity is for neighbours one hop away; remove one",
     );
-  if (peer.multihop !== undefined && peer.address.length === 16 && isLinkLocal(peer.address))
+  if (peer.multihop !== undefined && peer.address?.length === 16 && isLinkLocal(peer.address))
     check.problem(at("multihop"), "a link-local address is never more than one hop away", "remove multihop");
-  if (peer.localAddress && peer.localAddress.length !== peer.address.length)
+  if (peer.localAddress && peer.address && peer.localAddress.length !== peer.address.length)
     check.problem(
       at("localAddress"),
       `${formatAddress(peer.localAddress)} is not of the same family as the peer's address`,

@@ -15,6 +15,7 @@ export type PeerImpact = Exclude<Impact, "restart">;
 export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, PeerImpact>> = {
   address: "reset",
   interface: "reset",
+  routerAdvertisements: "reset",
   localAsn: "reset",
   routerId: "reset",
   remoteAsn: "reset",

@@ -20,6 +20,7 @@ import { prefix } from "../net/prefix.ts";
 import { FibClient } from "../routing/fib/client.ts";
 import { InterfaceTable } from "../routing/interfaces.ts";
 import { RouteSync } from "../routing/route-sync.ts";
+import { watchAcceptRa } from "./accept-ra.ts";
 import { ApiServer } from "./api/server.ts";
 import { Backend } from "./backend.ts";
 import { Bfd } from "./bfd.ts";
@@ -90,6 +91,7 @@ export class Daemon {
       clock: deps.clock,
       log: log("bgp"),
       resolver: this.#interfaces,
+      links: this.#fib,
     });
     this.#restartBits = new RestartBits({
       speaker: this.#speaker,
@@ -142,6 +144,7 @@ export class Daemon {
     this.#api = new ApiServer({ backend, log: log("api"), socketPath: config.api.socket, listen: config.api.listen });
     this.#connectEvents();
     new FastFailover(this.#fib, this.#speaker);
+    watchAcceptRa(this.#speaker, () => this.#config.peers, log("bgp"));
   }
 
   /** A worker thread ended: the daemon cannot go on, the caller ends the process. */

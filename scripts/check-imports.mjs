@@ -12,6 +12,7 @@ const rules = {
   net: ["net"],
   "bgp/wire": ["bgp/wire", "net"],
   "bgp/session": ["bgp/session", "bgp/wire", "net"],
+  "bgp/unnumbered": ["bgp/unnumbered", "bgp/session/socket-options.ts", "net", "types:bgp/session/found-neighbour.ts"],
   "bgp/adj-rib-in": ["bgp/adj-rib-in", "bgp/attribute-store.ts", "bgp/wire", "net", "types:bgp"],
   "bgp/policy": ["bgp/policy", "bgp/wire/path-attributes.ts", "bgp/wire/registry.ts", "net", "types:bgp"],
   "bgp/loc-rib": ["bgp/loc-rib", "bgp/attribute-store.ts", "bgp/policy", "bgp/wire", "net", "types:bgp"],

@@ -42,11 +42,22 @@ export const bfd = z.strictObject({
 
 export const peer = z
   .strictObject({
-    address: one(s.unicastAddress, "The neighbour's address."),
+    address: one(
+      s.unicastAddress,
+      "The neighbour's address. Without one the neighbour is found on `interface` (unnumbered).",
+    )
+      .optional()
+      .meta(otherwise("found on `interface`")),
     interface: one(
       s.interfaceName,
-      "Interface the neighbour is on. Needed with a link-local address; the session is bound to it.",
+      "Interface the neighbour is on; the session is bound to it. Needed with a link-local address. Without `address`, the neighbour is the router whose advertisements are heard there (BGP unnumbered).",
     ).optional(),
+    routerAdvertisements: one(
+      boolean,
+      "Without `address`: advertise this node as a router on `interface`, so that the neighbour finds it. Hosts do not take it for their default router (lifetime 0).",
+    )
+      .optional()
+      .meta(otherwise("true")),
     asn: one(s.remoteAsn, "The neighbour's AS number, or `external` (any but ours) or `internal` (ours)."),
     import: policyChain(
       "What is taken from the neighbour: `all`, `none`, `default-route` (only 0.0.0.0/0 and ::/0), or the name of a policy; or several of these: the first one that accepts or rejects decides.",
@@ -99,7 +110,7 @@ export const peer = z
       ),
     extendedNextHop: one(boolean, "IPv4 routes with IPv6 next hops (RFC 8950).")
       .optional()
-      .meta(otherwise("true for a neighbour with an IPv6 address")),
+      .meta(otherwise("true for a neighbour with an IPv6 address, or without an address")),
     extendedMessages: one(
       boolean,
       "Messages of up to 65535 bytes where the neighbour takes them too (RFC 8654). Otherwise, and with `false`, 4096: routes whose attributes do not fit are not announced then.",

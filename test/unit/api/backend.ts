@@ -45,6 +45,7 @@ export const peer = (name: string, state: PeerView["state"]): PeerView => ({
   messages: { sent: 10, received: 12, updatesSent: 2, updatesReceived: 3 },
   families: [4, 6],
   capabilities: ["route refresh"],
+  unnumbered: null,
   received: 5,
   accepted: 4,
   advertised: 3,

@@ -247,7 +247,7 @@ export const bad: readonly Bad[] = [
   {
     name: "a peer without anything",
     top: "peers:\n  tor-a:\n",
-    says: ["3:3 peers.tor-a.address: is missing", "3:3 peers.tor-a.asn: is missing"],
+    says: ["3:3 peers.tor-a.asn: is missing"],
   },
   {
     name: "a name with a space",
@@ -481,6 +481,39 @@ export const bad: readonly Bad[] = [
     name: "same link-local address on one interface",
     top: 'peers:\n  a: { address: "fe80::1", interface: e0, asn: 65101 }\n  b: { address: "fe80:0::1", interface: e0, asn: 65101 }\n',
     says: ["4:17 peers.b.address: fe80::1%e0 is the address of peer a too (line 3)"],
+  },
+  // ===== peers without an address =====
+  {
+    name: "neither address nor interface",
+    top: "peers:\n  t: { asn: 65101 }\n",
+    says: ["3:3 peers.t.address: is missing"],
+    hints: ["interface: eth1 to find the neighbour there"],
+  },
+  {
+    name: "what does not go together with a missing address",
+    top: "peers:\n  t: { interface: e0, asn: 65101, multihop: 2, localAddress: 192.0.2.9, extendedNextHop: false }\n",
+    says: [
+      "3:45 peers.t.multihop: does not go together with a missing address: the neighbour is found on the interface, by its link-local address",
+      "3:62 peers.t.localAddress: does not go together with a missing address: the neighbour is found on the interface, by its link-local address",
+      "3:90 peers.t.extendedNextHop: IPv4 routes need it on a session without IPv4 addresses (RFC 8950)",
+    ],
+    hints: ["remove it, or add address", "own link-local address", "families: [ipv6]"],
+  },
+  {
+    name: "two peers without an address on one interface",
+    top: "peers:\n  a: { interface: e0, asn: 65101 }\n  b: { interface: e0, asn: 65101 }\n",
+    says: ["4:19 peers.b.interface: e0 is the interface of peer a too (line 3)"],
+    hints: ["one peer without an address"],
+  },
+  {
+    name: "a link-local address beside a peer without an address",
+    top: 'peers:\n  a: { interface: e0, asn: 65101 }\n  b: { interface: e0, address: "fe80::1", asn: 65101 }\n',
+    says: ["3:19 peers.a.interface: peer b has a link-local address on e0 already (line 4)"],
+  },
+  {
+    name: "router advertisements for a peer with an address",
+    top: peer("    routerAdvertisements: true\n"),
+    says: ["8:5 peers.tor-a.routerAdvertisements: is for peers without an address"],
   },
   {
     name: "address in a block",

@@ -176,6 +176,7 @@ describe("good configurations", () => {
         name: "t",
         address: Uint8Array.of(192, 0, 2, 1),
         interface: null,
+        routerAdvertisements: true,
         localAsn: 65101,
         routerId: 0x0a00000b,
         remoteAsn: "internal",
@@ -294,6 +295,21 @@ monitoring:
       ],
       mrt: null,
     });
+  });
+
+  it("takes a peer without an address: found on its interface, IPv4 routes with IPv6 next hops", () => {
+    const unnumbered = (rest = "") =>
+      parseConfig(`${NODE}peers:\n  t: { interface: eth1, asn: internal${rest} }\n`, "f").config.peers[0];
+    expect(unnumbered()).toMatchObject({
+      address: null,
+      interface: "eth1",
+      routerAdvertisements: true,
+      extendedNextHop: true,
+    });
+    expect(unnumbered(", routerAdvertisements: false").routerAdvertisements).toBe(false);
+    expect(unnumbered(", families: [ipv6], extendedNextHop: false").extendedNextHop).toBe(false);
+    const two = `${NODE}peers:\n  a: { interface: eth1, asn: internal }\n  b: { interface: eth2, asn: internal }\n  c: { interface: eth1, address: 192.0.2.1, asn: internal }\n`;
+    expect(parseConfig(two, "f").warnings).toEqual([]);
   });
 
   it("builds policies", () => {
