@@ -5,23 +5,17 @@ import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { SpeakerEvent } from "./events.ts";
 import type { LocRibView } from "./loc-rib/types.ts";
-import { Monitoring } from "./monitor/monitoring.ts";
-import { type MonitoringOptions, type MonitoringView, noMonitoring } from "./monitor/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
 import { SessionManager } from "./session/session-manager.ts";
-import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
-import { NeighbourDiscovery } from "./unnumbered/discovery.ts";
-import type { LinkSource } from "./unnumbered/types.ts";
+import type { SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 
 export interface SpeakerDependencies {
   readonly clock: Clock;
   readonly log: Log;
   readonly resolver: NextHopResolver;
-  /** Interfaces on which peers without an address are found; absent: there can be no such peers. */
-  readonly links?: LinkSource;
 }
 
 export interface SpeakerRestartState {
@@ -32,24 +26,12 @@ export interface SpeakerRestartState {
 export class Speaker {
   readonly #rib: Rib;
   readonly #sessions: SessionManager;
-  readonly #monitoring: Monitoring;
 
   constructor(options: SpeakerOptions, dependencies: SpeakerDependencies) {
     this.#rib = new Rib(options, dependencies);
-    const { clock, log, links } = dependencies;
-    this.#monitoring = new Monitoring(options.monitoring ?? noMonitoring, {
-      clock,
-      log,
-      core: this.#rib.core,
-      asn: options.asn,
-      peers: () => this.#rib.peers,
-      wallTime: Date.now,
-      random: Math.random,
-    });
-    this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
+    const { clock, log } = dependencies;
     const { listenPort, listenAddresses } = options;
-    const neighbours = links && new NeighbourDiscovery({ clock, log, links });
-    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses, neighbours });
+    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses });
   }
 
   /** Throws when name or address are taken, the table is not configured, or a policy does not compile. */
@@ -91,15 +73,13 @@ export class Speaker {
   }
 
   /** Rejects when the port is taken. */
-  async start(): Promise<void> {
-    await this.#sessions.start();
-    this.#monitoring.start();
+  start(): Promise<void> {
+    return this.#sessions.start();
   }
 
   /** `shutdown` tells the peers; `restart` leaves them believing, so that graceful-restart helpers keep our routes. */
   async stop(mode: "shutdown" | "restart"): Promise<void> {
     await this.#sessions.stop(mode);
-    await this.#monitoring.stop();
     this.#rib.stop();
   }
 
@@ -118,8 +98,8 @@ export class Speaker {
   }
 
   /** Originates a prefix in a table (origin IGP, empty AS path). */
-  announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
-    this.#rib.announceLocal(table, prefix, attributes);
+  announceLocal(table: number, prefix: Prefix): void {
+    this.#rib.announceLocal(table, prefix);
   }
 
   withdrawLocal(table: number, prefix: Prefix): void {
@@ -153,17 +133,6 @@ export class Speaker {
     return this.#rib.counts();
   }
 
-  /** Takes effect at once. */
-  setMonitoring(options: MonitoringOptions): void {
-    this.#monitoring.setOptions(options);
-    this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
-  }
-
-  /** BMP collectors and MRT files. */
-  monitoring(): MonitoringView {
-    return this.#monitoring.view;
-  }
-
   /** Returns the function that ends the subscription. */
   onEvent(listener: (event: SpeakerEvent) => void): () => void {
     return this.#rib.onEvent(listener);
@@ -182,13 +151,8 @@ export class Speaker {
     return this.#sessions.requestRefresh(peer, family);
   }
 
-  /** Calls back when the neighbour of a peer without an address has come, gone (null), or is another one now. */
-  onNeighbour(listener: (peer: string, address: Uint8Array | null) => void): void {
-    this.#sessions.onNeighbour(({ name }, address) => listener(name, address));
-  }
-
   /** Established sessions that run over a known interface. */
-  establishedInterfaces(): EstablishedInterface[] {
+  establishedInterfaces(): { readonly peer: string; readonly ifindex: number }[] {
     return this.#rib.establishedInterfaces();
   }
 

@@ -140,13 +140,6 @@ const elsewhere: Readonly<Record<string, string>> = {
   addressfamilies: "families",
   afisafis: "families",
   kernel: "routing",
-  bmp: "monitoring",
-  bmpserver: "monitoring",
-  bmptargets: "monitoring",
-  stations: "bmp",
-  collectors: "bmp",
-  routemonitoring: "adjRibIn",
-  statsinterval: "statistics",
   action: "then",
   localpreference: "localPref",
   metric: "med",
@@ -159,7 +152,8 @@ const elsewhere: Readonly<Record<string, string>> = {
 };
 
 const absent: Readonly<Record<string, string>> = {
-  mirroring: "Route Mirroring is not part of this version",
+  bmp: "BMP is not part of this version",
+  monitor: "BMP and MRT are not part of this version",
   vrf: "there are tables instead: peers import into a table, pools send from a table",
   keepalive: "keepalives are sent at a third of holdTime",
   keepalivetime: "keepalives are sent at a third of holdTime",

@@ -42,8 +42,6 @@ export interface MessageCounters {
 /** The peer, as its sessions see it. None of these may throw, except receivedOpen. */
 export interface SessionOwner {
   readonly options: PeerOptions;
-  /** The neighbour's, null: not known yet. */
-  readonly address: Uint8Array | null;
   readonly clock: Clock;
   readonly work: WorkQueue;
   readonly counters: MessageCounters;
@@ -166,8 +164,7 @@ export class Session {
     const { fsm, actions, reason } = step(this.fsm, event, {
       now: owner.clock.now(),
       jitter: 0.75 + 0.25 * owner.random(),
-      // Without an address there is nowhere to connect to.
-      config: owner.address ? owner.options : { ...owner.options, passive: true },
+      config: owner.options,
     });
     this.fsm = fsm;
     if (before === "Connect" && reason && (fsm.state === "Connect" || fsm.state === "Active"))
@@ -218,11 +215,8 @@ export class Session {
 
   #connect(): void {
     this.#close();
-    const { options, address } = this.#owner;
-    if (!address) return;
     this.#attempt = connect(
-      options,
-      address,
+      this.#owner.options,
       (transport) => {
         this.#attempt = null;
         this.#attach(transport);

@@ -36,10 +36,9 @@ export interface ConnectAttempt {
   abort(): void;
 }
 
-/** Starts connecting to `address`, which is the peer's, or was found for it. Exactly one callback is called later, never synchronously. */
+/** Starts connecting. Exactly one callback is called later, never synchronously. */
 export function connect(
   options: PeerOptions,
-  address: Uint8Array,
   connected: (transport: Transport) => void,
   failed: (reason: string) => void,
 ): ConnectAttempt {
@@ -79,7 +78,7 @@ export function connect(
     });
   };
   try {
-    const remote = remoteEnd(options, address);
+    const remote = remoteEnd(options);
     fd = openSocket(options, remote);
     const result = system.connect(fd, encodeSocketAddress(remote));
     if (result < 0 && -result !== constants.errno.EINPROGRESS) throw new SystemError("connect", result);
@@ -89,7 +88,7 @@ export function connect(
       try {
         const errno = socketError(fd);
         if (errno !== 0) throw new Error(describeConnectError(errno));
-        setTtlSecurity(fd, address.length, hopOptions(options));
+        setTtlSecurity(fd, options.address.length, hopOptions(options));
       } catch (error) {
         fail(error);
         return;
@@ -120,23 +119,22 @@ export function wrap(fd: number, remote: SocketAddress, initiator: "local" | "re
   return { socket, fd, local, remote, initiator };
 }
 
-function remoteEnd(options: PeerOptions, address: Uint8Array): SocketAddress {
+function remoteEnd(options: PeerOptions): SocketAddress {
   let scope = 0;
-  if (options.interface !== null && address.length === 16 && isLinkLocal(address)) {
+  if (options.interface !== null && options.address.length === 16 && isLinkLocal(options.address)) {
     scope = native().ifNameToIndex(options.interface);
     if (scope <= 0) throw new Error(`interface ${options.interface} does not exist`);
   }
-  return { address, port: options.port, scope };
+  return { address: options.address, port: options.port, scope };
 }
 
 function openSocket(options: PeerOptions, remote: SocketAddress): number {
   const system = native();
-  const { length } = remote.address;
-  const domain = length === 4 ? AF_INET : AF_INET6;
+  const domain = options.address.length === 4 ? AF_INET : AF_INET6;
   const fd = check(system.socket(domain, SOCK_STREAM_NONBLOCK_CLOEXEC, 0), "socket");
   try {
     if (options.interface !== null) bindToDevice(fd, options.interface);
-    setSessionOptions(fd, length, hopOptions(options));
+    setSessionOptions(fd, options.address.length, hopOptions(options));
     if (options.password) setMd5Key(fd, remote, options.password);
     if (options.localAddress) {
       const local = { address: options.localAddress, port: 0, scope: remote.scope };
