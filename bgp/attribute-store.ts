@@ -24,6 +24,7 @@ const Flags = {
   NO_EXPORT_SUBCONFED: 8,
   LLGR_STALE: 16,
   NO_LLGR: 32,
+  FAULTY: 64,
 } as const;
 
 /** NO_EXPORT; the other two follow. */
@@ -66,8 +67,11 @@ export class AttributeStore {
   readonly #writer = new Writer();
   readonly #ownTag: number;
   readonly #missingMed: number;
+  readonly #weightTags = new Map<number, number>();
 
   /** Columns by id. Read them anew after anything that adds sets: they move when they grow. */
+  /** Given by a policy, of this node alone: no attribute, so that sets that differ in nothing else are told apart by tag. */
+  weight = new Uint32Array(INITIAL_IDS);
   localPref = new Uint32Array(INITIAL_IDS);
   /** Number of ASes for the decision process: a set counts 1, confederation segments 0 (RFC 4271 §9.1.2.2 a, RFC 5065 §5.3). */
   pathLength = new Uint16Array(INITIAL_IDS);
@@ -123,10 +127,11 @@ export class AttributeStore {
     return this.#bytes.find(tag, buffer, start, end);
   }
 
-  /** Right after a `find` of the same octets that returned 0. */
-  add(tag: number, buffer: Uint8Array, start: number, end: number, attributes: PathAttributes): number {
+  /** Right after a `find` of the same octets that returned 0. `faulty`: the attributes are less than the octets say. */
+  add(tag: number, buffer: Uint8Array, start: number, end: number, attributes: PathAttributes, faulty = false): number {
     const id = this.#bytes.add(tag, buffer, start, end);
     if (id >= this.#flags.length) this.#grow();
+    this.weight[id] = 0;
     this.localPref[id] = attributes.localPref ?? DEFAULT_LOCAL_PREF;
     this.pathLength[id] = pathLength(attributes);
     this.origin[id] = attributes.origin;
@@ -136,21 +141,38 @@ export class AttributeStore {
     this.clusterLength[id] = Math.min(255, attributes.clusterList.length);
     this.bandwidth[id] = bandwidthOf(attributes);
     this.nextHop[id] = attributes.nextHop ? this.#addresses.intern(attributes.nextHop, attributes.linkLocalNextHop) : 0;
-    this.#flags[id] = wellKnownFlags(attributes) | (isNotable(attributes, this.#sources[tag]) ? Flags.NOTABLE : 0);
+    this.#flags[id] =
+      wellKnownFlags(attributes) |
+      (isNotable(attributes, this.#sources[tag]) ? Flags.NOTABLE : 0) |
+      (faulty ? Flags.FAULTY : 0);
     this.#remember(id, attributes);
     return id;
   }
 
   /** The id of attributes that we made (a policy, a route of our own). */
-  intern(attributes: PathAttributes, family: Family): number {
+  intern(attributes: PathAttributes, family: Family, weight = 0): number {
+    const tag = weight === 0 ? this.#ownTag : this.#weighted(weight);
     const writer = this.#writer;
     writer.reset();
     const { nextHop } = attributes;
     const inAttribute = family === 4 && nextHop?.length === 4;
     if (nextHop && !inAttribute) appendMpReach(writer, family, nextHop, attributes.linkLocalNextHop);
     encodeAttributes(writer, attributes, { as4: true }, inAttribute);
-    const found = this.#bytes.find(this.#ownTag, writer.buffer, 0, writer.offset);
-    return found !== 0 ? found : this.add(this.#ownTag, writer.buffer, 0, writer.offset, attributes);
+    const found = this.#bytes.find(tag, writer.buffer, 0, writer.offset);
+    if (found !== 0) return found;
+    const id = this.add(tag, writer.buffer, 0, writer.offset, attributes);
+    this.weight[id] = weight;
+    return id;
+  }
+
+  /** The tag of sets of our own making with a weight: as many as there are weights in the configuration. */
+  #weighted(weight: number): number {
+    let tag = this.#weightTags.get(weight);
+    if (tag === undefined) {
+      tag = this.#sources.push(this.#sources[this.#ownTag]) - 1;
+      this.#weightTags.set(weight, tag);
+    }
+    return tag;
   }
 
   /** Its routes may be looping, or subject to another rule of BGP itself: ask the Ingress of who sent it. */
@@ -182,6 +204,21 @@ export class AttributeStore {
       one.length === other.length &&
       one.every(({ type, asns }, i) => type === other[i].type && asns.join() === other[i].asns.join())
     );
+  }
+
+  /** The octets, valid until the next call that adds or sweeps. */
+  octets(id: number): Uint8Array {
+    return this.#bytes.bytes(id);
+  }
+
+  /** How the octets are written. */
+  wireOf(id: number): WireContext {
+    return this.#sources[this.#bytes.tagOf(id)].wire;
+  }
+
+  /** The octets have something that was discarded (RFC 7606): they are not to be passed on as they are. */
+  isFaulty(id: number): boolean {
+    return (this.#flags[id] & Flags.FAULTY) !== 0;
   }
 
   /** The decoded attributes. */
@@ -233,6 +270,7 @@ export class AttributeStore {
 
   #grow(): void {
     const ids = this.#flags.length * 2;
+    this.weight = wider32(this.weight, ids);
     this.localPref = wider32(this.localPref, ids);
     this.med = wider32(this.med, ids);
     this.neighborAs = wider32(this.neighborAs, ids);

@@ -1,6 +1,6 @@
 // What was wrong with a peer's UPDATEs without ending the session (RFC 7606): counted, the last one kept for the
 // operator, and logged now and then: a broken neighbour must not fill the log.
-import { formatAddress } from "../net/address.ts";
+import { formatScoped } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
 import type { Ineligible } from "./ingress.ts";
@@ -65,7 +65,8 @@ export class PeerErrors {
     this.#unlogged++;
     if (now - this.#logged < LOG_INTERVAL) return;
     this.#logged = now;
-    const fields = { peer: this.#peer.name, address: formatAddress(this.#peer.address), count: this.#unlogged };
+    const { name, address, interface: device } = this.#peer;
+    const fields = { peer: name, address: address && formatScoped(address, device), count: this.#unlogged };
     this.#log.warn(fields, `errors in received routes, last one: ${this.#last}`);
     this.#unlogged = 0;
   }

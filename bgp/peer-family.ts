@@ -2,10 +2,11 @@
 // checked NLRI, and what becomes of the session. Out: updates to the Loc-RIBs.
 //
 // Without ADD-PATH there is one lane, and the loops over NLRI touch nothing else; with it, see peer-paths.ts.
-import type { Family } from "../net/address.ts";
+import { type Family, sameBytes } from "../net/address.ts";
 import { DirtySet } from "../net/dirty-set.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
 import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
+import type { AdjRibInWatches } from "./adj-rib-in/watch.ts";
 import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import type { Ineligible, Ingress } from "./ingress.ts";
 import { Lane, type Outlet } from "./lane.ts";
@@ -13,7 +14,7 @@ import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
 import { PeerPaths } from "./peer-paths.ts";
 import { CompiledPolicy } from "./policy/compile.ts";
-import { ImportFilter } from "./policy/filter.ts";
+import { ImportFilter, type ImportTarget } from "./policy/filter.ts";
 import type { RibCore } from "./rib-core.ts";
 import { formatPrefixId } from "./route-views.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
@@ -38,6 +39,8 @@ export class PeerFamily implements StaleFamily {
   adjRibOut: AdjRibOut | null = null;
   /** The session has sent its whole table. */
   converged = false;
+  /** Those who follow what the peer announces; null: nobody. */
+  watches: AdjRibInWatches | null = null;
 
   constructor(family: Family, peer: SpeakerPeer, core: RibCore, onIneligible: (reason: Ineligible) => void) {
     this.family = family;
@@ -46,7 +49,8 @@ export class PeerFamily implements StaleFamily {
     this.#core = core;
     this.#prefixes = core.prefixes[family];
     const nextHops = core.nextHops.view(0, []);
-    this.#session = { ebgp: true, reflectorClient: false, routerId: 0, address: peer.address, nextHops };
+    const address = peer.address ?? new Uint8Array(16);
+    this.#session = { ebgp: true, reflectorClient: false, routerId: 0, address, nextHops };
     this.#outlets = this.#outletsOf(peer);
     this.#lanes = [this.#newLane()];
   }
@@ -97,6 +101,7 @@ export class PeerFamily implements StaleFamily {
 
   /** A session has come up; `pathLimit`: it has path identifiers, and so many paths of a prefix are kept at most. */
   open(session: SourceSession, pathLimit: number | null): void {
+    if (!sameBytes(session.address, this.#session.address)) for (const { filter } of this.#outlets) filter.reset();
     this.#session = session;
     for (const lane of this.#lanes) lane.setSession(session);
     if (pathLimit === null && this.#paths === null) return;
@@ -127,6 +132,7 @@ export class PeerFamily implements StaleFamily {
       for (const lane of this.#lanes) lane.setOutlet(outlet);
     }
     for (const { filter } of before) filter.close();
+    this.watches?.filterChanged(this);
     this.revisit();
   }
 
@@ -155,6 +161,7 @@ export class PeerFamily implements StaleFamily {
       if (alone) locRib.update(source, id);
       else lane.update(id);
     }
+    this.watches?.addNlri(prefixes, buffer, start, end);
   }
 
   withdraw(buffer: Uint8Array, start: number, end: number): void {
@@ -175,6 +182,7 @@ export class PeerFamily implements StaleFamily {
       if (alone) locRib.update(source, id);
       else lane.update(id);
     }
+    this.watches?.addNlri(prefixes, buffer, start, end);
   }
 
   /** Keeps everything for a neighbour that restarts (RFC 4724 §4.2). */
@@ -227,6 +235,7 @@ export class PeerFamily implements StaleFamily {
       for (let i = 0; i < count; i++) {
         adjRibIn.withdraw(batch[i]);
         lane.update(batch[i]);
+        this.watches?.add(batch[i]);
       }
       more ||= adjRibIn.doomed > 0;
       if (count > 0) this.#core.touched();
@@ -256,14 +265,18 @@ export class PeerFamily implements StaleFamily {
     return true;
   }
 
-  #outletsOf(peer: SpeakerPeer): Outlet[] {
-    return [
-      { locRib: this.#core.locRib(peer.table, this.family), filter: this.#filter(new CompiledPolicy(peer.import)) },
-    ];
+  /** The peer's own table, and those that its import policy may send routes to. */
+  #outletsOf({ import: imports, table: own }: SpeakerPeer): Outlet[] {
+    const policy = new CompiledPolicy(imports);
+    return [own, ...policy.tables.filter((table) => table !== own)].map((table) => ({
+      locRib: this.#core.locRib(table, this.family),
+      filter: this.#filter(policy, { table, ownTable: own, address: () => this.#session.address }),
+    }));
   }
 
-  #filter(policy: CompiledPolicy): ImportFilter {
-    return new ImportFilter(policy, this.#prefixes, this.#peer, this.#core.store, this.#ingress, this.#onIneligible);
+  #filter(policy: CompiledPolicy, target: ImportTarget | null = null): ImportFilter {
+    const { store } = this.#core;
+    return new ImportFilter(policy, this.#prefixes, this.#peer, store, this.#ingress, this.#onIneligible, target);
   }
 
   #newLane(): Lane {

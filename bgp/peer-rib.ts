@@ -14,6 +14,7 @@ import { Ingress, type IngressFacts } from "./ingress.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
 import { PeerErrors } from "./peer-errors.ts";
 import { PeerFamily } from "./peer-family.ts";
+import { policyKey } from "./policy/key.ts";
 import type { RibCore } from "./rib-core.ts";
 import { rulesOf } from "./route-rules.ts";
 import type { EstablishedSession, Negotiated, SessionDown } from "./session/types.ts";
@@ -158,10 +159,10 @@ export class PeerRib implements UpdateSink, SliceTask {
   setPolicies(options: SpeakerPeer): void {
     const old = this.#options;
     this.#options = options;
-    if (options.import !== old.import) this.#setImport();
+    if (policyKey(options.import) !== policyKey(old.import)) this.#setImport();
     else this.rulesChanged();
     const session = this.#session;
-    if ((options.export === old.export && !sendsOtherwise(options, old)) || !session) return;
+    if ((policyKey(options.export) === policyKey(old.export) && !sendsOtherwise(options, old)) || !session) return;
     for (const part of this.families.values()) {
       if (!part.adjRibOut) continue;
       const group = part.adjRibOut.group;

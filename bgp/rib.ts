@@ -9,6 +9,7 @@ import type { SpeakerEvent } from "./events.ts";
 import type { LocRib } from "./loc-rib/loc-rib.ts";
 import type { RouteSource } from "./loc-rib/source.ts";
 import type { LocRibView } from "./loc-rib/types.ts";
+import type { RibMonitor, UpdateTap } from "./monitor/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
 import type { PeerFamily } from "./peer-family.ts";
 import { PeerRib } from "./peer-rib.ts";
@@ -26,7 +27,7 @@ import type {
   SessionHandler,
   SessionState,
 } from "./session/types.ts";
-import type { SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 import { WireError } from "./wire/error.ts";
 import { emptyAttributes } from "./wire/path-attributes.ts";
@@ -38,6 +39,8 @@ export class Rib implements SessionHandler {
   readonly #locals: ReadonlyMap<LocRib, RouteSource>;
   readonly #events: RouteEvents;
   readonly #reader: RouteReader;
+  #monitor: RibMonitor | null = null;
+  #updateTap: UpdateTap | null = null;
 
   constructor(options: SpeakerOptions, dependencies: { clock: Clock; log: Log; resolver: NextHopResolver }) {
     this.#core = new RibCore(options, dependencies, () => [...this.#peers.values()].every((peer) => peer.converged));
@@ -54,14 +57,19 @@ export class Rib implements SessionHandler {
   }
 
   removePeer(name: string): void {
-    this.#peers.get(name)?.remove();
+    const peer = this.#peers.get(name);
+    if (!peer) return;
+    peer.remove();
     this.#peers.delete(name);
     this.#checkReflector();
+    this.#monitor?.removed(peer);
     this.#core.convergence.check();
   }
 
   setPolicies(peer: SpeakerPeer): void {
-    this.#peer(peer.name).setPolicies(peer);
+    const rib = this.#peer(peer.name);
+    rib.setPolicies(peer);
+    this.#monitor?.optionsChanged(rib);
     this.#checkReflector();
   }
 
@@ -74,11 +82,11 @@ export class Rib implements SessionHandler {
     for (const peer of peers) peer.rulesChanged();
   }
 
-  announceLocal(table: number, prefix: Prefix): void {
+  announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
     const { locRib, source } = this.#local(table, prefix.family);
     const id = locRib.prefixes.intern(prefix.bytes, 0, prefix.length);
-    const attributes = this.#core.store.intern(emptyAttributes, prefix.family);
-    if (source.adjRibIn.announce(id, attributes)) locRib.update(source, id);
+    const set = this.#core.store.intern({ ...emptyAttributes, ...attributes }, prefix.family);
+    if (source.adjRibIn.announce(id, set)) locRib.update(source, id);
     this.#core.touched();
   }
 
@@ -142,6 +150,21 @@ export class Rib implements SessionHandler {
     return this.#reader.advertised(this.#peer(peer), query);
   }
 
+  /** Tells about sessions, and about every UPDATE when there is a tap. */
+  setMonitor(monitor: RibMonitor, tap: UpdateTap | null): void {
+    this.#monitor = monitor;
+    this.#updateTap = tap;
+  }
+
+  /** For those who monitor. */
+  get core(): RibCore {
+    return this.#core;
+  }
+
+  get peers(): readonly PeerRib[] {
+    return [...this.#peers.values()];
+  }
+
   /** What is held, for metrics and leak tests. */
   memory(): { prefixes: number; attributeSets: number; outgoingSets: number; updateGroups: number } {
     const { prefixes, store, sets, groups } = this.#core;
@@ -196,12 +219,16 @@ export class Rib implements SessionHandler {
   // SessionHandler
 
   established(session: EstablishedSession): void {
-    this.#peers.get(session.peer.name)?.established(session);
+    const peer = this.#peers.get(session.peer.name);
+    if (!peer) return;
+    peer.established(session);
+    this.#monitor?.established(peer, session);
   }
 
   update(session: EstablishedSession, buffer: Uint8Array, start: number, end: number): void {
     const peer = this.#of(session);
     if (!peer) return;
+    this.#updateTap?.(session, buffer, start, end);
     try {
       peer.update(buffer, start, end);
     } catch (error) {
@@ -224,17 +251,21 @@ export class Rib implements SessionHandler {
   }
 
   down(session: EstablishedSession, down: SessionDown): void {
-    this.#of(session)?.down(down);
+    const peer = this.#of(session);
+    if (!peer) return;
+    peer.down(down);
+    this.#monitor?.down(peer, session, down);
   }
 
   stateChanged(peer: PeerOptions, from: SessionState, to: SessionState, reason: string): void {
     this.#events.emit({ type: "session", peer: peer.name, from, to, reason });
+    this.#monitor?.stateChanged(peer, this.#peers.get(peer.name)?.session ?? null, from, to);
   }
 
-  establishedInterfaces(): { readonly peer: string; readonly ifindex: number }[] {
+  establishedInterfaces(): EstablishedInterface[] {
     const sessions = [...this.#peers.values()].flatMap(({ session }) => session ?? []);
     const known = sessions.filter(({ negotiated }) => negotiated.ifindex !== 0);
-    return known.map(({ peer, negotiated }) => ({ peer: peer.name, ifindex: negotiated.ifindex }));
+    return known.map(({ peer, negotiated: { ifindex, localAddress } }) => ({ peer: peer.name, ifindex, localAddress }));
   }
 
   /** The peer, when this is its present session. */

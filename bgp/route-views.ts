@@ -1,5 +1,5 @@
 // Routes as the API and the CLI show them, made one by one from the RIB's columns while somebody iterates.
-import { formatAddress, formatIpv4 } from "../net/address.ts";
+import { formatAddress } from "../net/address.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
 import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import { NextHopForm, type OutgoingSets } from "./adj-rib-out/outgoing-sets.ts";
@@ -44,6 +44,7 @@ export function pathView(locRib: LocRib, store: AttributeStore, id: number, path
       attributes,
       source.local || source.session.ebgp ? attributes.localPref : (attributes.localPref ?? 100),
     ),
+    weight: store.weight[path.attributes],
     best: path.best,
     multipath: path.multipath,
     installed: path.used && locRib.nextHopSetOf(id) !== 0,
@@ -61,6 +62,7 @@ export function advertisedView(locRib: LocRib, sets: OutgoingSets, adjRibOut: Ad
     peer: locRib.sourceOf(id)?.name ?? LOCAL_PEER,
     pathId: null,
     ...attributesView(attributes, attributes.localPref),
+    weight: 0,
     best: locRib.bestOf(id) !== 0,
     multipath: false,
     installed: locRib.nextHopSetOf(id) !== 0,
@@ -83,10 +85,7 @@ export function outgoingAttributes(sets: OutgoingSets, { ownNextHop, family }: A
   return form === NextHopForm.MP_FIXED ? { ...attributes, nextHop: sets.nextHopOf(set).slice() } : attributes;
 }
 
-type AttributeFields = Pick<
-  RouteView,
-  "nextHops" | "asPath" | "origin" | "localPref" | "med" | "communities" | "originatorId" | "clusterList" | "otc"
->;
+type AttributeFields = Pick<RouteView, "nextHops" | "asPath" | "origin" | "localPref" | "med" | "communities">;
 
 function attributesView(attributes: PathAttributes, localPref: number | null): AttributeFields {
   const { nextHop, linkLocalNextHop } = attributes;
@@ -98,8 +97,5 @@ function attributesView(attributes: PathAttributes, localPref: number | null): A
     localPref,
     med: attributes.med,
     communities: formatCommunities(attributes),
-    originatorId: attributes.originatorId === null ? null : formatIpv4(attributes.originatorId),
-    clusterList: attributes.clusterList.map(formatIpv4),
-    otc: attributes.otc,
   };
 }

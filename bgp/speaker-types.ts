@@ -1,8 +1,10 @@
 // What the speaker is configured with: peers with their policies, and the tables they import into.
 import type { BestPathOptions } from "./loc-rib/best-path-options.ts";
+import type { MonitoringOptions } from "./monitor/types.ts";
 import type { ExportPolicy, ImportPolicy } from "./policy/types.ts";
 import type { RouteRules } from "./route-rules.ts";
 import type { PeerOptions } from "./session/types.ts";
+import type { PathAttributes } from "./wire/path-attributes.ts";
 
 export interface SpeakerPeer extends PeerOptions, RouteRules {
   readonly import: ImportPolicy;
@@ -11,9 +13,14 @@ export interface SpeakerPeer extends PeerOptions, RouteRules {
   readonly table: number;
   /** Received prefixes per session above which the session ends with Cease/1; null: no limit. */
   readonly maxPrefixes: number | null;
+  /** False: monitoring protocols say nothing about the peer and what it announces. */
+  readonly monitored?: boolean;
   /** BFD beside the BGP session (RFC 5880); interval in milliseconds. */
   readonly bfd?: { readonly interval: number; readonly multiplier: number } | null;
 }
+
+/** What a route of our own is announced with. */
+export type OriginatedAttributes = Pick<PathAttributes, "communities" | "extendedCommunities" | "largeCommunities">;
 
 export interface SpeakerOptions {
   /** The node's AS; sessions may have another one (local-as). */
@@ -28,4 +35,14 @@ export interface SpeakerOptions {
   readonly listenPort: number | null;
   /** Addresses to listen on; empty: all. */
   readonly listenAddresses: readonly Uint8Array[];
+  /** BMP and MRT; left out: none. */
+  readonly monitoring?: MonitoringOptions;
+}
+
+/** Where an Established session runs. */
+export interface EstablishedInterface {
+  readonly peer: string;
+  readonly ifindex: number;
+  /** Our end's. */
+  readonly localAddress: Uint8Array;
 }

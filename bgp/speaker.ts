@@ -5,17 +5,23 @@ import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { SpeakerEvent } from "./events.ts";
 import type { LocRibView } from "./loc-rib/types.ts";
+import { Monitoring } from "./monitor/monitoring.ts";
+import { type MonitoringOptions, type MonitoringView, noMonitoring } from "./monitor/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
 import { SessionManager } from "./session/session-manager.ts";
-import type { SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import { NeighbourDiscovery } from "./unnumbered/discovery.ts";
+import type { LinkSource } from "./unnumbered/types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 
 export interface SpeakerDependencies {
   readonly clock: Clock;
   readonly log: Log;
   readonly resolver: NextHopResolver;
+  /** Interfaces on which peers without an address are found; absent: there can be no such peers. */
+  readonly links?: LinkSource;
 }
 
 export interface SpeakerRestartState {
@@ -26,12 +32,24 @@ export interface SpeakerRestartState {
 export class Speaker {
   readonly #rib: Rib;
   readonly #sessions: SessionManager;
+  readonly #monitoring: Monitoring;
 
   constructor(options: SpeakerOptions, dependencies: SpeakerDependencies) {
     this.#rib = new Rib(options, dependencies);
-    const { clock, log } = dependencies;
+    const { clock, log, links } = dependencies;
+    this.#monitoring = new Monitoring(options.monitoring ?? noMonitoring, {
+      clock,
+      log,
+      core: this.#rib.core,
+      asn: options.asn,
+      peers: () => this.#rib.peers,
+      wallTime: Date.now,
+      random: Math.random,
+    });
+    this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
     const { listenPort, listenAddresses } = options;
-    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses });
+    const neighbours = links && new NeighbourDiscovery({ clock, log, links });
+    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses, neighbours });
   }
 
   /** Throws when name or address are taken, the table is not configured, or a policy does not compile. */
@@ -73,13 +91,15 @@ export class Speaker {
   }
 
   /** Rejects when the port is taken. */
-  start(): Promise<void> {
-    return this.#sessions.start();
+  async start(): Promise<void> {
+    await this.#sessions.start();
+    this.#monitoring.start();
   }
 
   /** `shutdown` tells the peers; `restart` leaves them believing, so that graceful-restart helpers keep our routes. */
   async stop(mode: "shutdown" | "restart"): Promise<void> {
     await this.#sessions.stop(mode);
+    await this.#monitoring.stop();
     this.#rib.stop();
   }
 
@@ -98,8 +118,8 @@ export class Speaker {
   }
 
   /** Originates a prefix in a table (origin IGP, empty AS path). */
-  announceLocal(table: number, prefix: Prefix): void {
-    this.#rib.announceLocal(table, prefix);
+  announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
+    this.#rib.announceLocal(table, prefix, attributes);
   }
 
   withdrawLocal(table: number, prefix: Prefix): void {
@@ -133,6 +153,17 @@ export class Speaker {
     return this.#rib.counts();
   }
 
+  /** Takes effect at once. */
+  setMonitoring(options: MonitoringOptions): void {
+    this.#monitoring.setOptions(options);
+    this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
+  }
+
+  /** BMP collectors and MRT files. */
+  monitoring(): MonitoringView {
+    return this.#monitoring.view;
+  }
+
   /** Returns the function that ends the subscription. */
   onEvent(listener: (event: SpeakerEvent) => void): () => void {
     return this.#rib.onEvent(listener);
@@ -151,8 +182,13 @@ export class Speaker {
     return this.#sessions.requestRefresh(peer, family);
   }
 
+  /** Calls back when the neighbour of a peer without an address has come, gone (null), or is another one now. */
+  onNeighbour(listener: (peer: string, address: Uint8Array | null) => void): void {
+    this.#sessions.onNeighbour(({ name }, address) => listener(name, address));
+  }
+
   /** Established sessions that run over a known interface. */
-  establishedInterfaces(): { readonly peer: string; readonly ifindex: number }[] {
+  establishedInterfaces(): EstablishedInterface[] {
     return this.#rib.establishedInterfaces();
   }
 

@@ -1,12 +1,12 @@
 // The commands: what each asks the daemon, and how the answer reads. All return the exit code.
-import type { BfdStatus } from "../bgp/bfd/types.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
-import type { StatusView } from "../daemon/api/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
-import { type Colour, duration, mebibytes, type Output, plain, type Row } from "./output.ts";
+import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
+import { bfdLines, unnumberedLines } from "./peer-lines.ts";
 import { plan, reload } from "./reload.ts";
+import { status } from "./status.ts";
 import { watch } from "./watch.ts";
 
 export interface Options {
@@ -42,36 +42,6 @@ async function jsonList({ client, output }: Invocation, path: string): Promise<n
   return count;
 }
 
-async function status({ client, output, options }: Invocation): Promise<number> {
-  const view = await client.get<StatusView>("/v1/status");
-  const code = view.state === "ok" ? 0 : 1;
-  if (options.json) {
-    await output.line(JSON.stringify(view, null, 2));
-    return code;
-  }
-  const { kernel, eventLoopDelay: delay } = view;
-  const state = output.paint(view.state, code === 0 ? "green" : "red");
-  const failed = kernel.failed.length > 0 ? output.paint(`${kernel.failed.length} refused`, "red") : "none refused";
-  const lines: [string, string][] = [
-    ["state", `${state}, up ${duration(view.uptime)}, underlayd ${view.version}, pid ${view.pid}`],
-    ["sessions", `${view.peers.established} of ${view.peers.configured} Established`],
-    ["routes", `${view.routes.ipv4} IPv4, ${view.routes.ipv6} IPv6`],
-    [
-      "kernel",
-      kernel.install
-        ? `${kernel.installed} of ${kernel.desired} installed, ${failed}, ${kernel.stale} stale`
-        : "left alone (routing.install: false)",
-    ],
-    ["pods", String(view.pods)],
-    ["memory", `${mebibytes(view.memory.rss)} resident, ${mebibytes(view.memory.heapUsed)} heap`],
-    ["event loop", `late by ${delay.p50} ms (median), ${delay.p99} ms (p99), ${delay.max} ms (worst)`],
-  ];
-  await output.line(output.paint(`${plain(view.name)}  AS ${view.asn}  router id ${view.routerId}`, "bold"));
-  for (const [key, value] of lines) await output.line(`  ${key.padEnd(11)}${value}`);
-  for (const problem of view.problems) await output.line(`  ${output.paint("problem", "red")}    ${plain(problem)}`);
-  return code;
-}
-
 const stateColour = (state: string): Colour =>
   state === "Established" ? "green" : state === "Idle" ? "red" : "yellow";
 
@@ -102,7 +72,7 @@ async function peers(invocation: Invocation): Promise<number> {
       views.map(
         (view): Row => [
           view.name,
-          view.address,
+          view.address ?? `(${view.unnumbered?.interface})`,
           view.asn,
           { text: view.state, colour: stateColour(view.state) },
           duration(view.uptime),
@@ -123,12 +93,16 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
   };
   const { messages, errors } = view;
   const lines: [string, string][] = [
-    ["address", `${view.address}, AS ${view.asn ?? "unknown"}, router id ${view.remoteRouterId ?? "unknown"}`],
+    [
+      "address",
+      `${view.address ?? "not known yet"}, AS ${view.asn ?? "unknown"}, router id ${view.remoteRouterId ?? "unknown"}`,
+    ],
     [
       "state",
       output.paint(view.state, stateColour(view.state)) + (view.uptime === null ? "" : `, up ${duration(view.uptime)}`),
     ],
     ["last error", view.lastError ?? "none"],
+    ...(view.unnumbered ? unnumberedLines(view.unnumbered) : []),
     ...(view.bfd ? bfdLines(view.bfd) : []),
     ["sessions", `Established ${view.establishedCount} times, hold time ${view.holdTime ?? "-"} s`],
     ["policy", `import ${view.import}, export ${view.export}, table ${view.table}`],
@@ -150,20 +124,6 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
 function staleText({ stale, helper }: PeerView): string {
   if (stale === 0) return "";
   return `, ${stale} stale${helper ? ` (${helper.phase}, for ${duration(helper.left)} at most)` : ""}`;
-}
-
-function bfdLines(bfd: BfdStatus): [string, string][] {
-  const { state, remoteState, interval, detectionTime, multiplier, packets } = bfd;
-  const since = bfd.uptime === null ? "" : `, up ${duration(bfd.uptime)}, ${bfd.upCount} times`;
-  const pace = interval === null ? "not sending" : `sent every ${interval} ms x ${multiplier}`;
-  const discarded = packets.discarded > 0 ? `, ${packets.discarded} discarded (last: ${bfd.lastDiscard})` : "";
-  const failed = packets.sendErrors > 0 ? `, ${packets.sendErrors} not sent` : "";
-  const error = bfd.lastSendError ? ` (now: ${bfd.lastSendError})` : "";
-  return [
-    ["bfd", `${state}${since} (neighbour ${remoteState}), ${pace}, down after ${detectionTime ?? "-"} ms of silence`],
-    ["bfd went down", `${bfd.diagnostic}; neighbour: ${bfd.remoteDiagnostic}`],
-    ["bfd packets", `${packets.sent} sent, ${packets.received} received${discarded}${failed}${error}`],
-  ];
 }
 
 function routesPath(base: string, { options }: Invocation, prefix: string | undefined): string {

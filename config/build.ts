@@ -1,11 +1,12 @@
 // Parsed and checked sections -> Config, in the terms of the components.
-import type { ExportPolicy, ImportPolicy, Policy, PolicyMatch, PolicySet } from "../bgp/policy/types.ts";
+import type { ExportPolicy, ImportPolicy } from "../bgp/policy/types.ts";
 import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
+import { communityChanges, originatedAttributes, PolicyBuilder } from "./build-policies.ts";
 import { buildRules, sessionAsn } from "./build-rules.ts";
-import { exportBuiltIns, importBuiltIns, isInternal } from "./check-peers.ts";
+import { isInternal } from "./check-peers.ts";
 import { bfd } from "./schema/peer.ts";
-import type { Parsed, ParsedPeer, ParsedStatement } from "./schema.ts";
+import type { Parsed, ParsedPeer } from "./schema.ts";
 import type { Config } from "./types.ts";
 import { socketPath } from "./validate.ts";
 
@@ -23,7 +24,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
     const table = parsed.tables.get(given ?? "fabric") ?? [...parsed.tables.values()][0];
     return table.id;
   };
-  const policies = new Map([...parsed.policies].map(([name, list]) => [name, buildPolicy(name, list, node.asn)]));
+  const policies = new PolicyBuilder(parsed, node.asn);
   return {
     file: context.file,
     node: { name: node.name ?? context.hostname, asn: node.asn, routerId: node.routerId },
@@ -33,6 +34,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
       blocks: pool.blocks.map(formatPrefix),
       exclude: pool.exclude.map((exclusion) => exclusion.text),
       table: tableId(pool.table),
+      announced: originatedAttributes(pool.communities),
     })),
     tables: [...parsed.tables].map(([name, table]) => ({ name, ...table })),
     peers: [...parsed.peers].map(([name, peer]) =>
@@ -45,6 +47,8 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
         password: context.secrets.get(name) ?? null,
       }),
     ),
+    monitoring: buildMonitoring(parsed.monitoring),
+    policies: policies.all(),
     routing,
     cni: { mtu: cni.mtu ?? null },
     api: { socket: socketPath(api.socket, paths.run), listen: api.listen },
@@ -61,18 +65,19 @@ interface PeerContext {
   readonly hostname: string;
   readonly bgp: Complete["bgp"];
   readonly table: number;
-  readonly policies: ReadonlyMap<string, Policy>;
+  readonly policies: PolicyBuilder;
   readonly password: Uint8Array | null;
 }
 
 function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): SpeakerPeer {
   const internal = isInternal(peer, context.node.asn);
-  const importName = peer.import ?? (internal ? "all" : "none");
-  const exportName = peer.export ?? (internal ? "blocks" : "none");
+  const imports = peer.import ?? [internal ? "all" : "none"];
+  const exports = peer.export ?? [internal ? "blocks" : "none"];
   return {
     name,
-    address: peer.address,
+    address: peer.address ?? null,
     interface: peer.interface ?? null,
+    routerAdvertisements: peer.routerAdvertisements ?? true,
     localAsn: sessionAsn(peer, context.node.asn),
     routerId: context.node.routerId,
     remoteAsn: peer.asn,
@@ -82,7 +87,7 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     holdTime: peer.holdTime,
     connectRetry: peer.connectRetry,
     families: peer.families,
-    extendedNextHop: peer.extendedNextHop ?? peer.address.length === 16,
+    extendedNextHop: peer.extendedNextHop ?? peer.address?.length !== 4,
     password: context.password,
     ttlSecurity: peer.ttlSecurity,
     multihop: peer.multihop ?? null,
@@ -90,9 +95,10 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     hostname: peer.advertiseHostname ? context.hostname : null,
     gracefulRestart: peer.gracefulRestart === false ? null : peer.gracefulRestart,
     bfd: peer.bfd === true ? defaultBfd : peer.bfd === false ? null : peer.bfd,
-    import: importBuiltIns.includes(importName) ? (importName as ImportPolicy) : context.policies.get(importName)!,
-    export: exportBuiltIns.includes(exportName) ? (exportName as ExportPolicy) : context.policies.get(exportName)!,
+    import: context.policies.chain(imports) as ImportPolicy,
+    export: context.policies.chain(exports, communityChanges(peer.communities ?? {})) as ExportPolicy,
     table: context.table,
+    monitored: peer.monitoring,
     maxPrefixes: peer.maxPrefixes ?? null,
     role: peer.role ?? null,
     requireRole: peer.requireRole,
@@ -100,23 +106,16 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
   };
 }
 
-function buildPolicy(name: string, statements: readonly ParsedStatement[], ownAsn: number): Policy {
+function buildMonitoring({ bmp }: Complete["monitoring"]): Config["monitoring"] {
   return {
-    name,
-    statements: statements.map(({ match, set, then }) => ({
-      match: given(match) as PolicyMatch,
-      set: given({
-        ...set,
-        prepend: typeof set.prepend === "number" ? new Array<number>(set.prepend).fill(ownAsn) : set.prepend,
-        community: set.community && given(set.community),
-        largeCommunity: set.largeCommunity && given(set.largeCommunity),
-      }) as PolicySet,
-      then,
+    bmp: Object.entries(bmp).map(([name, { adjRibIn, statistics, localAddress, ...rest }]) => ({
+      ...rest,
+      name,
+      localAddress: localAddress ?? null,
+      prePolicy: adjRibIn.includes("prePolicy"),
+      postPolicy: adjRibIn.includes("postPolicy"),
+      statistics: statistics === false ? null : statistics,
     })),
+    mrt: null,
   };
-}
-
-/** Without the keys that were not given. */
-function given<T extends object>(value: T): Partial<T> {
-  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined)) as Partial<T>;
 }

@@ -6,6 +6,7 @@ import { sessionAsn } from "./build-rules.ts";
 import type { Check } from "./check.ts";
 import type { PlacedBlock } from "./check-pools.ts";
 import { checkRoutes } from "./check-routes.ts";
+import { checkUnnumbered } from "./check-unnumbered.ts";
 import type { ParsedPeer } from "./schema.ts";
 import { MAX_SECRET, type ReadSecret, systemErrorWords, trimSecret } from "./secret.ts";
 
@@ -38,14 +39,26 @@ export function checkPeers(
 
 function checkAddress(check: Check, name: string, peer: ParsedPeer, blocks: readonly PlacedBlock[]): void {
   const path = ["peers", name, "address"];
+  if (!peer.address) {
+    checkUnnumbered(check, name, peer);
+    return;
+  }
   const text = formatAddress(peer.address);
+  if (peer.routerAdvertisements !== undefined)
+    check.problem(
+      ["peers", name, "routerAdvertisements"],
+      "is for peers without an address",
+      "remove it, or remove address",
+      "key",
+    );
   if (peer.address.length === 16 && isLinkLocal(peer.address) && peer.interface === undefined)
     check.problem(
       path,
       `${text} is a link-local address, which needs an interface`,
       "add interface: eth1 (as it is called here)",
     );
-  const block = blocks.find((entry) => contains(entry.prefix, hostPrefix(peer.address)));
+  const host = hostPrefix(peer.address);
+  const block = blocks.find((entry) => contains(entry.prefix, host));
   if (block)
     check.problem(
       path,
@@ -55,6 +68,7 @@ function checkAddress(check: Check, name: string, peer: ParsedPeer, blocks: read
 }
 
 function checkDuplicate(check: Check, name: string, peer: ParsedPeer, seen: Map<string, string>): void {
+  if (!peer.address) return;
   const linkLocal = peer.address.length === 16 && isLinkLocal(peer.address);
   const text = formatAddress(peer.address);
   const key = linkLocal ? `${text}%${peer.interface}` : text;
@@ -76,9 +90,9 @@ function checkCombinations(check: Check, name: string, peer: ParsedPeer): void {
       "does not go together with multihop",
       "ttlSecurity is for neighbours one hop away; remove one",
     );
-  if (peer.multihop !== undefined && peer.address.length === 16 && isLinkLocal(peer.address))
+  if (peer.multihop !== undefined && peer.address?.length === 16 && isLinkLocal(peer.address))
     check.problem(at("multihop"), "a link-local address is never more than one hop away", "remove multihop");
-  if (peer.localAddress && peer.localAddress.length !== peer.address.length)
+  if (peer.localAddress && peer.address && peer.localAddress.length !== peer.address.length)
     check.problem(
       at("localAddress"),
       `${formatAddress(peer.localAddress)} is not of the same family as the peer's address`,
@@ -109,16 +123,21 @@ function checkPolicies(check: Check, name: string, peer: ParsedPeer): void {
     { key: "export", builtIns: exportBuiltIns, others: importBuiltIns, other: "import" },
   ] as const;
   for (const { key, builtIns, others, other } of directions) {
-    const policy = peer[key];
-    if (policy === undefined || builtIns.includes(policy)) continue;
-    const path = ["peers", name, key];
-    if (others.includes(policy) && !policies.includes(policy))
-      check.problem(
-        path,
-        `"${policy}" is for ${other}`,
-        `built in for ${key}: ${builtIns.join(", ")}; or a policy's name`,
-      );
-    else check.reference(path, policy, "policy", [...builtIns, ...policies]);
+    const chain = peer[key] ?? [];
+    for (const [index, policy] of chain.entries()) {
+      const path = ["peers", name, key, index];
+      if (others.includes(policy) && !builtIns.includes(policy) && !policies.includes(policy))
+        check.problem(
+          path,
+          `"${policy}" is for ${other}`,
+          `built in for ${key}: ${builtIns.join(", ")}; or a policy's name`,
+        );
+      else check.reference(path, policy, "policy", [...builtIns, ...policies]);
+      if (policy === "all" && index < chain.length - 1)
+        check.warning(path, "all accepts every route: what follows is never reached");
+      if (policy === "none" && chain.length > 1)
+        check.warning(path, "none decides nothing among others", "remove it: what nobody accepts is rejected anyway");
+    }
   }
   const own = check.parsed.node?.asn;
   if (own === undefined || isInternal(peer, own)) return;

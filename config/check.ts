@@ -13,6 +13,7 @@ export class Check {
   readonly names: ParseResult["names"];
   readonly problems: ConfigProblem[];
   readonly warnings: ConfigProblem[] = [];
+  readonly #used = new Set<string>();
 
   constructor(source: Source, result: ParseResult) {
     this.source = source;
@@ -33,10 +34,22 @@ export class Check {
     return this.source.locate(path, at).line;
   }
 
-  /** A reference to something that has to be there under that name. */
-  reference(path: Path, name: string, kind: string, names: readonly string[]): void {
+  /** Whether something is written at the very path. */
+  isWritten(path: Path): boolean {
+    return this.source.isWritten(path);
+  }
+
+  /** Whether somebody has referred to it. */
+  isUsed(kind: string, name: string): boolean {
+    return this.#used.has(`${kind} ${name}`);
+  }
+
+  /** A reference to something that has to be there under that name; `others` may have been meant instead. */
+  reference(path: Path, name: string, kind: string, names: readonly string[], others: readonly string[] = []): void {
+    this.#used.add(`${kind} ${name}`);
     if (names.includes(name)) return;
-    const hint = suggestion(name, names) ?? (names.length > 0 ? `there are: ${names.join(", ")}` : "there are none");
+    const listed = names.length > 0 ? `there are: ${names.join(", ")}` : "there are none";
+    const hint = suggestion(name, [...names, ...others]) ?? listed;
     this.problem(path, `there is no ${kind} ${quote(name)}`, hint);
   }
 

@@ -65,6 +65,9 @@ function diffSection(section: Section, before: unknown, after: unknown): ConfigC
   if (Array.isArray(before) && Array.isArray(after)) {
     return pairs(before, after).flatMap(([name, old, now]) => {
       const path = `${section}.${name}`;
+      // A policy can be long: that it is another one says enough.
+      if (section === "policies" && old && now)
+        return isDeepStrictEqual(old, now) ? [] : { kind: "changed", path, impact, from: null, to: null };
       if (old && now) return diffKeys(path, impact, old, now);
       return { kind: old ? "removed" : "added", path, impact, from: null, to: null };
     });

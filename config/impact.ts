@@ -15,6 +15,7 @@ export type PeerImpact = Exclude<Impact, "restart">;
 export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, PeerImpact>> = {
   address: "reset",
   interface: "reset",
+  routerAdvertisements: "reset",
   localAsn: "reset",
   routerId: "reset",
   remoteAsn: "reset",
@@ -50,6 +51,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
   table: "reset",
   maxPrefixes: "live",
   bfd: "live",
+  monitored: "live",
 };
 
 /** Keys of a peer that have another name in the file. */
@@ -58,18 +60,21 @@ export const fileKeys: Readonly<Record<string, string>> = {
   hostname: "advertiseHostname",
   prependReceived: "localAsn.noPrepend",
   hideNodeAsn: "localAsn.replaceAs",
+  monitored: "monitoring",
 };
 
 /** Everything but the peers, by section. */
 export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers">, Impact>> = {
   node: "restart",
   bgp: "restart",
+  monitoring: "live",
   pools: "restart",
   tables: "restart",
   routing: "restart",
   cni: "restart",
   api: "restart",
   paths: "restart",
+  policies: "live",
   log: "live",
 };
 

@@ -140,6 +140,13 @@ const elsewhere: Readonly<Record<string, string>> = {
   addressfamilies: "families",
   afisafis: "families",
   kernel: "routing",
+  bmp: "monitoring",
+  bmpserver: "monitoring",
+  bmptargets: "monitoring",
+  stations: "bmp",
+  collectors: "bmp",
+  routemonitoring: "adjRibIn",
+  statsinterval: "statistics",
   action: "then",
   localpreference: "localPref",
   metric: "med",
@@ -152,8 +159,7 @@ const elsewhere: Readonly<Record<string, string>> = {
 };
 
 const absent: Readonly<Record<string, string>> = {
-  bmp: "BMP is not part of this version",
-  monitor: "BMP and MRT are not part of this version",
+  mirroring: "Route Mirroring is not part of this version",
   vrf: "there are tables instead: peers import into a table, pools send from a table",
   keepalive: "keepalives are sent at a third of holdTime",
   keepalivetime: "keepalives are sent at a third of holdTime",

@@ -3,8 +3,9 @@
 import type * as z from "zod";
 import { problemsOf } from "./issues.ts";
 import type { ConfigProblem } from "./problem.ts";
-import { quote, Refusal } from "./scalar.ts";
+import { isMap, quote, Refusal } from "./scalar.ts";
 import { name as nameScalar } from "./scalars.ts";
+import { sets } from "./schema/policy.ts";
 import { maps, type Parsed, schema, sections } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
 
@@ -44,7 +45,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
     for (const name of names) {
       const refusal = nameScalar.parse(name);
       if (refusal instanceof Refusal) problems.push(source.problem([key, name], refusal.message, refusal.hint, "key"));
-      const entry = parseOne(type, value[name] ?? (key === "policies" ? [] : {}), [key, name]);
+      const entry = parseOne(type, value[name] ?? (key === "policies" || key in sets ? [] : {}), [key, name]);
       if (entry !== null) entries.set(name, entry);
     }
     return [entries, names];
@@ -54,6 +55,11 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
   const [tables, tableNames] = parseMap("tables", maps.tables);
   const [peers, peerNames] = parseMap("peers", maps.peers);
   const [policies, policyNames] = parseMap("policies", maps.policies);
+  const [prefixSets, prefixSetNames] = parseMap("prefixSets", maps.prefixSets);
+  const [communitySets, communitySetNames] = parseMap("communitySets", maps.communitySets);
+  const [extendedCommunitySets, extendedNames] = parseMap("extendedCommunitySets", maps.extendedCommunitySets);
+  const [largeCommunitySets, largeNames] = parseMap("largeCommunitySets", maps.largeCommunitySets);
+  const [asPathSets, asPathSetNames] = parseMap("asPathSets", maps.asPathSets);
   const section = <K extends keyof typeof sections>(key: K): Parsed[K] => {
     const value = top[key] ?? (key === "node" ? undefined : {});
     return parseOne(sections[key] as unknown as z.ZodType<NonNullable<Parsed[K]>>, value, [key]);
@@ -64,19 +70,31 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
       tables,
       peers,
       policies,
+      prefixSets,
+      communitySets,
+      extendedCommunitySets,
+      largeCommunitySets,
+      asPathSets,
       node: section("node"),
       routing: section("routing"),
       bgp: section("bgp"),
+      monitoring: section("monitoring"),
       cni: section("cni"),
       api: section("api"),
       paths: section("paths"),
       log: section("log"),
     },
-    names: { pools: poolNames, tables: tableNames, peers: peerNames, policies: policyNames },
+    names: {
+      pools: poolNames,
+      tables: tableNames,
+      peers: peerNames,
+      policies: policyNames,
+      prefixSets: prefixSetNames,
+      communitySets: communitySetNames,
+      extendedCommunitySets: extendedNames,
+      largeCommunitySets: largeNames,
+      asPathSets: asPathSetNames,
+    },
     problems,
   };
-}
-
-export function isMap(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

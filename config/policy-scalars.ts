@@ -1,8 +1,10 @@
-// The scalars of routing policy: prefix ranges, communities and their patterns, AS path expressions, prepends.
-import type { CommunityPattern, LargeCommunityPattern, PrefixMatch } from "../bgp/policy/types.ts";
+// The scalars of routing policy but communities: prefix ranges, AS path expressions, values that attributes are compared
+// with, changes of attributes.
+import type { PrefixMatch, Range, Relative, ValueMatch } from "../bgp/policy/types.ts";
 import { hostPrefix, type Prefix } from "../net/prefix.ts";
 import { asPathFault, LONGEST_AS_PATH_EXPRESSION } from "./as-path-syntax.ts";
-import { quote, Refusal, type Scalar } from "./scalar.ts";
+import { Reference, SET_NAME } from "./community-scalars.ts";
+import { integer, isMap, quote, Refusal, type Scalar } from "./scalar.ts";
 import { address, asn, MAX_U32, readPrefix, unicastAddress } from "./scalars.ts";
 
 /** `10.0.0.0/8`, `10.0.0.0/8 le 26`, `10.0.0.0/8 ge 16`, `10.0.0.0/8 ge 16 le 26` */
@@ -30,82 +32,6 @@ export const prefixMatch: Scalar<PrefixMatch> = {
   },
 };
 
-/** RFC 1997, RFC 7999, RFC 8326, RFC 3765, RFC 9494. */
-const wellKnown: Readonly<Record<string, number>> = {
-  "graceful-shutdown": 0xffff0000,
-  "accept-own": 0xffff0001,
-  "llgr-stale": 0xffff0006,
-  "no-llgr": 0xffff0007,
-  blackhole: 0xffff029a,
-  "no-export": 0xffffff01,
-  "no-advertise": 0xffffff02,
-  "no-export-subconfed": 0xffffff03,
-  "local-as": 0xffffff03,
-  "no-peer": 0xffffff04,
-};
-
-/** Parts separated by colons, each a number up to `maximum` or, in a pattern, `*`. */
-function parts(value: unknown, count: number, maximum: number, pattern: boolean): (number | null)[] | null {
-  if (typeof value !== "string") return null;
-  const fields = value.split(":");
-  if (fields.length !== count) return null;
-  const numbers = fields.map((field) =>
-    field === "*" && pattern ? null : /^\d{1,10}$/.test(field) ? Number(field) : -1,
-  );
-  return numbers.every((number) => number === null || (number >= 0 && number <= maximum)) ? numbers : null;
-}
-
-const communityHint = (large: boolean) =>
-  large
-    ? "write 65101:1:1, three numbers up to 4294967295"
-    : `write 65001:100, two numbers up to 65535, or ${Object.keys(wellKnown).join(", ")}`;
-
-export const community: Scalar<number> = {
-  json: { title: "community", type: "string" },
-  parse(value) {
-    if (typeof value === "string" && Object.hasOwn(wellKnown, value)) return wellKnown[value];
-    const numbers = parts(value, 2, 65535, false) as number[] | null;
-    if (numbers) return ((numbers[0] << 16) | numbers[1]) >>> 0;
-    const isPattern = parts(value, 2, 65535, true) !== null;
-    return new Refusal(
-      `${quote(value)} is not a community`,
-      isPattern ? "* stands for anything in match and remove only" : communityHint(false),
-    );
-  },
-};
-
-export const communityPattern: Scalar<CommunityPattern> = {
-  json: { title: "community, `*` for any part", type: "string" },
-  parse(value) {
-    if (typeof value === "string" && Object.hasOwn(wellKnown, value))
-      return [wellKnown[value] >>> 16, wellKnown[value] & 0xffff];
-    const numbers = parts(value, 2, 65535, true);
-    if (numbers) return [numbers[0], numbers[1]];
-    return new Refusal(
-      `${quote(value)} is not a community`,
-      `${communityHint(false)}; * stands for a whole part: 65001:*`,
-    );
-  },
-};
-
-export const largeCommunity: Scalar<readonly [number, number, number]> = {
-  json: { title: "large community", type: "string", pattern: "^[0-9]+:[0-9]+:[0-9]+$" },
-  parse(value) {
-    const numbers = parts(value, 3, MAX_U32, false) as number[] | null;
-    if (numbers) return [numbers[0], numbers[1], numbers[2]];
-    return new Refusal(`${quote(value)} is not a large community`, communityHint(true));
-  },
-};
-
-export const largeCommunityPattern: Scalar<LargeCommunityPattern> = {
-  json: { title: "large community, `*` for any part", type: "string", pattern: "^([0-9]+|\\*)(:([0-9]+|\\*)){2}$" },
-  parse(value) {
-    const numbers = parts(value, 3, MAX_U32, true);
-    if (numbers) return [numbers[0], numbers[1], numbers[2]];
-    return new Refusal(`${quote(value)} is not a large community`, `${communityHint(true)}; * stands for a whole part`);
-  },
-};
-
 /** A regular expression over the AS path's text; `_` is a boundary. */
 export const asPathExpression: Scalar<string> = {
   json: { title: "regular expression", type: "string", maxLength: LONGEST_AS_PATH_EXPRESSION },
@@ -127,29 +53,139 @@ export const nextHopMatch: Scalar<Prefix> = {
   },
 };
 
-export const nextHop: Scalar<"self" | "unchanged" | Uint8Array> = {
-  json: { title: "`self`, `unchanged` or address", type: "string" },
+/** As asPathExpression; a word is the name of a set: no AS path has letters in it. */
+export const asPathElement: Scalar<string | Reference> = {
+  json: { title: "regular expression, or name of a set", type: "string", maxLength: LONGEST_AS_PATH_EXPRESSION },
+  parse: (value) =>
+    typeof value === "string" && SET_NAME.test(value) ? new Reference(value) : asPathExpression.parse(value),
+};
+
+/** `3`, or `{ ge: 2, le: 5 }`. */
+export function range(title: string, maximum: number): Scalar<Range> {
+  const number = { type: "integer", minimum: 0, maximum };
+  return {
+    json: {
+      title: `${title}, or map with \`ge\` and \`le\``,
+      anyOf: [
+        number,
+        { type: "object", additionalProperties: false, minProperties: 1, properties: { ge: number, le: number } },
+      ],
+    },
+    parse(value) {
+      const isNumber = (entry: unknown): entry is number =>
+        typeof entry === "number" && Number.isInteger(entry) && entry >= 0 && entry <= maximum;
+      if (isNumber(value)) return { ge: value, le: value };
+      if (typeof value === "number") return integer("number", 0, maximum).parse(value) as Refusal;
+      const said = `${quote(value)} is not a ${title}`;
+      const hint = `write a number from 0 to ${maximum}, or { ge: 2, le: 5 }`;
+      if (!isMap(value)) return new Refusal(said, hint);
+      const { ge = 0, le = maximum, ...rest } = value;
+      const [unknown] = Object.keys(rest);
+      if (unknown !== undefined) return new Refusal(`there is no ${unknown}`, hint);
+      if (value["ge"] === undefined && value["le"] === undefined) return new Refusal("the map is empty", hint);
+      if (!isNumber(ge) || !isNumber(le)) return new Refusal(`ge and le are not both a ${title}`, hint);
+      return ge <= le ? { ge, le } : new Refusal(`${ge} to ${le} is an empty range`, "ge comes before le");
+    },
+  };
+}
+
+/** `none`, `any`, a number or a range. */
+export function valueMatch(title: string): Scalar<ValueMatch> {
+  const numbers = range(title, MAX_U32);
+  return {
+    json: {
+      ...numbers.json,
+      title: `${numbers.json.title}, \`any\` or \`none\``,
+      anyOf: [numbers.json, { enum: ["any", "none"] }],
+    },
+    parse(value) {
+      if (value === "none" || value === "any") return value;
+      const parsed = numbers.parse(value);
+      return parsed instanceof Refusal ? new Refusal(parsed.message, `${parsed.hint}, any or none`) : parsed;
+    },
+  };
+}
+
+/** A number, or `{ add: n }` or `{ subtract: n }`. */
+export function numberOrChange(title: string): Scalar<number | Relative> {
+  const number = { type: "integer", minimum: 0, maximum: MAX_U32 };
+  const change = (key: string) => ({
+    type: "object",
+    additionalProperties: false,
+    required: [key],
+    properties: { [key]: number },
+  });
+  return {
+    json: { title: "number, or map with `add` or `subtract`", anyOf: [number, change("add"), change("subtract")] },
+    parse(value) {
+      const isNumber = (entry: unknown): entry is number =>
+        typeof entry === "number" && Number.isInteger(entry) && entry >= 0 && entry <= MAX_U32;
+      if (typeof value === "number") return integer("number", 0, MAX_U32).parse(value);
+      const hint = `write a number from 0 to ${MAX_U32}, { add: 10 } or { subtract: 10 }`;
+      const [[key, by], ...rest] = isMap(value) ? [...Object.entries(value), ["", null]] : [["", null]];
+      if ((key !== "add" && key !== "subtract") || !isNumber(by) || rest.length > 1)
+        return new Refusal(`${quote(value)} is not a ${title}`, hint);
+      return { add: key === "add" ? by : -by };
+    },
+  };
+}
+
+const medChange = numberOrChange("MED");
+
+/** `none` removes the attribute. */
+export const med: Scalar<number | null | Relative> = {
+  json: {
+    ...medChange.json,
+    title: `${medChange.json.title}, or \`none\``,
+    anyOf: [medChange.json, { const: "none" }],
+  },
+  parse(value) {
+    if (value === "none") return null;
+    const parsed = medChange.parse(value);
+    return parsed instanceof Refusal ? new Refusal(parsed.message, `${parsed.hint}, or none to remove it`) : parsed;
+  },
+};
+
+const nextHopWords = ["self", "unchanged", "peer-address"] as const;
+
+export const nextHop: Scalar<"self" | "unchanged" | "peer" | Uint8Array> = {
+  json: { title: "`self`, `unchanged`, `peer-address` or address", type: "string" },
   parse(value) {
     if (value === "self" || value === "unchanged") return value;
+    if (value === "peer-address") return "peer";
     const parsed = unicastAddress.parse(value);
-    return parsed instanceof Refusal ? new Refusal(parsed.message, "write self, unchanged or an address") : parsed;
+    return parsed instanceof Refusal
+      ? new Refusal(parsed.message, `write ${nextHopWords.join(", ")} or an address`)
+      : parsed;
   },
 };
 
 const MAX_PREPEND = 25;
 
-/** A number n: n times our own AS; a list: these, first one outermost. */
-export const prepend: Scalar<number | readonly number[]> = {
+export type Prepend = number | readonly number[] | { readonly lastAs: number };
+
+/** A number n: n times our own AS; a list: these, first one outermost; `lastAs`: the path's own first one again. */
+export const prepend: Scalar<Prepend> = {
   json: {
-    title: "number of times, or list of AS numbers",
+    title: "number of times, list of AS numbers, or map with `lastAs`",
     anyOf: [
       { type: "integer", minimum: 1, maximum: MAX_PREPEND },
       { type: "array", items: asn.json, minItems: 1, maxItems: MAX_PREPEND },
+      {
+        type: "object",
+        additionalProperties: false,
+        required: ["lastAs"],
+        properties: { lastAs: { type: "integer", minimum: 1, maximum: MAX_PREPEND } },
+      },
     ],
   },
   parse(value) {
-    const hint = `write how many times to put the node's own AS in front, 1 to ${MAX_PREPEND}, or a list of AS numbers`;
-    if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= MAX_PREPEND) return value;
+    const hint = `write how many times to put the node's own AS in front, 1 to ${MAX_PREPEND}, or a list of AS numbers, or { lastAs: 2 }`;
+    const isTimes = (entry: unknown): entry is number =>
+      typeof entry === "number" && Number.isInteger(entry) && entry >= 1 && entry <= MAX_PREPEND;
+    if (isTimes(value)) return value;
+    if (isMap(value) && Object.keys(value).join() === "lastAs" && isTimes(value["lastAs"]))
+      return { lastAs: value["lastAs"] };
     if (!Array.isArray(value)) return new Refusal(`${quote(value)} cannot be prepended`, hint);
     if (value.length === 0 || value.length > MAX_PREPEND)
       return new Refusal(`a list of ${value.length} cannot be prepended`, hint);
@@ -163,12 +199,18 @@ export const prepend: Scalar<number | readonly number[]> = {
   },
 };
 
-/** `none` removes the attribute. */
-export const med: Scalar<number | null> = {
-  json: { title: "number or `none`", anyOf: [{ type: "integer", minimum: 0, maximum: MAX_U32 }, { const: "none" }] },
+/** RFC 6996. */
+const PRIVATE: readonly Range[] = [
+  { ge: 64512, le: 65534 },
+  { ge: 4200000000, le: 4294967294 },
+];
+
+/** An AS number, or `private` for all of them. */
+export const removedAs: Scalar<readonly (number | Range)[]> = {
+  json: { title: "AS number or `private`", anyOf: [asn.json, { const: "private" }] },
   parse(value) {
-    if (value === "none") return null;
-    if (typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= MAX_U32) return value;
-    return new Refusal(`${quote(value)} is not a MED`, `write a number from 0 to ${MAX_U32}, or none to remove it`);
+    if (value === "private") return PRIVATE;
+    const parsed = asn.parse(value);
+    return parsed instanceof Refusal ? new Refusal(parsed.message, `${parsed.hint}, or private`) : [parsed];
   },
 };

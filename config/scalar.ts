@@ -59,15 +59,60 @@ export function list<T>(scalar: Scalar<T>, description: string, options: { nonEm
       if (value === undefined) return refuse(context, missing);
       if (options.nonEmpty && Array.isArray(value) && value.length === 0)
         return refuse(context, new Refusal("the list is empty", `it needs at least one: ${scalar.json.title}`));
-      const parsed: T[] = [];
-      for (const [index, item] of (Array.isArray(value) ? value : [value]).entries()) {
-        const result = scalar.parse(item);
-        if (result instanceof Refusal) refuse(context, result, Array.isArray(value) ? [index] : []);
-        else parsed.push(result);
-      }
-      return parsed;
+      return parseList(scalar, value, context, []);
     })
     .describe(description);
+}
+
+/** A list, or a map of such lists under some keys. A list alone stands under the first key. */
+export function listOrMap<T, K extends string>(
+  scalar: Scalar<T>,
+  keys: Readonly<Record<K, string>>,
+  description: string,
+) {
+  const names = Object.keys(keys) as K[];
+  const single = { anyOf: [scalar.json, { type: "array", items: scalar.json }] };
+  const entries = names.map((key) => [
+    key,
+    { title: `${scalar.json.title} (list)`, description: keys[key], ...single },
+  ]);
+  const json = {
+    title: `${scalar.json.title} (list), or map with ${names.map((name) => `\`${name}\``).join(", ")}`,
+    anyOf: [
+      ...single.anyOf,
+      { type: "object", additionalProperties: false, minProperties: 1, properties: Object.fromEntries(entries) },
+    ],
+  };
+  return z
+    .unknown()
+    .meta(json)
+    .transform((value, context): Partial<Record<K, readonly T[]>> => {
+      if (value === undefined) return refuse(context, missing);
+      const known = `known here: ${names.join(", ")}`;
+      if (!isMap(value)) return { [names[0]]: parseList(scalar, value, context, []) } as Record<K, readonly T[]>;
+      if (Object.keys(value).length === 0) return refuse(context, new Refusal("the map is empty", known));
+      const result: Partial<Record<K, readonly T[]>> = {};
+      for (const [key, entry] of Object.entries(value)) {
+        if (names.includes(key as K)) result[key as K] = parseList(scalar, entry ?? [], context, [key]);
+        else refuse(context, new Refusal("is not a known key", suggestion(key, names) ?? known), [key]);
+      }
+      return result;
+    })
+    .describe(description);
+}
+
+function parseList<T>(scalar: Scalar<T>, value: unknown, context: Report, path: PropertyKey[]): readonly T[] {
+  const parsed: T[] = [];
+  for (const [index, item] of (Array.isArray(value) ? value : [value]).entries()) {
+    const result = scalar.parse(item);
+    if (result instanceof Refusal) refuse(context, result, Array.isArray(value) ? [...path, index] : path);
+    else parsed.push(result);
+  }
+  return parsed;
+}
+
+export function isMap(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** A value as the person wrote it, shortened. */

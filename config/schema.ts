@@ -7,8 +7,9 @@ import { seconds } from "./durations.ts";
 import { boolean, integer, list, one, word } from "./scalar.ts";
 import * as s from "./scalars.ts";
 import { otherwise } from "./schema/common.ts";
+import { monitoring } from "./schema/monitoring.ts";
 import { peer } from "./schema/peer.ts";
-import { type statement, statements } from "./schema/policy.ts";
+import { originatedCommunities, sets, type statement, statements } from "./schema/policy.ts";
 
 export const node = z
   .strictObject({
@@ -31,6 +32,7 @@ export const pool = z
       s.exclusion,
       "Addresses in the blocks that no pod gets: single ones, ranges (`10.244.1.1-10.244.1.9`) or prefixes.",
     ).prefault([]),
+    communities: originatedCommunities.prefault([]),
     table: one(s.name, "Table that packets from these pods are routed by, and that the blocks are announced from.")
       .optional()
       .meta(otherwise("`fabric`, or the only table there is")),
@@ -168,9 +170,9 @@ export const log = z
   .describe("Logging, to standard output.");
 
 /** Maps from a name to one of many. */
-export const maps = { pools: pool, tables: table, peers: peer, policies: statements } as const;
+export const maps = { pools: pool, tables: table, peers: peer, policies: statements, ...sets } as const;
 /** Maps that are there once. */
-export const sections = { node, routing, bgp, cni, api, paths, log } as const;
+export const sections = { node, routing, bgp, monitoring, cni, api, paths, log } as const;
 
 const named = <T extends z.ZodType>(entry: T, description: string) =>
   z.record(z.string().meta(s.name.json), entry).describe(description);
@@ -182,8 +184,22 @@ export const schema = z
     tables: named(table, "Kernel routing tables, by name.").prefault({ fabric: { id: 7100 } }),
     peers: named(peer, "BGP neighbours, by name.").prefault({}),
     policies: named(statements, "Routing policies, by name: lists of statements.").prefault({}),
+    prefixSets: named(sets.prefixSets, "Sets of prefixes, by name, for `prefix` and `nextHop` of `match`.").prefault(
+      {},
+    ),
+    communitySets: named(sets.communitySets, "Sets of communities, by name, for `match` and `remove`.").prefault({}),
+    extendedCommunitySets: named(
+      sets.extendedCommunitySets,
+      "Sets of extended communities, by name, for `match` and `remove`.",
+    ).prefault({}),
+    largeCommunitySets: named(
+      sets.largeCommunitySets,
+      "Sets of large communities, by name, for `match` and `remove`.",
+    ).prefault({}),
+    asPathSets: named(sets.asPathSets, "Sets of AS path expressions, by name, for `match`.").prefault({}),
     routing: routing.prefault({}),
     bgp: bgp.prefault({}),
+    monitoring: monitoring.prefault({}),
     cni: cni.prefault({}),
     api: api.prefault({}),
     paths: paths.prefault({}),

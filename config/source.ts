@@ -74,6 +74,11 @@ export class Source {
     return new ConfigProblem({ file: this.file, ...this.locate(written, at), path: pathText(written), message, hint });
   }
 
+  /** Whether something is written at the very path. */
+  isWritten(path: Path): boolean {
+    return this.#places.has(placeKey(path));
+  }
+
   locate(path: Path, at: "key" | "value" = "value"): { line: number; column: number } {
     for (let depth = path.length; depth >= 0; depth--) {
       const place = this.#places.get(placeKey(path.slice(0, depth)));
@@ -110,6 +115,14 @@ export class Source {
       });
     }
     if (!isScalar(node)) return null;
+    // A relative change in other programs: the sign would get lost.
+    if (node.type === "PLAIN" && /^\+\d/.test(node.source ?? ""))
+      this.#note(
+        spot.value,
+        spot.path,
+        `${node.source} has a plus sign`,
+        `write ${node.source?.slice(1)}, or { add: ${node.source?.slice(1)} } in a policy`,
+      );
     return typeof node.value === "bigint" ? Number(node.value) : node.value;
   }
 

@@ -1,6 +1,8 @@
 // The configuration after loading: checked, with defaults filled in, in the terms of the components that it is for.
 import type { BestPathOptions } from "../bgp/loc-rib/best-path-options.ts";
-import type { SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { MonitoringOptions } from "../bgp/monitor/types.ts";
+import type { Policy } from "../bgp/policy/types.ts";
+import type { OriginatedAttributes, SpeakerPeer } from "../bgp/speaker-types.ts";
 import type { PoolOptions } from "../cni/types.ts";
 import type { RoutingOptions } from "../routing/types.ts";
 
@@ -11,6 +13,11 @@ export interface TableConfig {
   readonly host: boolean;
   /** What happens to a pod's packet without a route here: on to the host's own tables, or unreachable. */
   readonly fallback: "host" | "unreachable";
+}
+
+export interface PoolConfig extends PoolOptions {
+  /** What the blocks are announced with. */
+  readonly announced: OriginatedAttributes;
 }
 
 export interface Config {
@@ -28,9 +35,12 @@ export interface Config {
     /** Null: the router id. */
     readonly clusterId: number | null;
   };
-  readonly pools: readonly PoolOptions[];
+  readonly pools: readonly PoolConfig[];
   readonly tables: readonly TableConfig[];
   readonly peers: readonly SpeakerPeer[];
+  readonly monitoring: Pick<MonitoringOptions, "bmp" | "mrt">;
+  /** Every policy of the file, used or not. */
+  readonly policies: readonly Policy[];
   readonly routing: RoutingOptions;
   readonly cni: { readonly mtu: number | null };
   readonly api: { readonly socket: string; readonly listen: { readonly host: string; readonly port: number } | null };

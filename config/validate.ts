@@ -1,8 +1,9 @@
 // What takes more than one key to judge. Works on what could be parsed, so that one fault does not hide another.
 import type { Check } from "./check.ts";
-import { checkPeers, exportBuiltIns, importBuiltIns } from "./check-peers.ts";
+import { checkMonitoring } from "./check-monitoring.ts";
+import { checkPeers } from "./check-peers.ts";
+import { checkPolicies, checkUnused } from "./check-policies.ts";
 import { checkPools } from "./check-pools.ts";
-import type { ParsedStatement } from "./schema.ts";
 import type { ReadSecret } from "./secret.ts";
 
 /** Tables that every host has: unspec, default, main, local. */
@@ -42,7 +43,10 @@ export function validate(check: Check, readSecret: ReadSecret): Map<string, Uint
   checkListenAddresses(check);
   checkSocket(check);
   checkPolicies(check);
-  return checkPeers(check, checkPools(check), readSecret);
+  checkMonitoring(check);
+  const secrets = checkPeers(check, checkPools(check), readSecret);
+  checkUnused(check);
+  return secrets;
 }
 
 function checkNode(check: Check): void {
@@ -129,41 +133,4 @@ function checkSocket(check: Check): void {
 
 export function socketPath(given: string | undefined, run: string): string {
   return given ?? `${run.replace(/\/+$/, "")}/underlayd.sock`;
-}
-
-function checkPolicies(check: Check): void {
-  for (const [name, statements] of check.parsed.policies) {
-    const path = ["policies", name];
-    if (importBuiltIns.includes(name) || exportBuiltIns.includes(name))
-      check.problem(path, "this name is built in", "choose another one", "key");
-    if (statements.length === 0) check.warning(path, "has no statement and rejects every route", null, "key");
-    let decided: number | null = null;
-    for (const [index, statement] of statements.entries()) {
-      checkStatement(check, [...path, index], statement);
-      if (decided !== null) {
-        const line = check.line([...path, decided]);
-        check.warning([...path, index], `is never reached: the statement in line ${line} decides every route`);
-        break;
-      }
-      if (Object.values(statement.match).every((condition) => condition === undefined) && statement.then !== "next")
-        decided = index;
-    }
-  }
-}
-
-function checkStatement(check: Check, path: (string | number)[], { match, set, then }: ParsedStatement): void {
-  for (const [index, peer] of (match.peer ?? []).entries())
-    if (peer !== "local") check.reference([...path, "match", "peer", index], peer, "peer", check.names.peers);
-  if (match.family !== undefined) {
-    const others = (match.prefix ?? []).filter(({ prefix }) => prefix.family !== match.family);
-    if (others.length > 0 && others.length === match.prefix?.length)
-      check.problem([...path, "match", "prefix"], `matches nothing: no prefix is of family ipv${match.family}`);
-  }
-  if (then === "reject" && Object.values(set).some((change) => change !== undefined))
-    check.warning(
-      [...path, "set"],
-      "changes a route that is rejected",
-      "remove set, or did you mean then: accept?",
-      "key",
-    );
 }

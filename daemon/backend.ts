@@ -1,5 +1,6 @@
 // What the API answers, put together from the parts. Lists are read lazily: a table of a million routes is never built
 // as objects.
+import type { MonitoringView } from "../bgp/monitor/types.ts";
 import type { Speaker } from "../bgp/speaker.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { CniServer } from "../cni/server.ts";
@@ -53,6 +54,8 @@ export class Backend implements ApiBackend {
           ]
         : []),
     ];
+    const monitoring = speaker.monitoring();
+    problems.push(...monitoringProblems(monitoring));
     const memory = process.memoryUsage();
     const running = state() === "running";
     return {
@@ -67,6 +70,7 @@ export class Backend implements ApiBackend {
       peers: { configured: peers.length, established: peers.length - down.length },
       routes: speaker.counts(),
       kernel,
+      monitoring,
       pods: cni.pods().length,
       memory: { rss: memory.rss, heapUsed: memory.heapUsed },
       eventLoopDelay: loopDelay.read(),
@@ -170,4 +174,13 @@ export class Backend implements ApiBackend {
 /** Lazily: a table of a million routes is never built as objects. */
 function* withInstalled(routes: Iterable<RouteView>, isInKernel: (route: RouteView) => boolean): Generator<RouteView> {
   for (const route of routes) yield route.installed && !isInKernel(route) ? { ...route, installed: false } : route;
+}
+
+/** A collector that was tried and is not there. */
+function monitoringProblems({ bmp, mrt }: MonitoringView): string[] {
+  const away = bmp.filter(({ state, lastError }) => state !== "connected" && lastError !== null);
+  return [
+    ...away.map(({ name, lastError }) => `BMP collector ${name} is not connected: ${lastError}`),
+    ...(mrt?.lastError ? [`MRT files in ${mrt.directory}: ${mrt.lastError}`] : []),
+  ];
 }

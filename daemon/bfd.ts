@@ -3,7 +3,7 @@
 //
 // A BFD session that has never been up holds nothing back: the neighbour may not have BFD yet. AdminDown, said by either
 // side, is no failure. While a neighbour restarts (RFC 4724) there is no BGP session to end, and what it sent before stays
-// for the restart time.
+// for the restart time. A peer that is found on its interface is watched as soon as its address is known.
 import { BfdClient } from "../bgp/bfd/client.ts";
 import type { BfdChange, BfdPeer } from "../bgp/bfd/types.ts";
 import type { Speaker } from "../bgp/speaker.ts";
@@ -23,28 +23,61 @@ export class Bfd {
   readonly #client: BfdClient;
   readonly #speaker: Speaker;
   readonly #events: EventHub;
+  /** Peers without an address, and where they were found. */
+  readonly #unnumbered = new Map<string, SpeakerPeer>();
+  readonly #found = new Map<string, Uint8Array>();
+  /** By peer: what is being done, in order. */
+  readonly #work = new Map<string, Promise<void>>();
 
   constructor({ speaker, events, log }: BfdDependencies) {
     this.#speaker = speaker;
     this.#events = events;
     this.#client = new BfdClient({ log });
     this.#client.onState((change) => this.#changed(change));
+    speaker.onNeighbour((name, address) => {
+      if (address) this.#found.set(name, address);
+      else this.#found.delete(name);
+      const peer = this.#unnumbered.get(name);
+      if (peer) this.#watch(peer).catch((error) => log.error({ peer: name, err: error }, "BFD cannot be started"));
+    });
   }
 
   /** Rejects when the UDP port is taken. */
   async start(peers: readonly SpeakerPeer[]): Promise<void> {
-    await Promise.all(peers.flatMap((peer) => (peer.bfd ? [this.#client.add(bfdPeer(peer, peer.bfd))] : [])));
+    await Promise.all(peers.flatMap((peer) => (peer.bfd ? [this.update(peer)] : [])));
   }
 
   /** Takes over a peer's present options; a session whose timing alone is new stays up. Rejects when a port is taken. */
   async update(peer: SpeakerPeer): Promise<void> {
-    if (peer.bfd) await this.#client.add(bfdPeer(peer, peer.bfd));
-    else await this.remove(peer.name);
+    if (peer.address === null) this.#unnumbered.set(peer.name, peer);
+    else this.#unnumbered.delete(peer.name);
+    await this.#watch(peer);
   }
 
   /** The neighbour is told AdminDown. */
   remove(peer: string): Promise<void> {
-    return this.#client.remove(peer);
+    this.#unnumbered.delete(peer);
+    this.#found.delete(peer);
+    return this.#inOrder(peer, () => this.#client.remove(peer));
+  }
+
+  /** A peer without an address is watched while its neighbour is known. */
+  #watch(peer: SpeakerPeer): Promise<void> {
+    return this.#inOrder(peer.name, () => {
+      const address = peer.address ?? this.#found.get(peer.name);
+      return peer.bfd && address ? this.#client.add(bfdPeer(peer, address, peer.bfd)) : this.#client.remove(peer.name);
+    });
+  }
+
+  #inOrder(peer: string, work: () => Promise<void>): Promise<void> {
+    const run = (this.#work.get(peer) ?? Promise.resolve()).then(work);
+    const settled = run
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#work.get(peer) === settled) this.#work.delete(peer);
+      });
+    this.#work.set(peer, settled);
+    return run;
   }
 
   onFailure(listener: (error: Error) => void): void {
@@ -77,7 +110,7 @@ export class Bfd {
   }
 }
 
-function bfdPeer(peer: SpeakerPeer, timing: NonNullable<SpeakerPeer["bfd"]>): BfdPeer {
-  const { name, address, interface: device, localAddress, multihop } = peer;
+function bfdPeer(peer: SpeakerPeer, address: Uint8Array, timing: NonNullable<SpeakerPeer["bfd"]>): BfdPeer {
+  const { name, interface: device, localAddress, multihop } = peer;
   return { name, address, interface: device, localAddress, multihop: (multihop ?? 1) > 1, ...timing };
 }

@@ -6,8 +6,12 @@
 //                                 \-> Adj-RIB-Out -> sessions
 //   BFD worker ~> Bfd -> sessions
 //   CNI client -> ApiServer -> CniServer ~> attach worker -> pod namespace
+import { release, type } from "node:os";
 import { dirname, join } from "node:path";
+import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import { Speaker } from "../bgp/speaker.ts";
+import type { SpeakerOptions } from "../bgp/speaker-types.ts";
+import { WarmUp } from "../bgp/warm-up/warm-up.ts";
 import { CniServer } from "../cni/server.ts";
 import type { ConfigDiff } from "../config/diff.ts";
 import type { Config } from "../config/types.ts";
@@ -16,6 +20,7 @@ import { prefix } from "../net/prefix.ts";
 import { FibClient } from "../routing/fib/client.ts";
 import { InterfaceTable } from "../routing/interfaces.ts";
 import { RouteSync } from "../routing/route-sync.ts";
+import { watchAcceptRa } from "./accept-ra.ts";
 import { ApiServer } from "./api/server.ts";
 import { Backend } from "./backend.ts";
 import { Bfd } from "./bfd.ts";
@@ -26,6 +31,7 @@ import { LoopDelay } from "./loop-delay.ts";
 import { Reloader } from "./reload.ts";
 import { RestartBits } from "./restart-bits.ts";
 import { startWatchdog } from "./systemd.ts";
+import { version } from "./version.ts";
 
 export type DaemonState = "starting" | "running" | "stopping";
 
@@ -41,12 +47,14 @@ export class Daemon {
   readonly #fib: FibClient;
   readonly #interfaces: InterfaceTable;
   readonly #speaker: Speaker;
+  readonly #speakerOptions: SpeakerOptions;
   readonly #restartBits: RestartBits;
   readonly #bfd: Bfd;
   readonly #syncs: RouteSync[];
   readonly #cni: CniServer;
   readonly #api: ApiServer;
   #state: DaemonState = "starting";
+  #warmUp: WarmUp | null = null;
   #stopWatchdog = () => {};
   #failed: (error: Error) => void = () => {};
   #summary: (text: string) => void = () => {};
@@ -65,22 +73,26 @@ export class Daemon {
     this.#fib = new FibClient(config.routing, { log: log("routing") });
     this.#fib.onFailure((error) => this.#failed(error));
     this.#interfaces = new InterfaceTable(this.#fib);
-    this.#speaker = new Speaker(
-      {
-        asn: config.node.asn,
-        routerId: config.node.routerId,
-        tables: config.tables,
-        bestPath: {
-          ...config.bgp.bestPath,
-          maxPaths: config.bgp.maxPaths,
-          maxPathsIbgp: config.bgp.maxPathsIbgp,
-        },
-        clusterId: config.bgp.clusterId ?? config.node.routerId,
-        listenPort: config.bgp.listenPort,
-        listenAddresses: config.bgp.listenAddresses,
+    this.#speakerOptions = {
+      asn: config.node.asn,
+      routerId: config.node.routerId,
+      tables: config.tables,
+      bestPath: {
+        ...config.bgp.bestPath,
+        maxPaths: config.bgp.maxPaths,
+        maxPathsIbgp: config.bgp.maxPathsIbgp,
       },
-      { clock: deps.clock, log: log("bgp"), resolver: this.#interfaces },
-    );
+      clusterId: config.bgp.clusterId ?? config.node.routerId,
+      listenPort: config.bgp.listenPort,
+      listenAddresses: config.bgp.listenAddresses,
+      monitoring: monitoringOf(config),
+    };
+    this.#speaker = new Speaker(this.#speakerOptions, {
+      clock: deps.clock,
+      log: log("bgp"),
+      resolver: this.#interfaces,
+      links: this.#fib,
+    });
     this.#restartBits = new RestartBits({
       speaker: this.#speaker,
       fib: this.#fib,
@@ -132,6 +144,7 @@ export class Daemon {
     this.#api = new ApiServer({ backend, log: log("api"), socketPath: config.api.socket, listen: config.api.listen });
     this.#connectEvents();
     new FastFailover(this.#fib, this.#speaker);
+    watchAcceptRa(this.#speaker, () => this.#config.peers, log("bgp"));
   }
 
   /** A worker thread ended: the daemon cannot go on, the caller ends the process. */
@@ -160,9 +173,8 @@ export class Daemon {
   async #run(adopted: number): Promise<void> {
     const { pools, peers, tables, node } = this.#config;
 
-    const tableOf = new Map(pools.map((pool) => [pool.name, pool.table]));
-    const blocks = pools.flatMap((pool) =>
-      pool.blocks.map((block) => ({ prefix: block, table: tableOf.get(pool.name)! })),
+    const blocks = pools.flatMap(({ blocks, table, announced }) =>
+      blocks.map((block) => ({ prefix: block, table, announced })),
     );
     await this.#fib.setOwned({ blocks, tables });
     await this.#cni.start();
@@ -170,7 +182,7 @@ export class Daemon {
 
     this.#restartBits.started(adopted);
     for (const block of blocks) {
-      this.#speaker.announceLocal(block.table, prefix(block.prefix));
+      this.#speaker.announceLocal(block.table, prefix(block.prefix), block.announced);
       this.#cni.setBlockState(block.prefix, "announced");
     }
     for (const peer of peers) this.#speaker.addPeer(peer);
@@ -180,6 +192,16 @@ export class Daemon {
     this.#stopWatchdog = startWatchdog(this.#clock);
     this.#state = "running";
     this.#log.info({ asn: node.asn, peers: peers.length, blocks: blocks.length, adopted }, "running");
+    this.#startWarmUp();
+  }
+
+  /** For whoever takes large tables. A node that takes a default route has nothing to be fast at. */
+  #startWarmUp(): void {
+    const taker = this.#config.peers.find((peer) => peer.import !== "none" && peer.import !== "default-route");
+    if (!taker) return;
+    const warmUp = new WarmUp(this.#clock, this.#speakerOptions, taker);
+    this.#warmUp = warmUp;
+    warmUp.run().catch((error: unknown) => this.#log.error({ err: error }, "the warm-up failed; the start is slower"));
   }
 
   /** A line for the supervisor, now and after each change of a session. */
@@ -196,6 +218,7 @@ export class Daemon {
   /** `restart` lets neighbours keep our routes, `shutdown` tells them to drop us. Both leave the kernel state. */
   async stop(mode: "restart" | "shutdown"): Promise<void> {
     this.#state = "stopping";
+    this.#warmUp?.stop();
     this.#stopWatchdog();
     // Sessions that end here withdraw their routes from the Loc-RIB: the kernel must not hear of it.
     for (const sync of this.#syncs) sync.stop();
@@ -217,6 +240,7 @@ export class Daemon {
       } else if (kind === "added") this.#speaker.addPeer(peer);
       else this.#speaker.changePeer(peer, impact);
     }
+    this.#speaker.setMonitoring(monitoringOf(config));
     for (const log of [this.#log, ...this.#logs]) log.level = config.log.level;
     this.#config = config;
     this.#reportSummary();
@@ -251,4 +275,10 @@ export class Daemon {
     const established = peers.filter((peer) => peer.state === "Established").length;
     this.#summary(`${established} of ${peers.length} sessions Established`);
   }
+}
+
+/** With how we introduce ourselves. */
+function monitoringOf({ monitoring, node }: Config): MonitoringOptions {
+  const sysDescr = `underlayd ${version} on ${type()} ${release()}`;
+  return { ...monitoring, sysName: node.name, sysDescr };
 }

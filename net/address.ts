@@ -17,6 +17,12 @@ export function formatAddress(bytes: ArrayLike<number>): string {
   return new ipaddr.IPv6(Array.from(bytes)).toRFC5952String();
 }
 
+/** With the interface of a link-local IPv6 address: `fe80::1%eth1` (RFC 4007 §11). */
+export function formatScoped(bytes: Uint8Array, device: string | null): string {
+  const text = formatAddress(bytes);
+  return device !== null && bytes.length === 16 && isLinkLocal(bytes) ? `${text}%${device}` : text;
+}
+
 export function formatIpv4(address: number): string {
   return `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}`;
 }

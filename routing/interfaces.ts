@@ -58,8 +58,12 @@ export class InterfaceTable implements NextHopResolver {
 
   #interfaceOf(address: Uint8Array, ifindex: number): number {
     if (address.every((byte) => byte === 0)) return 0;
+    if (address.length === 16 && isLinkLocal(address)) {
+      // Our own link-local address of another interface may be a neighbour's on this one.
+      const link = this.#links.get(ifindex);
+      return link?.up && !link.addresses.some((own) => sameBytes(own.address, address)) ? ifindex : 0;
+    }
     if (this.#own.some((own) => sameBytes(own, address))) return 0;
-    if (address.length === 16 && isLinkLocal(address)) return this.#links.get(ifindex)?.up ? ifindex : 0;
     let best: Connected | null = null;
     for (const network of this.#connected) {
       if (best && network.length < best.length) break;

@@ -57,14 +57,22 @@ export interface RoutingOptions {
   readonly sysctls: boolean;
 }
 
+export interface LinkAddress {
+  readonly address: Uint8Array;
+  readonly length: number;
+  /** The other end of a point-to-point address; the connected network is the peer's then. */
+  readonly peer?: Uint8Array;
+  /** Duplicate address detection is under way, or has found a duplicate: the address cannot be used. */
+  readonly tentative?: boolean;
+}
+
 export interface LinkInfo {
   readonly ifindex: number;
   readonly name: string;
   readonly up: boolean;
   readonly mtu: number;
   readonly mac: Uint8Array;
-  /** `peer`: the other end of a point-to-point address; the connected network is the peer's then. */
-  readonly addresses: readonly { readonly address: Uint8Array; readonly length: number; readonly peer?: Uint8Array }[];
+  readonly addresses: readonly LinkAddress[];
 }
 
 /** One line of what happens in the kernel, for `underlayctl watch` and the log. */

@@ -55,7 +55,10 @@ function rows(node, base = "") {
   return Object.entries(map.properties).flatMap(([key, child]) => {
     const name = base ? `${base}.${key}` : key;
     const row = `| \`${name}\` | ${cell(typeName(child))} | ${cell(defaultText(child, map.required?.includes(key)))} | ${cell(child.description ?? "")} |`;
-    return objectOf(child) ? [row, ...rows(child, name)] : [row];
+    if (child.additionalProperties) return [row, ...rows(child.additionalProperties, `${name}.NAME`)];
+    // The conditions again.
+    const isKnown = name === "match.not";
+    return objectOf(child) && !isKnown ? [row, ...rows(child, name)] : [row];
   });
 }
 
@@ -66,6 +69,8 @@ function section(key, node) {
   else if (entry.type === "array") lines.push(`${node.description} ${entry.description}`);
   else lines.push(`${node.description} ${entry.description}`);
   const of = entry ? (entry.items ?? entry) : node;
+  // A map of lists of values.
+  if (!objectOf(of)) return [...lines, "", `Type: ${typeName(entry)}.`, ""].join("\n");
   lines.push("", "| Key | Type | Default | Meaning |", "|---|---|---|---|", ...rows(of), "");
   return lines.join("\n");
 }
@@ -91,7 +96,22 @@ function impactRows() {
 }
 
 const example = (name) => readFileSync(join(root, "config/examples", name), "utf8").trimEnd();
-const order = ["node", "pools", "tables", "peers", "policies", "routing", "bgp", "cni", "api", "paths", "log"];
+const sets = ["prefixSets", "communitySets", "extendedCommunitySets", "largeCommunitySets", "asPathSets"];
+const order = [
+  "node",
+  "pools",
+  "tables",
+  "peers",
+  "policies",
+  ...sets,
+  "routing",
+  "bgp",
+  "monitoring",
+  "cni",
+  "api",
+  "paths",
+  "log",
+];
 const left = Object.keys(json.properties).filter((key) => !order.includes(key));
 if (left.length > 0) throw new Error(`these sections have no place in the documentation: ${left.join(", ")}`);
 
@@ -137,10 +157,11 @@ ${impactRows().join("\n")}
 
 ## How policies decide
 
-A peer's \`import\` and \`export\` name a built-in policy or one of \`policies\`. A policy is a list of statements. For every
-route they are tried in order: all conditions of \`match\` must hold, and of a condition that is a list, one element
-suffices. A matching statement applies \`set\`, and then \`then\` decides: \`accept\`, \`reject\`, or \`next\`, which goes on with
-the next statement. A route that no statement decides is rejected.
+A peer's \`import\` and \`export\` name a built-in policy or one of \`policies\`, or several of them. A policy is a list of
+statements. For every route they are tried in order: all conditions of \`match\` must hold, and of a condition that is a
+list, one element suffices. A matching statement applies \`set\`, and then \`then\` decides: \`accept\`, \`reject\`, or \`next\`,
+which goes on with the next statement. A route that no statement decides is rejected. [Routing policy](policy.md) has all of
+it, with examples, and what FRR's and BIRD's words for it are.
 
 | Built in | For | Meaning |
 |---|---|---|
@@ -153,8 +174,10 @@ Without \`import\` and \`export\`, a peer in another AS imports and exports noth
 in our own AS imports all and exports the blocks.
 
 Communities are written \`65001:100\`, or by name: \`no-export\`, \`no-advertise\`, \`no-export-subconfed\`, \`no-peer\`,
-\`blackhole\`, \`graceful-shutdown\`, \`accept-own\`, \`llgr-stale\`, \`no-llgr\`. Large communities are written \`65101:1:1\`. In
-\`match\` and \`remove\`, \`*\` stands for a whole part: \`65001:*\`.
+\`blackhole\`, \`graceful-shutdown\`, \`accept-own\`, \`llgr-stale\`, \`no-llgr\`. Large communities are written \`65101:1:1\`,
+extended ones \`rt:65001:1\` (route target), \`ro:65001:1\` (route origin), \`bandwidth:65001:12500000\` (link bandwidth, octets per
+second), with an AS number, an IPv4 address or \`65001L\` (an AS number in four octets) in the middle, or as
+\`0x0002fde900000001\`. In \`match\` and \`remove\`, \`*\` stands for a whole part, and \`100-199\` for a range of numbers.
 
 ## Examples
 

@@ -208,7 +208,7 @@ export class UpdateReader {
     );
     if (errors.length > 0) sink.wireErrors(errors);
     if (!attributes || action === "withdraw") return 0;
-    return this.#store.add(tag, buffer, start, end, attributes);
+    return this.#store.add(tag, buffer, start, end, attributes, errors.length > 0);
   }
 }
 

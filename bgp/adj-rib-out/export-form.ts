@@ -82,7 +82,7 @@ export class ExportForm {
   isSelf({ nextHop }: PolicyRoute, origin: number): boolean {
     if (nextHop === "set" || nextHop === "unchanged") return false;
     const { ebgp, nextHopSelf } = this.#facts;
-    if (nextHop === "self" || ebgp) return true;
+    if (nextHop === "self" || nextHop === "peer" || ebgp) return true;
     return nextHopSelf === "force" || (nextHopSelf && origin === Origin.EBGP);
   }
 

@@ -20,6 +20,8 @@ export type OwnNextHop =
 export function ownNextHop(family: Family, session: SessionAddresses): OwnNextHop {
   if (family === 6) return ipv6NextHop(session);
   const { localAddress, localAddress4, extendedNextHop } = session;
+  // Nobody says that the neighbour of a link-local session has an address in our IPv4 network.
+  if (extendedNextHop && isLinkLocal6(localAddress)) return ipv6NextHop(session);
   const address = localAddress.length === 4 ? localAddress : localAddress4;
   if (address) return { form: "attribute", address };
   return extendedNextHop ? ipv6NextHop(session) : { form: "none" };
@@ -27,7 +29,7 @@ export function ownNextHop(family: Family, session: SessionAddresses): OwnNextHo
 
 function ipv6NextHop({ localAddress, localLinkLocal, localAddress6 }: SessionAddresses): OwnNextHop {
   const session = localAddress.length === 16 ? localAddress : null;
-  const sessionIsLinkLocal = session !== null && isLinkLocal(session);
+  const sessionIsLinkLocal = isLinkLocal6(localAddress);
   const linkLocal = localLinkLocal ?? (sessionIsLinkLocal ? session : null);
   // Without a global address the link-local one stands in its place, as FRR does and everybody understands.
   const global = (sessionIsLinkLocal ? null : session) ?? localAddress6 ?? linkLocal;
@@ -37,4 +39,8 @@ function ipv6NextHop({ localAddress, localLinkLocal, localAddress6 }: SessionAdd
   both.set(global);
   both.set(linkLocal, 16);
   return { form: "mp", address: both };
+}
+
+function isLinkLocal6(address: Uint8Array): boolean {
+  return address.length === 16 && isLinkLocal(address);
 }

@@ -10,6 +10,7 @@ import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import type { RouteSource } from "../loc-rib/source.ts";
+import { untouched } from "../policy/actions.ts";
 import type { CompiledPolicy } from "../policy/compile.ts";
 import type { PathAttributes } from "../wire/path-attributes.ts";
 import { WellKnownCommunity } from "../wire/registry.ts";
@@ -104,14 +105,15 @@ export class UpdateGroup {
 
   #evaluate(routeClass: number, origin: number, id: number): number {
     const { ebgp, self } = this.facts;
-    if (this.#store.isHidden(id, ebgp)) return 0;
+    // Communities on routes of our own are for those who receive them (RFC 1997: "all routes received").
+    if (origin !== Origin.LOCAL && this.#store.isHidden(id, ebgp)) return 0;
     const longLived = this.#store.isLongLivedStale(id);
     if (longLived && this.facts.longLived === "withhold") return 0;
     const attributes = this.#form.before(this.#store.attributes(id));
     if (!attributes) return 0;
     const route =
       this.policy.verdictOf(routeClass) === "accept"
-        ? { attributes, nextHop: null, medSet: false }
+        ? untouched(attributes)
         : this.policy.evaluate(routeClass, attributes);
     if (!route) return 0;
 

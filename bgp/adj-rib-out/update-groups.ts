@@ -2,7 +2,7 @@
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import { CompiledPolicy } from "../policy/compile.ts";
-import type { ExportPolicy } from "../policy/types.ts";
+import { policyKey } from "../policy/key.ts";
 import type { RouteRules } from "../route-rules.ts";
 import type { Negotiated } from "../session/types.ts";
 import type { SpeakerPeer } from "../speaker-types.ts";
@@ -43,9 +43,6 @@ export class UpdateGroups {
   readonly #problem: (peer: string, prefixes: PrefixTable, problem: ExportProblem) => void;
   readonly #groups = new Map<string, Member>();
   readonly #byGroup = new Map<UpdateGroup, Member>();
-  /** Policies are told apart by identity. */
-  readonly #policyIds = new WeakMap<object, number>();
-  #nextPolicy = 1;
 
   /** `problem` is called once per group and kind, with the first peer that met it. */
   constructor(
@@ -66,7 +63,7 @@ export class UpdateGroups {
 
   join(peer: ExportingPeer, session: ExportingSession, own: OwnNextHop, { table, prefixes }: Table): UpdateGroup {
     const facts = groupFacts(peer, session, own, this.#speaker);
-    const key = `${this.#policyKey(peer.export)} ${table} ${prefixes.family} ${Object.values(facts).join(" ")}`;
+    const key = `${policyKey(peer.export)} ${table} ${prefixes.family} ${Object.values(facts).join(" ")}`;
     let member = this.#groups.get(key);
     if (!member) {
       const reported = new Set<ExportProblem>();
@@ -96,16 +93,6 @@ export class UpdateGroups {
     this.#groups.delete(member.key);
     this.#byGroup.delete(group);
     group.close();
-  }
-
-  #policyKey(policy: ExportPolicy): string {
-    if (typeof policy === "string") return policy;
-    let id = this.#policyIds.get(policy);
-    if (id === undefined) {
-      id = this.#nextPolicy++;
-      this.#policyIds.set(policy, id);
-    }
-    return `#${id}`;
   }
 }
 

@@ -4,8 +4,9 @@
 //
 // IP_MINTTL does nothing on UDP, so the TTL comes with each packet and is judged by the engine, where it can be counted.
 import { randomInt } from "node:crypto";
-import { constants, endianness } from "node:os";
+import { constants } from "node:os";
 import { isLinkLocal } from "../../net/address.ts";
+import { readControl } from "../../net/control-message.ts";
 import { check, native, type Poll, SystemError, UV_READABLE } from "../../net/native.ts";
 import {
   AF_INET,
@@ -36,21 +37,14 @@ const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000;
 const MSG_DONTWAIT = 0x40;
 const IPPROTO_IP = 0;
 const IP_TOS = 1;
-const IP_TTL = 2;
 const IP_PKTINFO = 8;
 const IP_RECVTTL = 12;
 const IPPROTO_IPV6 = 41;
 const IPV6_RECVPKTINFO = 49;
-const IPV6_PKTINFO = 50;
 const IPV6_RECVHOPLIMIT = 51;
-const IPV6_HOPLIMIT = 52;
 const IPV6_TCLASS = 67;
 const DSCP_CS6 = 0xc0;
 
-const little = endianness() === "LE";
-/** sizeof(size_t), by which control messages are aligned. */
-const WORD = process.arch === "arm" || process.arch === "ia32" ? 4 : 8;
-const CMSG_HEADER = WORD + 8;
 const { EAGAIN, ENOBUFS, EPERM } = constants.errno;
 
 interface Receiver {
@@ -134,31 +128,11 @@ export class BfdSockets {
       const length = native().recvmsg(fd, this.#data, this.#name, this.#control, this.#outBytes);
       if (length < 0) return count;
       const ipv4 = this.#out[0] === 16;
-      const { ttl, ifindex } = this.#readControl(this.#out[1]);
+      const { ttl, ifindex } = readControl(this.#controlView, this.#out[1]);
       const source = ipv4 ? this.#name.slice(4, 8) : this.#name.slice(8, 24);
       this.#receive({ bytes: this.#data, length, source, ifindex, ttl, multihop });
     }
     return most;
-  }
-
-  /** struct cmsghdr, one after the other. */
-  #readControl(length: number): { ttl: number; ifindex: number } {
-    const view = this.#controlView;
-    let ttl = 0;
-    let ifindex = 0;
-    for (let at = 0; at + CMSG_HEADER <= length; ) {
-      const size = view.getUint32(at + (little ? 0 : WORD - 4), little);
-      if (size < CMSG_HEADER) break;
-      const level = view.getInt32(at + WORD, little);
-      const type = view.getInt32(at + WORD + 4, little);
-      const data = at + CMSG_HEADER;
-      if (level === IPPROTO_IP && type === IP_TTL) ttl = view.getInt32(data, little);
-      else if (level === IPPROTO_IP && type === IP_PKTINFO) ifindex = view.getInt32(data, little);
-      else if (level === IPPROTO_IPV6 && type === IPV6_HOPLIMIT) ttl = view.getInt32(data, little);
-      else if (level === IPPROTO_IPV6 && type === IPV6_PKTINFO) ifindex = view.getInt32(data + 16, little);
-      at += Math.ceil(size / WORD) * WORD;
-    }
-    return { ttl, ifindex };
   }
 }
 

@@ -2,21 +2,22 @@
 //
 //   1  our own routes first (what Cisco and FRR do by weight: nobody can take away a block from its node)
 //      long-lived stale (LLGR_STALE) after anything else    RFC 9494 §4.3
-//   2  highest LOCAL_PREF                                  §9.1.1
-//   3  shortest AS path                                    §9.1.2.2 a
-//   4  lowest origin                                       §9.1.2.2 b
-//   5  lowest MED among paths from the same neighbour AS   §9.1.2.2 c   (alwaysCompareMed: among all)
-//   6  eBGP before iBGP                                    §9.1.2.2 d
+//   2  highest weight, given by an import policy of this node alone, as Cisco and FRR have it
+//   3  highest LOCAL_PREF                                  §9.1.1
+//   4  shortest AS path                                    §9.1.2.2 a
+//   5  lowest origin                                       §9.1.2.2 b
+//   6  lowest MED among paths from the same neighbour AS   §9.1.2.2 c   (alwaysCompareMed: among all)
+//   7  eBGP before iBGP                                    §9.1.2.2 d
 //      (interior cost, e: next hops are directly connected, all equal)
-//   7  fresh before stale (RFC 4724): a stale path is never used beside a fresh one
+//   8  fresh before stale (RFC 4724): a stale path is never used beside a fresh one
 //      -- paths equal up to here are used together, up to maxPaths next hops, whatever their AS paths (without
 //      multipathRelax: only those with the AS path of the best one) --
-//   8  lowest BGP identifier, or ORIGINATOR_ID             §9.1.2.2 f, RFC 4456 §9
-//   9  shortest CLUSTER_LIST                               RFC 4456 §9
-//  10  lowest peer address                                 §9.1.2.2 g
-//  11  lowest path identifier, between paths of one peer  RFC 7911
+//   9  lowest BGP identifier, or ORIGINATOR_ID             §9.1.2.2 f, RFC 4456 §9
+//  10  shortest CLUSTER_LIST                               RFC 4456 §9
+//  11  lowest peer address                                 §9.1.2.2 g
+//  12  lowest path identifier, between paths of one peer   RFC 7911
 //
-// Step 5 looks at the set as a whole, as the RFC's pseudo code does, and not at pairs in some order: the result depends
+// Step 6 looks at the set as a whole, as the RFC's pseudo code does, and not at pairs in some order: the result depends
 // on nothing but the set of paths ("deterministic MED").
 import type { AttributeStore } from "../attribute-store.ts";
 import type { BestPathOptions } from "./best-path-options.ts";
@@ -35,19 +36,20 @@ export interface Candidate {
 
 type Comparison = (a: Candidate, b: Candidate, store: AttributeStore) => number;
 
-/** Steps 1 to 4; negative: `a` is better. */
+/** Steps 1 to 5; negative: `a` is better. */
 const beforeMed: Comparison = (a, b, store) =>
   Number(b.source.local) - Number(a.source.local) ||
   Number(store.isLongLivedStale(a.attributes)) - Number(store.isLongLivedStale(b.attributes)) ||
+  store.weight[b.attributes] - store.weight[a.attributes] ||
   store.localPref[b.attributes] - store.localPref[a.attributes] ||
   store.pathLength[a.attributes] - store.pathLength[b.attributes] ||
   store.origin[a.attributes] - store.origin[b.attributes];
 
-/** Steps 6 and 7. */
+/** Steps 7 and 8. */
 const afterMed: Comparison = (a, b) =>
   Number(b.source.session.ebgp) - Number(a.source.session.ebgp) || Number(a.stale) - Number(b.stale);
 
-/** Steps 8 to 11, and the peer's name where two neighbours have one link-local address: never 0 for two sources. */
+/** Steps 9 to 12, and the peer's name where two neighbours have one link-local address: never 0 for two sources. */
 const tieBreak: Comparison = (a, b, store) =>
   (store.originatorId[a.attributes] || a.source.session.routerId) -
     (store.originatorId[b.attributes] || b.source.session.routerId) ||
@@ -84,7 +86,7 @@ function keepBest(candidates: Candidate[], count: number, store: AttributeStore,
   return kept;
 }
 
-/** Step 5. */
+/** Step 6. */
 function keepLowestMed(candidates: Candidate[], count: number, store: AttributeStore, always: boolean): number {
   const { med, neighborAs } = store;
   const first = med[candidates[0].attributes];

@@ -22,7 +22,7 @@ export class LongLivedVariants {
     if (known !== undefined) return known;
     const attributes = this.#store.attributes(id);
     const communities = [...attributes.communities, WellKnownCommunity.LLGR_STALE];
-    const variant = this.#store.intern({ ...attributes, communities }, this.#family);
+    const variant = this.#store.intern({ ...attributes, communities }, this.#family, this.#store.weight[id]);
     this.#store.retain(variant);
     this.#variants.set(id, variant);
     if (!this.#listening) this.#store.onFreed((freed) => this.#freed(freed));

@@ -2,10 +2,10 @@
 import type { AsSegment, AsSegmentType } from "../wire/path-attributes.ts";
 
 /** RFC 4271 §4.3 b and RFC 5065 §3; policies take types from the wire, not values. */
-const AS_SET: AsSegmentType = 1;
-const AS_CONFED_SEQUENCE: AsSegmentType = 3;
-const AS_CONFED_SET: AsSegmentType = 4;
+export const AS_SET = 1 satisfies AsSegmentType;
 export const AS_SEQUENCE = 2 satisfies AsSegmentType;
+export const AS_CONFED_SEQUENCE = 3 satisfies AsSegmentType;
+export const AS_CONFED_SET = 4 satisfies AsSegmentType;
 
 export function formatAsPath(path: readonly AsSegment[]): string {
   return path.map(formatSegment).join(" ");

@@ -4,66 +4,67 @@
 //
 // Statements are tried in order; the first that says accept or reject decides; when none does, the route is
 // rejected (RFC 8212 is the habit of the whole: what nobody allows is not allowed).
-// biome-ignore-all lint/suspicious/noThenProperty: `then` is what a policy statement calls its decision.
-import type { Family } from "../../net/address.ts";
-import { prefix } from "../../net/prefix.ts";
+//
+// Classes are the leaves of a tree of key tests, grown as routes come: a test is asked only where its answer can matter, so
+// that a route that the first statement decides is asked one test and not all.
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { PathAttributes } from "../wire/path-attributes.ts";
 import { WellKnownCommunity } from "../wire/registry.ts";
-import { applySet, type PolicyRoute } from "./actions.ts";
-import { type AttributeCondition, attributeCondition } from "./conditions.ts";
-import { PrefixSet } from "./prefix-set.ts";
-import type { ExportPolicy, ImportPolicy, Policy, PolicySet, PolicyStatement } from "./types.ts";
+import { type Action, compileSet, type PolicyRoute, untouched } from "./actions.ts";
+import { type Block, Compiler, Decision, KeyBit, type PolicyObserver, Prospect, Run } from "./program.ts";
+import type { BuiltIn, ExportPolicy, ImportPolicy, PolicyElement } from "./types.ts";
 
-/** Name of the origin of our own routes, in `match: { peer: [local] }` too. */
-export const LOCAL_PEER = "local";
-
-type BuiltIn = Exclude<ImportPolicy | ExportPolicy, Policy>;
-type KeyCondition = (table: PrefixTable, id: number, peer: string) => boolean;
-
-interface CompiledStatement {
-  readonly key: KeyCondition | null;
-  readonly attributes: AttributeCondition | null;
-  readonly set: PolicySet | null;
-  readonly then: PolicyStatement["then"];
-}
+export { LOCAL_PEER } from "./program.ts";
 
 /** `accept` and `reject` do not even need the attributes. */
 export type ClassVerdict = "accept" | "reject" | "evaluate";
 
 interface RouteClass {
-  readonly statements: readonly CompiledStatement[];
+  readonly bits: Uint8Array;
   readonly verdict: ClassVerdict;
+}
+
+/** A test to be asked, or a class. */
+interface Node {
+  readonly key: number;
+  readonly bits: Uint8Array;
+  readonly class: number;
+  no: Node | null;
+  yes: Node | null;
 }
 
 export class CompiledPolicy {
   readonly name: string;
-  /** The built-in it is, null for one of the configuration, whatever its name. */
+  /** The built-in it is, null for one of the configuration, whatever its name, and for a chain. */
   readonly builtIn: BuiltIn | null;
-  readonly #statements: readonly CompiledStatement[];
-  readonly #keyed: readonly CompiledStatement[];
+  /** Kernel tables that it may send routes to. */
+  readonly tables: readonly number[];
+  readonly #compiler = new Compiler();
+  readonly #chain: readonly Block[];
+  readonly #onAccept: Action | null;
   readonly #classes: RouteClass[] = [];
-  readonly #classIds = new Map<string, number>();
-  /** Without conditions on the key there is one class, and nothing to look up. */
-  readonly #single: boolean;
+  readonly #root: Node;
 
   /** Throws RangeError when an AS path expression is wrong. */
   constructor(policy: ImportPolicy | ExportPolicy) {
+    const elements = chainOf(policy);
     this.name = policyName(policy);
-    this.builtIn = typeof policy === "string" ? policy : null;
-    const { statements } = typeof policy === "string" ? builtIn(policy) : policy;
-    this.#statements = statements.map(compileStatement);
-    this.#keyed = this.#statements.filter((statement) => statement.key !== null);
-    this.#single = this.#keyed.length === 0;
-    if (this.#single) this.#classFor("");
+    this.builtIn = elements.length === 1 && typeof elements[0] === "string" ? elements[0] : null;
+    this.#chain = elements.map((element) => this.#compiler.block(element));
+    this.tables = [...this.#compiler.tables];
+    const last = typeof policy === "object" && "chain" in policy ? policy.onAccept : undefined;
+    this.#onAccept = last ? compileSet(last) : null;
+    this.#root = this.#node(new Uint8Array(this.#compiler.keys.length));
   }
 
   /** A small number that stands for everything the policy wants to know about the route's key. */
   classify(table: PrefixTable, id: number, peer: string): number {
-    if (this.#single) return 0;
-    let key = "";
-    for (const statement of this.#keyed) key += statement.key?.(table, id, peer) ? "1" : "0";
-    return this.#classFor(key);
+    let node = this.#root;
+    while (node.key >= 0) {
+      if (this.#compiler.keys[node.key](table, id, peer)) node = node.yes ??= this.#answered(node, KeyBit.YES);
+      else node = node.no ??= this.#answered(node, KeyBit.NO);
+    }
+    return node.class;
   }
 
   verdictOf(routeClass: number): ClassVerdict {
@@ -72,33 +73,44 @@ export class CompiledPolicy {
 
   /** Null: rejected. */
   evaluate(routeClass: number, attributes: PathAttributes): PolicyRoute | null {
-    let route: PolicyRoute = { attributes, nextHop: null, medSet: false };
-    for (const statement of this.#classes[routeClass].statements) {
-      if (statement.attributes && !statement.attributes(route.attributes)) continue;
-      if (statement.then === "reject") return null;
-      if (statement.set) route = applySet(route, statement.set);
-      if (statement.then === "accept") return withLongLivedMark(route, attributes);
-    }
-    return null;
+    return this.#run(this.#classes[routeClass].bits, attributes, null);
   }
 
-  #classFor(key: string): number {
-    const known = this.#classIds.get(key);
-    if (known !== undefined) return known;
-    const keyed = new Map(this.#keyed.map((statement, index) => [statement, key[index] === "1"]));
-    const statements: CompiledStatement[] = [];
-    for (const statement of this.#statements) {
-      if (keyed.get(statement) === false) continue;
-      statements.push(statement);
-      if (!statement.attributes && statement.then !== "next") break;
-    }
-    const first = statements[0];
+  /**
+   * As `evaluate`, with an observer that is told every step; it sees all conditions of a statement, so every key test is
+   * answered beforehand.
+   */
+  explain(
+    table: PrefixTable,
+    id: number,
+    peer: string,
+    attributes: PathAttributes,
+    observer: PolicyObserver,
+  ): PolicyRoute | null {
+    const bits = Uint8Array.from(this.#compiler.keys, (test) => (test(table, id, peer) ? KeyBit.YES : KeyBit.NO));
+    return this.#run(bits, attributes, observer);
+  }
+
+  #run(bits: Uint8Array, attributes: PathAttributes, observer: PolicyObserver | null): PolicyRoute | null {
+    const run = new Run(untouched(attributes), bits, observer);
+    if (run.chain(this.#chain) !== Decision.ACCEPT) return null;
+    if (this.#onAccept) run.change(this.#onAccept);
+    return withLongLivedMark(run.route, attributes);
+  }
+
+  #answered(node: Node, bit: number): Node {
+    const bits = node.bits.slice();
+    bits[node.key] = bit;
+    return this.#node(bits);
+  }
+
+  #node(bits: Uint8Array): Node {
+    const prospect = new Prospect(this.#chain, bits);
+    if (prospect.ask >= 0) return { key: prospect.ask, bits, class: -1, no: null, yes: null };
     let verdict: ClassVerdict = "evaluate";
-    if (!statements.some((statement) => statement.then === "accept")) verdict = "reject";
-    else if (!first.attributes && first.then === "accept" && !first.set) verdict = "accept";
-    const id = this.#classes.push({ statements, verdict }) - 1;
-    this.#classIds.set(key, id);
-    return id;
+    if ((prospect.decisions & Decision.ACCEPT) === 0) verdict = "reject";
+    else if (prospect.decisions === Decision.ACCEPT && !prospect.changes && !this.#onAccept) verdict = "accept";
+    return { key: -1, bits, class: this.#classes.push({ bits, verdict }) - 1, no: null, yes: null };
   }
 }
 
@@ -113,49 +125,11 @@ function withLongLivedMark(route: PolicyRoute, before: PathAttributes): PolicyRo
   };
 }
 
+function chainOf(policy: ImportPolicy | ExportPolicy): readonly PolicyElement[] {
+  return typeof policy === "object" && "chain" in policy ? policy.chain : [policy];
+}
+
+/** `common-in, tor-in` for a chain. */
 export function policyName(policy: ImportPolicy | ExportPolicy): string {
   return typeof policy === "string" ? policy : policy.name;
-}
-
-function compileStatement({ match, set, then }: PolicyStatement): CompiledStatement {
-  return {
-    key: keyCondition(match.prefix && new PrefixSet(match.prefix), match.family, match.peer),
-    attributes: attributeCondition(match),
-    set: Object.values(set).some((value) => value !== undefined) ? set : null,
-    then,
-  };
-}
-
-function keyCondition(
-  prefixes: PrefixSet | undefined,
-  family: Family | undefined,
-  peers: readonly string[] | undefined,
-): KeyCondition | null {
-  if (!prefixes && family === undefined && !peers) return null;
-  return (table, id, peer) =>
-    (family === undefined || table.family === family) &&
-    (!peers || peers.includes(peer)) &&
-    (!prefixes || prefixes.has(table, id));
-}
-
-function builtIn(name: BuiltIn): Policy {
-  const accept = (match: PolicyStatement["match"]): Policy => ({
-    name,
-    statements: [{ match, set: {}, then: "accept" }],
-  });
-  switch (name) {
-    case "all":
-      return accept({});
-    case "blocks":
-      return accept({ peer: [LOCAL_PEER] });
-    case "default-route":
-      return accept({
-        prefix: [
-          { prefix: prefix("0.0.0.0/0"), ge: 0, le: 0 },
-          { prefix: prefix("::/0"), ge: 0, le: 0 },
-        ],
-      });
-    case "none":
-      return { name, statements: [] };
-  }
 }

@@ -1,15 +1,27 @@
 // An import policy applied to one peer's routes of one family: raw attribute id in, attribute id after policy out. The
 // policy runs once per attribute set and class of prefixes; every further route with that set is two array accesses.
-// `nextHop: self` and `unchanged` say something to neighbours, so they change nothing here.
+// `nextHop: self` and `unchanged` say something to neighbours, so they change nothing here. A policy may send routes to
+// another table than the peer's own: each Loc-RIB has a filter that takes what is meant for it.
 import type { Family } from "../../net/address.ts";
 import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import type { Ineligible, Ingress } from "../ingress.ts";
+import type { PathAttributes } from "../wire/path-attributes.ts";
+import { untouched } from "./actions.ts";
 import type { CompiledPolicy } from "./compile.ts";
 
 /** Remembered instead of an id. Ids never get that high. */
 const REJECTED = 0xffff_ffff;
+
+/** Whose routes these are, and where they go. */
+export interface ImportTarget {
+  /** Kernel table of the Loc-RIB behind this filter, and the one that routes go to unless a policy says otherwise. */
+  readonly table: number;
+  readonly ownTable: number;
+  /** The neighbour's, for `nextHop: peer-address`. */
+  readonly address: () => Uint8Array;
+}
 
 export class ImportFilter {
   readonly policy: CompiledPolicy;
@@ -19,6 +31,9 @@ export class ImportFilter {
   readonly #store: AttributeStore;
   readonly #ingress: Ingress | null;
   readonly #onIneligible: (reason: Ineligible) => void;
+  readonly #target: ImportTarget | null;
+  /** The Loc-RIB behind is not the peer's own. */
+  readonly #elsewhere: boolean;
   /** Per class of the policy: raw id -> id after policy, or REJECTED; 0: not evaluated yet. */
   readonly #results: (PagedUint32 | undefined)[] = [];
   readonly #forget: () => void;
@@ -31,7 +46,10 @@ export class ImportFilter {
     store: AttributeStore,
     ingress: Ingress | null = null,
     onIneligible: (reason: Ineligible) => void = () => {},
+    target: ImportTarget | null = null,
   ) {
+    this.#target = target;
+    this.#elsewhere = target !== null && target.table !== target.ownTable;
     this.policy = policy;
     this.#prefixes = prefixes;
     this.#family = prefixes.family;
@@ -46,6 +64,8 @@ export class ImportFilter {
   apply(attributes: number, prefix: number): number {
     const routeClass = this.policy.classify(this.#prefixes, prefix, this.#peer);
     const verdict = this.policy.verdictOf(routeClass);
+    // Nothing is said about a table: the peer's own.
+    if (verdict === "accept" && this.#elsewhere) return 0;
     if (verdict === "accept" && !this.#isNotable(attributes)) return attributes;
     if (verdict === "reject") return 0;
     let results = this.#results[routeClass];
@@ -73,6 +93,11 @@ export class ImportFilter {
   /** Gives back what it remembers; not to be used afterwards. */
   close(): void {
     this.#forget();
+    this.reset();
+  }
+
+  /** Forgets what it remembers: the neighbour has another address. */
+  reset(): void {
     for (const results of this.#results) {
       results?.forEach((id, result) => {
         if (result !== REJECTED && result !== id) this.#store.release(result);
@@ -90,10 +115,15 @@ export class ImportFilter {
     }
     const before = this.#ingress?.before(attributes) ?? attributes;
     const accepted = this.policy.verdictOf(routeClass) === "accept";
-    const route = accepted ? before : this.policy.evaluate(routeClass, before)?.attributes;
+    const route = accepted ? untouched(before) : this.policy.evaluate(routeClass, before);
     if (!route) return REJECTED;
-    const result = this.#ingress?.after(route) ?? route;
-    return result === attributes ? id : this.#store.intern(result, this.#family);
+    const target = this.#target;
+    if (target && (route.table || target.ownTable) !== target.table) return REJECTED;
+    const chosen =
+      route.nextHop === "peer" && target ? this.#via(target.address(), route.attributes) : route.attributes;
+    const result = this.#ingress?.after(chosen) ?? chosen;
+    if (result === attributes && route.weight === 0) return id;
+    return this.#store.intern(result, this.#family, route.weight);
   }
 
   #isNotable(id: number): boolean {
@@ -101,6 +131,12 @@ export class ImportFilter {
     if (ingress === null) return false;
     const { firstAs } = ingress;
     return ingress.always || this.#store.isNotable(id) || (firstAs !== 0 && this.#store.neighborAs[id] !== firstAs);
+  }
+
+  /** An IPv6 route cannot have an IPv4 next hop. */
+  #via(address: Uint8Array, attributes: PathAttributes): PathAttributes {
+    if (this.#family === 6 && address.length === 4) return attributes;
+    return { ...attributes, nextHop: address, linkLocalNextHop: null };
   }
 
   #freed(id: number): void {

@@ -2,12 +2,7 @@
 // lengths in it.
 import { maskBytes } from "../../net/prefix.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
-import type { PrefixMatch } from "./types.ts";
-
-interface Range {
-  readonly ge: number;
-  readonly le: number;
-}
+import type { NamedSet, PrefixMatch, Range } from "./types.ts";
 
 /** Ranges by masked address, for one family and one length of the listed prefixes. */
 interface Level {
@@ -49,6 +44,18 @@ export class PrefixSet {
     }
     return false;
   }
+}
+
+const compiled = new WeakMap<NamedSet<PrefixMatch>, PrefixSet>();
+
+/** Named sets are compiled once for all statements and peers. */
+export function prefixSetOf(set: NamedSet<PrefixMatch>): PrefixSet {
+  let known = compiled.get(set);
+  if (!known) {
+    known = new PrefixSet(set.values);
+    compiled.set(set, known);
+  }
+  return known;
 }
 
 /** The word with all but its first `bits` bits cleared; bits may be less than 0 or more than 32. */

@@ -4,7 +4,7 @@
 //
 // The first session is the one that restarts by itself. A second one exists only while an incoming connection competes with
 // it, and takes its place when the first is dumped or has no connection.
-import { type Family, formatAddress, formatIpv4 } from "../../net/address.ts";
+import { type Family, formatIpv4, formatScoped, sameBytes } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import type { WorkQueue } from "../../net/work-queue.ts";
@@ -17,12 +17,14 @@ import { encodeRouteRefresh } from "../wire/route-refresh.ts";
 import { resolveCollision } from "./collision.ts";
 import type { Connection } from "./connection.ts";
 import { FailureLog } from "./failure-log.ts";
+import type { FoundNeighbour, NeighbourChange } from "./found-neighbour.ts";
 import { initialFsm, promote, secondFsm } from "./fsm.ts";
 import { PATIENT_FAILURES } from "./fsm-times.ts";
 import type { Notification } from "./fsm-types.ts";
 import { endsGracefully, isHardReset, type RestartState, restartsGracefully, unwrapped } from "./graceful-restart.ts";
 import { findEndpoints } from "./local-addresses.ts";
 import { buildOpen, negotiate } from "./negotiate.ts";
+import { type PeerStop, stopNotification } from "./peer-stop.ts";
 import { type Ended, type MessageCounters, Session, type SessionOwner } from "./session.ts";
 import type { Transport } from "./transport.ts";
 import type { Negotiated, PeerOptions, PeerStatus, SessionDown, SessionHandler, SessionState } from "./types.ts";
@@ -32,14 +34,10 @@ export interface PeerDependencies {
   readonly clock: Clock;
   readonly log: Log;
   readonly work: WorkQueue;
+  /** Of a peer without an address. */
+  readonly neighbour: FoundNeighbour | null;
   random(): number;
   restartState(): RestartState;
-}
-
-export interface PeerStop {
-  readonly kind: "shutdown" | "restart" | "deconfigured" | "changed";
-  /** For the log, and for the neighbour (RFC 9003). */
-  readonly reason: string;
 }
 
 const rank: Readonly<Record<SessionState, number>> = {
@@ -58,6 +56,7 @@ export class Peer implements SessionOwner {
   readonly work: WorkQueue;
   readonly counters: MessageCounters = { sent: 0, received: 0, updatesSent: 0, updatesReceived: 0 };
   readonly #handler: SessionHandler;
+  readonly #neighbour: FoundNeighbour | null;
   readonly #log: Log;
   readonly #random: () => number;
   readonly #restartState: () => RestartState;
@@ -77,6 +76,7 @@ export class Peer implements SessionOwner {
     this.clock = dependencies.clock;
     this.work = dependencies.work;
     this.#handler = dependencies.handler;
+    this.#neighbour = dependencies.neighbour;
     this.#log = dependencies.log;
     this.#failures = new FailureLog(this.clock, (fields) =>
       this.#log.info({ ...this.#fields(), ...fields }, "session failed"),
@@ -84,6 +84,24 @@ export class Peer implements SessionOwner {
     this.#random = dependencies.random;
     this.#restartState = dependencies.restartState;
     this.#first = new Session(this, initialFsm);
+  }
+
+  get address(): Uint8Array | null {
+    return this.#neighbour ? this.#neighbour.address : this.options.address;
+  }
+
+  /** The neighbour of a peer without an address has come, gone, or is another one now. */
+  neighbourChanged({ kind, reason }: NeighbourChange): void {
+    if (kind === "found") this.#first.dispatch({ kind: "ConnectRetryTimerExpires" });
+    else if (kind !== "turned") this.reset(reason);
+  }
+
+  /** Whether a connection from this address is one of this peer's. */
+  admits(address: Uint8Array): boolean {
+    if (this.address && sameBytes(this.address, address)) return true;
+    // With a password only whom the kernel has checked comes in, and it knows no key for a stranger.
+    if (!this.#neighbour || this.options.password) return false;
+    return this.#neighbour.spoke(address, !this.#current().waiting);
   }
 
   start(): void {
@@ -156,19 +174,20 @@ export class Peer implements SessionOwner {
     const established = session.state === "Established";
     return {
       name: this.options.name,
-      address: formatAddress(this.options.address),
+      address: this.#addressText(),
       asn: negotiated?.remoteAsn ?? (typeof remoteAsn === "number" ? remoteAsn : null),
       state: this.#state,
       remoteRouterId: negotiated ? formatIpv4(negotiated.remoteRouterId) : null,
       establishedAt: this.#establishedAt,
       uptime: this.#establishedAt === null ? null : Math.floor((this.clock.now() - this.#establishedAt) / 1000),
       holdTime: established ? (negotiated?.holdTime ?? null) : null,
-      lastError: this.#lastError,
+      lastError: this.address || !this.#neighbour ? this.#lastError : this.#neighbour.awaited,
       lastErrorAt: this.#lastErrorAt,
       establishedCount: this.#establishedCount,
       messages: { ...this.counters },
       families: negotiated?.families ?? this.options.families,
       capabilities: negotiated ? session.capabilities.map(describeCapability) : [],
+      unnumbered: this.#neighbour?.view() ?? null,
     };
   }
 
@@ -219,6 +238,7 @@ export class Peer implements SessionOwner {
 
   connectFailed(reason: string): void {
     this.#setLastError(reason);
+    this.#neighbour?.failed();
   }
 
   established(session: Session): void {
@@ -226,6 +246,7 @@ export class Peer implements SessionOwner {
     this.#establishedCount++;
     const { remoteAsn, families, holdTime } = session.negotiated;
     this.#log.info({ ...this.#fields(), remoteAsn, families, holdTime }, "session established");
+    this.#neighbour?.spoke(session.negotiated.remoteAddress, false);
     const other = session === this.#first ? this.#second : this.#first;
     if (other && !other.waiting) other.dispatch({ kind: "OpenCollisionDump" });
     this.#guard(session, () => this.#handler.established(session.live));
@@ -263,6 +284,7 @@ export class Peer implements SessionOwner {
       }
       this.#setLastError(reason);
       this.#failures.add(reason);
+      this.#neighbour?.failed();
       return;
     }
     this.#setLastError(reason);
@@ -343,8 +365,12 @@ export class Peer implements SessionOwner {
     }
   }
 
-  #fields(): { peer: string; address: string } {
-    return { peer: this.options.name, address: formatAddress(this.options.address) };
+  #fields(): { peer: string; address: string | null } {
+    return { peer: this.options.name, address: this.#addressText() };
+  }
+
+  #addressText(): string | null {
+    return this.address && formatScoped(this.address, this.options.interface);
   }
 }
 
@@ -353,21 +379,4 @@ function describeSent(notification: Notification): string {
   const { code, subcode } = unwrapped(notification);
   const meant = describeNotification(code, subcode, noData);
   return isHardReset(notification) ? `Cease/Hard Reset (${meant})` : meant;
-}
-
-function stopNotification(kind: PeerStop["kind"], reason: string): Notification | null {
-  switch (kind) {
-    case "restart":
-      return null;
-    case "shutdown":
-      return {
-        code: ErrorCode.CEASE,
-        subcode: CeaseSubcode.ADMINISTRATIVE_SHUTDOWN,
-        data: shutdownCommunication(reason),
-      };
-    case "deconfigured":
-      return { code: ErrorCode.CEASE, subcode: CeaseSubcode.PEER_DECONFIGURED, data: noData };
-    case "changed":
-      return { code: ErrorCode.CEASE, subcode: CeaseSubcode.OTHER_CONFIGURATION_CHANGE, data: noData };
-  }
 }

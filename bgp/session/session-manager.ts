@@ -1,18 +1,19 @@
 // All sessions of a speaker: the configured peers, the listeners, and who an incoming connection belongs to.
 // In: PeerOptions. Out: SessionHandler callbacks (established, update, down, ...) and PeerStatus.
 //
-// Link-local neighbours are known by interface and address together, because every switch port may have the same one.
-// Known limit: TCP MD5 keys on a listener go by address alone (the kernel ties them to an interface only for VRFs), so two
-// link-local neighbours with equal addresses need equal keys.
-import { type Family, formatAddress, isLinkLocal } from "../../net/address.ts";
+// Link-local neighbours are known by interface and address together, because every switch port may have the same one. A
+// peer without an address is known by its interface alone; who the neighbour is there, a NeighbourFinder knows.
+import { type Family, formatScoped, isLinkLocal, sameBytes } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { native } from "../../net/native.ts";
 import { WorkQueue } from "../../net/work-queue.ts";
+import type { FoundNeighbour, NeighbourChange, NeighbourFinder } from "./found-neighbour.ts";
 import { noRestart, type RestartState } from "./graceful-restart.ts";
 import { Listener } from "./listener.ts";
+import { ListenerKeys } from "./listener-keys.ts";
 import { Peer } from "./peer.ts";
-import { type SocketAddress, setSessionOptions, setTtlSecurity } from "./socket-options.ts";
+import { type SocketAddress, setMd5Key, setSessionOptions, setTtlSecurity } from "./socket-options.ts";
 import { hopOptions, wrap } from "./transport.ts";
 import type { PeerOptions, PeerStatus, SessionHandler } from "./types.ts";
 
@@ -26,6 +27,8 @@ export interface SessionManagerOptions {
   readonly listenAddresses: readonly Uint8Array[];
   /** 0 to 1, for timer jitter. */
   readonly random?: () => number;
+  /** For peers without an address. */
+  readonly neighbours?: NeighbourFinder;
 }
 
 export type StopMode = "shutdown" | "restart";
@@ -35,6 +38,10 @@ export class SessionManager {
   readonly #listener: Listener;
   readonly #work: WorkQueue;
   readonly #peers = new Map<string, Peer>();
+  readonly #keys: ListenerKeys;
+  /** By name of a peer without an address. */
+  readonly #found = new Map<string, FoundNeighbour>();
+  readonly #neighbourListeners: ((peer: PeerOptions, address: Uint8Array | null) => void)[] = [];
   #restart: RestartState = noRestart;
   #running = false;
 
@@ -42,25 +49,26 @@ export class SessionManager {
     this.#options = options;
     this.#work = new WorkQueue(options.clock);
     this.#listener = new Listener(options.log, (fd, remote) => this.#accept(fd, remote));
+    this.#keys = new ListenerKeys(this.#listener);
   }
 
   /** Adds a neighbour; it starts at once when the manager is running. Throws when the name or the address is taken. */
   addPeer(options: PeerOptions): void {
     if (this.#peers.has(options.name)) throw new Error(`peer ${options.name} exists already`);
     for (const { options: other } of this.#peers.values())
-      if (formatAddress(other.address) === formatAddress(options.address) && other.interface === options.interface)
-        throw new Error(
-          `peers ${other.name} and ${options.name} have the same address ${formatAddress(options.address)}`,
-        );
+      if (samePlace(other, options))
+        throw new Error(`peers ${other.name} and ${options.name} have the same ${placeText(options)}`);
+    const neighbour = options.address ? null : this.#findNeighbour(options);
     const peer = new Peer(options, {
       handler: this.#options.handler,
       clock: this.#options.clock,
       log: this.#options.log,
       work: this.#work,
+      neighbour,
       random: this.#options.random ?? Math.random,
       restartState: () => this.#restart,
     });
-    if (this.#running && options.password) this.#listener.setKey(keyAddress(options), options.password);
+    this.#keys.set(options.name, endOf(peer), options.password);
     this.#peers.set(options.name, peer);
     if (this.#running) peer.start();
   }
@@ -70,7 +78,9 @@ export class SessionManager {
     const peer = this.#peers.get(name);
     if (!peer) return;
     this.#peers.delete(name);
-    if (peer.options.password && !this.#sharesKey(peer.options)) this.#listener.setKey(keyAddress(peer.options), null);
+    this.#keys.set(name, null, null);
+    this.#found.get(name)?.close();
+    this.#found.delete(name);
     void peer.stop({ kind, reason });
   }
 
@@ -86,8 +96,7 @@ export class SessionManager {
     if (listenPort !== null) {
       this.#listener.open(listenAddresses, listenPort);
       try {
-        for (const { options } of this.#peers.values())
-          if (options.password) this.#listener.setKey(keyAddress(options), options.password);
+        this.#keys.apply();
       } catch (error) {
         this.#listener.close();
         throw error;
@@ -104,6 +113,7 @@ export class SessionManager {
   async stop(mode: StopMode, text = "daemon stopped"): Promise<void> {
     this.#running = false;
     this.#listener.close();
+    for (const neighbour of this.#found.values()) neighbour.close();
     await Promise.all([...this.#peers.values()].map((peer) => peer.stop({ kind: mode, reason: text })));
   }
 
@@ -131,6 +141,34 @@ export class SessionManager {
     return this.#listener.port;
   }
 
+  /** Calls back when the neighbour of a peer without an address has come, gone, or is another one now. */
+  onNeighbour(listener: (peer: PeerOptions, address: Uint8Array | null) => void): void {
+    this.#neighbourListeners.push(listener);
+  }
+
+  #findNeighbour(options: PeerOptions): FoundNeighbour {
+    const { neighbours } = this.#options;
+    const { name, interface: device, routerAdvertisements = true } = options;
+    if (!neighbours || device === null) throw new Error(`peer ${name} has no address, and nobody to find it`);
+    const found = neighbours.find(device, { advertise: routerAdvertisements }, (change) => {
+      const peer = this.#peers.get(name);
+      if (peer) this.#neighbourChanged(peer, change);
+    });
+    this.#found.set(name, found);
+    return found;
+  }
+
+  #neighbourChanged(peer: Peer, change: NeighbourChange): void {
+    const { options, address } = peer;
+    try {
+      this.#keys.set(options.name, endOf(peer), options.password);
+    } catch (error) {
+      this.#options.log.error({ err: error, peer: options.name }, "setting the key of a neighbour failed");
+    }
+    peer.neighbourChanged(change);
+    for (const listener of this.#neighbourListeners) listener(options, address);
+  }
+
   #accept(fd: number, remote: SocketAddress): boolean {
     const peer = this.#find(remote);
     if (!peer || !this.#running) return false;
@@ -138,6 +176,10 @@ export class SessionManager {
       native().close(fd);
       return true;
     }
+    if (!peer.admits(remote.address)) return false;
+    const { password } = peer.options;
+    // It may have come in before the listener had the key.
+    if (password && peer.options.address === null) setMd5Key(fd, remote, password);
     const hops = hopOptions(peer.options);
     setSessionOptions(fd, remote.address.length, hops);
     setTtlSecurity(fd, remote.address.length, hops);
@@ -152,28 +194,34 @@ export class SessionManager {
     return true;
   }
 
+  /** Null: nobody's. A peer without an address has all of its interface but what other peers have. */
   #find(remote: SocketAddress): Peer | null {
-    const text = formatAddress(remote.address);
+    const linkLocal = remote.address.length === 16 && isLinkLocal(remote.address);
+    let unnumbered: Peer | null = null;
     for (const peer of this.#peers.values()) {
       const { address, interface: device } = peer.options;
-      if (formatAddress(address) !== text) continue;
-      if (remote.scope === 0 || device === null || native().ifNameToIndex(device) === remote.scope) return peer;
+      if (address ? !sameBytes(address, remote.address) : !linkLocal || remote.scope === 0) continue;
+      if (remote.scope !== 0 && device !== null && native().ifNameToIndex(device) !== remote.scope) continue;
+      if (address) return peer;
+      unnumbered = peer;
     }
-    return null;
-  }
-
-  /** Another peer with this address still needs the listener's key. */
-  #sharesKey(options: PeerOptions): boolean {
-    const text = formatAddress(options.address);
-    return [...this.#peers.values()].some(
-      (peer) => peer.options.password !== null && formatAddress(peer.options.address) === text,
-    );
+    return unnumbered;
   }
 }
 
-function keyAddress(options: PeerOptions): SocketAddress {
-  let scope = 0;
-  if (options.interface !== null && options.address.length === 16 && isLinkLocal(options.address))
-    scope = Math.max(0, native().ifNameToIndex(options.interface));
-  return { address: options.address, port: 0, scope };
+/** The neighbour's end, null: not known yet. */
+function endOf({ address, options }: Peer): SocketAddress | null {
+  if (!address) return null;
+  const scoped = options.interface !== null && address.length === 16 && isLinkLocal(address);
+  const scope = scoped ? Math.max(0, native().ifNameToIndex(options.interface)) : 0;
+  return { address, port: 0, scope };
+}
+
+function samePlace(a: PeerOptions, b: PeerOptions): boolean {
+  if (a.interface !== b.interface) return false;
+  return a.address && b.address ? sameBytes(a.address, b.address) : a.address === b.address;
+}
+
+function placeText({ address, interface: device }: PeerOptions): string {
+  return address ? `address ${formatScoped(address, device)}` : `interface ${device}`;
 }

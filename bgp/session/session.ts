@@ -42,6 +42,8 @@ export interface MessageCounters {
 /** The peer, as its sessions see it. None of these may throw, except receivedOpen. */
 export interface SessionOwner {
   readonly options: PeerOptions;
+  /** The neighbour's, null: not known yet. */
+  readonly address: Uint8Array | null;
   readonly clock: Clock;
   readonly work: WorkQueue;
   readonly counters: MessageCounters;
@@ -164,7 +166,8 @@ export class Session {
     const { fsm, actions, reason } = step(this.fsm, event, {
       now: owner.clock.now(),
       jitter: 0.75 + 0.25 * owner.random(),
-      config: owner.options,
+      // Without an address there is nowhere to connect to.
+      config: owner.address ? owner.options : { ...owner.options, passive: true },
     });
     this.fsm = fsm;
     if (before === "Connect" && reason && (fsm.state === "Connect" || fsm.state === "Active"))
@@ -215,8 +218,11 @@ export class Session {
 
   #connect(): void {
     this.#close();
+    const { options, address } = this.#owner;
+    if (!address) return;
     this.#attempt = connect(
-      this.#owner.options,
+      options,
+      address,
       (transport) => {
         this.#attempt = null;
         this.#attach(transport);

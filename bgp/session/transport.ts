@@ -36,9 +36,10 @@ export interface ConnectAttempt {
   abort(): void;
 }
 
-/** Starts connecting. Exactly one callback is called later, never synchronously. */
+/** Starts connecting to `address`, which is the peer's, or was found for it. Exactly one callback is called later, never synchronously. */
 export function connect(
   options: PeerOptions,
+  address: Uint8Array,
   connected: (transport: Transport) => void,
   failed: (reason: string) => void,
 ): ConnectAttempt {
@@ -78,7 +79,7 @@ export function connect(
     });
   };
   try {
-    const remote = remoteEnd(options);
+    const remote = remoteEnd(options, address);
     fd = openSocket(options, remote);
     const result = system.connect(fd, encodeSocketAddress(remote));
     if (result < 0 && -result !== constants.errno.EINPROGRESS) throw new SystemError("connect", result);
@@ -88,7 +89,7 @@ export function connect(
       try {
         const errno = socketError(fd);
         if (errno !== 0) throw new Error(describeConnectError(errno));
-        setTtlSecurity(fd, options.address.length, hopOptions(options));
+        setTtlSecurity(fd, address.length, hopOptions(options));
       } catch (error) {
         fail(error);
         return;
@@ -119,22 +120,23 @@ export function wrap(fd: number, remote: SocketAddress, initiator: "local" | "re
   return { socket, fd, local, remote, initiator };
 }
 
-function remoteEnd(options: PeerOptions): SocketAddress {
+function remoteEnd(options: PeerOptions, address: Uint8Array): SocketAddress {
   let scope = 0;
-  if (options.interface !== null && options.address.length === 16 && isLinkLocal(options.address)) {
+  if (options.interface !== null && address.length === 16 && isLinkLocal(address)) {
     scope = native().ifNameToIndex(options.interface);
     if (scope <= 0) throw new Error(`interface ${options.interface} does not exist`);
   }
-  return { address: options.address, port: options.port, scope };
+  return { address, port: options.port, scope };
 }
 
 function openSocket(options: PeerOptions, remote: SocketAddress): number {
   const system = native();
-  const domain = options.address.length === 4 ? AF_INET : AF_INET6;
+  const { length } = remote.address;
+  const domain = length === 4 ? AF_INET : AF_INET6;
   const fd = check(system.socket(domain, SOCK_STREAM_NONBLOCK_CLOEXEC, 0), "socket");
   try {
     if (options.interface !== null) bindToDevice(fd, options.interface);
-    setSessionOptions(fd, options.address.length, hopOptions(options));
+    setSessionOptions(fd, length, hopOptions(options));
     if (options.password) setMd5Key(fd, remote, options.password);
     if (options.localAddress) {
       const local = { address: options.localAddress, port: 0, scope: remote.scope };

@@ -1,6 +1,7 @@
 // What a session needs to be told, and what it tells: the seam between sessions and the RIB.
 import type { Family } from "../../net/address.ts";
 import type { WireContext } from "../wire/context.ts";
+import type { InterfaceNeighbours } from "./found-neighbour.ts";
 
 /** RFC 4271 §8.2.2. */
 export type SessionState = "Idle" | "Connect" | "Active" | "OpenSent" | "OpenConfirm" | "Established";
@@ -17,10 +18,12 @@ export interface AddPathOptions {
 /** One configured neighbour. Times in seconds. */
 export interface PeerOptions {
   readonly name: string;
-  /** The neighbour's address, 4 or 16 bytes. */
-  readonly address: Uint8Array;
+  /** The neighbour's address, 4 or 16 bytes; null: it is found on `interface` (unnumbered). */
+  readonly address: Uint8Array | null;
   /** Needed for link-local addresses: the interface the neighbour is on; the socket is bound to it. */
   readonly interface: string | null;
+  /** Without an address: send router advertisements, for the neighbour to find us. Absent: yes. */
+  readonly routerAdvertisements?: boolean;
   /** The AS of our OPEN. */
   readonly localAsn: number;
   /** Host-order number (RFC 6286: not 0). */
@@ -168,7 +171,8 @@ export interface SessionHandler {
 /** One neighbour's status for the API. Times in milliseconds of the injected clock. */
 export interface PeerStatus {
   readonly name: string;
-  readonly address: string;
+  /** `fe80::1%eth1` for a link-local one; null: not found yet. */
+  readonly address: string | null;
   readonly asn: number | null;
   readonly state: SessionState;
   readonly remoteRouterId: string | null;
@@ -187,4 +191,6 @@ export interface PeerStatus {
   };
   readonly families: readonly Family[];
   readonly capabilities: readonly string[];
+  /** Of a peer without an address: who is on its interface. */
+  readonly unnumbered: InterfaceNeighbours | null;
 }

@@ -5,6 +5,7 @@ import { boolean, integer, list, one } from "../scalar.ts";
 import * as s from "../scalars.ts";
 import { family, otherwise } from "./common.ts";
 import { routeKeys } from "./peer-routes.ts";
+import { policyChain, sentCommunities } from "./policy.ts";
 
 export const gracefulRestart = z.strictObject({
   time: one(seconds(1, 4095), "How long neighbours keep this node's routes while the daemon restarts.").prefault(
@@ -41,24 +42,34 @@ export const bfd = z.strictObject({
 
 export const peer = z
   .strictObject({
-    address: one(s.unicastAddress, "The neighbour's address."),
+    address: one(
+      s.unicastAddress,
+      "The neighbour's address. Without one the neighbour is found on `interface` (unnumbered).",
+    )
+      .optional()
+      .meta(otherwise("found on `interface`")),
     interface: one(
       s.interfaceName,
-      "Interface the neighbour is on. Needed with a link-local address; the session is bound to it.",
+      "Interface the neighbour is on; the session is bound to it. Needed with a link-local address. Without `address`, the neighbour is the router whose advertisements are heard there (BGP unnumbered).",
     ).optional(),
+    routerAdvertisements: one(
+      boolean,
+      "Without `address`: advertise this node as a router on `interface`, so that the neighbour finds it. Hosts do not take it for their default router (lifetime 0).",
+    )
+      .optional()
+      .meta(otherwise("true")),
     asn: one(s.remoteAsn, "The neighbour's AS number, or `external` (any but ours) or `internal` (ours)."),
-    import: one(
-      s.name,
-      "What is taken from the neighbour: `all`, `none`, `default-route` (only 0.0.0.0/0 and ::/0), or the name of a policy.",
+    import: policyChain(
+      "What is taken from the neighbour: `all`, `none`, `default-route` (only 0.0.0.0/0 and ::/0), or the name of a policy; or several of these: the first one that accepts or rejects decides.",
     )
       .optional()
       .meta(otherwise("`none` for another AS (RFC 8212), `all` for our own")),
-    export: one(
-      s.name,
-      "What is told to the neighbour: `blocks` (this node's blocks), `none`, `all` (everything: the node becomes transit), or the name of a policy.",
+    export: policyChain(
+      "What is told to the neighbour: `blocks` (this node's blocks), `none`, `all` (everything: the node becomes transit), or the name of a policy; or several of these.",
     )
       .optional()
       .meta(otherwise("`none` for another AS (RFC 8212), `blocks` for our own")),
+    communities: sentCommunities.optional(),
     passive: one(boolean, "Never connect, only wait for the neighbour.").prefault(false),
     port: one(integer("port", 1, 65535), "TCP port to connect to.").prefault(179),
     holdTime: one(
@@ -99,12 +110,16 @@ export const peer = z
       ),
     extendedNextHop: one(boolean, "IPv4 routes with IPv6 next hops (RFC 8950).")
       .optional()
-      .meta(otherwise("true for a neighbour with an IPv6 address")),
+      .meta(otherwise("true for a neighbour with an IPv6 address, or without an address")),
     extendedMessages: one(
       boolean,
       "Messages of up to 65535 bytes where the neighbour takes them too (RFC 8654). Otherwise, and with `false`, 4096: routes whose attributes do not fit are not announced then.",
     ).prefault(true),
     advertiseHostname: one(boolean, "Tell the neighbour `node.name`, as FRR does and shows it.").prefault(false),
+    monitoring: one(
+      boolean,
+      "`false`: BMP collectors and MRT files are told nothing of this neighbour and what it says; what is in use of that stays visible in the Loc-RIB.",
+    ).prefault(true),
     maxPrefixes: one(integer("number", 1, s.MAX_U32), "More prefixes than this end the session (Cease, RFC 4486).")
       .optional()
       .meta(otherwise("no limit")),

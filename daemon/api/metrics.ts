@@ -96,6 +96,24 @@ export async function renderMetrics({ status, peers, pods, blocks }: MetricsInpu
   counter("kernel_resyncs_total", "Full comparisons with the kernel.", [kernel.resyncs]);
   counter("kernel_overruns_total", "Times the kernel told more than the socket could hold.", [kernel.overruns]);
 
+  const { bmp, mrt } = status.monitoring;
+  const perCollector = (value: (collector: (typeof bmp)[number]) => number): Sample[] =>
+    bmp.map((collector) => [value(collector), { collector: collector.name }]);
+  gauge(
+    "bmp_connected",
+    "1 when the BMP collector is connected.",
+    ...perCollector(({ state }) => (state === "connected" ? 1 : 0)),
+  );
+  gauge(
+    "bmp_pending",
+    "Prefixes that the BMP collector has yet to hear of.",
+    ...perCollector(({ pending }) => pending),
+  );
+  counter("bmp_messages_total", "Messages sent to the BMP collector.", ...perCollector((of) => of.messagesSent));
+  counter("mrt_updates_lost_total", "UPDATEs and changes of state that were not written to MRT files.", [
+    mrt?.updatesLost ?? 0,
+  ]);
+
   gauge("pods", "Pods attached.", [pods.length]);
   const perBlock = (value: (block: BlockView) => number): Sample[] =>
     blocks.map((block) => [value(block), { block: block.prefix, pool: block.pool }]);

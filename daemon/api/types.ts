@@ -1,4 +1,5 @@
 // What the API serves; implemented by daemon/compose. JSON shapes are the design's §7 and stay stable.
+import type { MonitoringView } from "../../bgp/monitor/types.ts";
 import type { PeerView, RouteView } from "../../bgp/views.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
 import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
@@ -18,6 +19,8 @@ export interface StatusView {
   readonly peers: { readonly configured: number; readonly established: number };
   readonly routes: { readonly ipv4: number; readonly ipv6: number };
   readonly kernel: FibStatus;
+  /** BMP collectors and MRT files. */
+  readonly monitoring: MonitoringView;
   readonly pods: number;
   readonly memory: { readonly rss: number; readonly heapUsed: number };
   /** Milliseconds over the last minute. */

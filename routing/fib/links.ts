@@ -1,7 +1,7 @@
 // Links and their addresses as the kernel has them: a dump to begin with, notifications after it.
 import type { InterfaceAddress } from "../netlink/address.ts";
 import { decodeAddress, encodeAddressDump } from "../netlink/address.ts";
-import { MessageType } from "../netlink/constants.ts";
+import { AddressFlag, MessageType } from "../netlink/constants.ts";
 import { carriesTraffic, decodeLink, encodeLinkDump, type Link } from "../netlink/link.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { LinkInfo } from "../types.ts";
@@ -83,7 +83,12 @@ export class Links {
       up: carriesTraffic(link.flags),
       mtu: link.mtu,
       mac: link.mac,
-      addresses: [...addresses.values()].map(({ local, peer, length }) => ({ address: local, length, peer })),
+      addresses: [...addresses.values()].map(({ local, peer, length, flags }) => ({
+        address: local,
+        length,
+        peer,
+        tentative: (flags & (AddressFlag.tentative | AddressFlag.dadFailed)) !== 0 && !(flags & AddressFlag.optimistic),
+      })),
     }));
   }
 }

@@ -81,7 +81,14 @@ export const LinkAttribute = {
 
 export const AddressAttribute = { address: 1, local: 2, label: 3, flags: 8, routePriority: 9 } as const;
 
-export const AddressFlag = { noDad: 0x2, permanent: 0x80, noPrefixRoute: 0x200 } as const;
+export const AddressFlag = {
+  noDad: 0x2,
+  optimistic: 0x4,
+  dadFailed: 0x8,
+  tentative: 0x40,
+  permanent: 0x80,
+  noPrefixRoute: 0x200,
+} as const;
 
 export const RouteAttribute = {
   destination: 1,

@@ -5,6 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { usualBestPath } from "../../bgp/loc-rib/best-path-options.ts";
 import { Rib } from "../../bgp/rib.ts";
+import { WarmUp } from "../../bgp/warm-up/warm-up.ts";
 import { Framer } from "../../bgp/wire/framer.ts";
 import { systemClock } from "../../net/clock.ts";
 import { silentLog } from "../../net/log.ts";
@@ -15,6 +16,16 @@ const CHUNK = 65536;
 const CHANGES = 5000;
 const BURST = 10;
 const LOST = { reason: "bench", notification: null, local: false, graceful: false };
+
+const speaker = {
+  asn: 65000,
+  routerId: 0x0a000001,
+  clusterId: 1,
+  tables: [{ name: "main", id: 7100 }],
+  bestPath: { ...usualBestPath, maxPaths: 1 },
+  listenPort: null,
+  listenAddresses: [],
+};
 
 export interface Load {
   readonly name: string;
@@ -42,8 +53,13 @@ export function generate(load: Load, count: number, directory: string): void {
   }
 }
 
+export async function warmUp(): Promise<void> {
+  await measure("warm-up", () => new WarmUp(systemClock, speaker, peer("template", "192.0.2.1", 65001, {})).run());
+}
+
+// Plain arrays and no Buffers, as from a connection: the code compiled for one does not serve the other.
 export async function run(load: Load, directory: string): Promise<void> {
-  const tables = Array.from({ length: load.sources }, (_, i) => readFileSync(`${directory}/${i}`));
+  const tables = Array.from({ length: load.sources }, (_, i) => new Uint8Array(readFileSync(`${directory}/${i}`)));
   const bench = new Bench(load, tables);
   const { heap, rss } = await measure("received and sent", () => bench.transit());
   const { received, advertised } = bench;
@@ -58,27 +74,16 @@ export async function run(load: Load, directory: string): Promise<void> {
 }
 
 class Bench {
-  readonly #tables: readonly Buffer[];
+  readonly #tables: readonly Uint8Array[];
   readonly #rib: Rib;
   readonly #sources: FakeSession[] = [];
   readonly #framers: Framer[] = [];
   octets = 0;
   longest = 0;
 
-  constructor(load: Load, tables: readonly Buffer[]) {
+  constructor(load: Load, tables: readonly Uint8Array[]) {
     this.#tables = tables;
-    this.#rib = new Rib(
-      {
-        asn: 65000,
-        routerId: 0x0a000001,
-        clusterId: 1,
-        tables: [{ name: "main", id: 7100 }],
-        bestPath: { ...usualBestPath, maxPaths: 1 },
-        listenPort: null,
-        listenAddresses: [],
-      },
-      { clock: systemClock, log: silentLog, resolver: resolveAll },
-    );
+    this.#rib = new Rib(speaker, { clock: systemClock, log: silentLog, resolver: resolveAll });
     for (let i = 0; i < load.sources; i++) {
       const { name, address, asn } = sourceFacts(i);
       const options = peer(name, address, asn, { import: "all", export: "none" });

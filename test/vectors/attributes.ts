@@ -215,7 +215,40 @@ export const attributeVectors: readonly AttributeVector[] = [
     action: "none",
     value: { unknown: [{ flags: 0xe0, code: 28, value: new Uint8Array(0) }] },
   },
-  { name: "attribute 40 all zero", bytes: `${BASE} c0 28 00`, action: "none" },
+  // A path encoding attribute that a route server in the middle had corrupted: whoever reset on it lost its sessions again
+  // and again, because the route came back with the session.
+  {
+    name: "attribute 28 with flags and length of nonsense (2023 incident)",
+    bytes: `${BASE} e0 1c 04 00ff00ff`,
+    action: "none",
+    value: { unknown: [{ flags: 0xe0, code: 28, value: Uint8Array.of(0, 0xff, 0, 0xff) }] },
+  },
+  {
+    name: "attribute 28 that claims to be well-known",
+    bytes: `${BASE} 40 1c 00`,
+    action: "reset",
+    subcode: 2,
+  },
+  {
+    name: "attribute 23, tunnel encapsulation, with a TLV that reaches past its end (2023 incident)",
+    bytes: `${BASE} c0 17 06 000d ffff 0000`,
+    action: "none",
+    value: { unknown: [{ flags: 0xc0, code: 23, value: Uint8Array.of(0, 13, 0xff, 0xff, 0, 0) }] },
+  },
+  { name: "attribute 23 without a value", bytes: `${BASE} c0 17 00`, action: "none" },
+  {
+    name: "attribute 35 that is longer than the list leaves room for",
+    bytes: `${BASE} c0 23 40 0000fde9`,
+    action: "withdraw",
+    subcode: 5,
+  },
+  { name: "attribute 40 without a value", bytes: `${BASE} c0 28 00`, action: "none" },
+  {
+    name: "attribute 40, prefix SID, all zero (2025 incident)",
+    bytes: `${BASE} c0 28 0a 00000000000000000000`,
+    action: "none",
+    value: { unknown: [{ flags: 0xc0, code: 40, value: new Uint8Array(10) }] },
+  },
 
   { name: "an attribute that overruns the list", bytes: `${BASE} c0 08 20 fde90064`, action: "withdraw", subcode: 5 },
   { name: "a header cut short", bytes: `${BASE} c0 08`, action: "withdraw", subcode: 5 },

@@ -19,16 +19,18 @@ export interface CaptureReport {
   readonly messages: number;
   /** One line each: frame, and what tshark says about it. */
   readonly faults: readonly string[];
+  /** Neighbour -> seconds between two messages to it at most, by the kernel's clock. */
+  readonly silences: ReadonlyMap<string, number>;
 }
 
 export class Capture {
   readonly #child: ChildProcess;
   readonly #file: string;
 
-  /** Capturing when it returns: a session may begin at once. */
-  constructor(node: Node, file: string) {
+  /** Capturing when it returns: a session may begin at once. `only`: more of a capture filter, `and host 10.0.0.1`. */
+  constructor(node: Node, file: string, only = "") {
     this.#file = file;
-    const args = ["-q", "-i", "any", "-B", "16", "-f", `tcp port ${PORT}`, "-w", file];
+    const args = ["-q", "-i", "any", "-B", "16", "-f", `tcp port ${PORT} ${only}`.trim(), "-w", file];
     this.#child = node.spawn("dumpcap", args);
     const until = performance.now() + START_LIMIT;
     const word = new Int32Array(new SharedArrayBuffer(4));
@@ -43,7 +45,16 @@ export class Capture {
     // The kernel hands packets over in blocks, the last one when it has waited long enough.
     await sleep(BLOCK_TIME);
     await terminate(this.#child, "SIGINT");
-    const fields = ["frame.number", "bgp.type", "_ws.malformed", "_ws.expert.message", "_ws.expert.severity"];
+    const fields = [
+      "frame.time_epoch",
+      "ip.dst",
+      "ipv6.dst",
+      "frame.number",
+      "bgp.type",
+      "_ws.malformed",
+      "_ws.expert.message",
+      "_ws.expert.severity",
+    ];
     const output = await run("tshark", [
       "-r",
       this.#file,
@@ -57,13 +68,18 @@ export class Capture {
     ]);
     let messages = 0;
     const faults: string[] = [];
+    const silences = new Map<string, number>();
+    const last = new Map<string, number>();
     for (const line of output.split("\n").filter(Boolean)) {
-      const [frame, types, malformed, expert, severities] = line.split("\t");
+      const [time, ipv4, ipv6, frame, types, malformed, expert, severities] = line.split("\t");
+      const to = ipv4 || ipv6;
+      silences.set(to, Math.max(silences.get(to) ?? 0, Number(time) - (last.get(to) ?? Number(time))));
+      last.set(to, Number(time));
       messages += types.split(",").filter(Boolean).length;
       // 0x00800000 is "error" in Wireshark's epan/proto.h.
       const error = (severities ?? "").split(",").some((severity) => Number(severity) >= 0x00800000);
       if (malformed || error) faults.push(`frame ${frame}, BGP types ${types}: ${malformed || ""} ${expert}`.trim());
     }
-    return { messages, faults };
+    return { messages, faults, silences };
   }
 }

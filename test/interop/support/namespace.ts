@@ -119,8 +119,8 @@ export class Node {
   }
 
   /** From here on what this node sends is captured, and read by tshark when the lab closes. */
-  capture(): void {
-    this.#capture ??= new Capture(this, join(this.lab.directory, `${this.name}.pcapng`));
+  capture(only = ""): void {
+    this.#capture ??= new Capture(this, join(this.lab.directory, `${this.name}.pcapng`), only);
   }
 
   async endCapture(): Promise<CaptureReport | null> {

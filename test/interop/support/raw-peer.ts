@@ -13,9 +13,19 @@ export function message(type: number, body: ArrayLike<number> = [], length = 19 
   return bytes;
 }
 
-/** IPv4 unicast (unless `families` says otherwise), route refresh, 4-octet AS. */
-export function openMessage({ asn = 65500, holdTime = 90, routerId = [6, 6, 6, 6], families = [1] } = {}): Buffer {
-  const capabilities = [...families.flatMap((afi) => [1, 4, 0, afi, 0, 1]), 2, 0, 65, 4, 0, 0, asn >> 8, asn & 255];
+/** IPv4 unicast (unless `families` says otherwise), route refresh, 4-octet AS; `more`: whole capabilities. */
+export function openMessage({
+  asn = 65500,
+  holdTime = 90,
+  routerId = [6, 6, 6, 6],
+  families = [1],
+  more = [] as number[],
+} = {}): Buffer {
+  const capabilities = [
+    ...families.flatMap((afi) => [1, 4, 0, afi, 0, 1]),
+    ...[2, 0, 65, 4, 0, 0, asn >> 8, asn & 255],
+    ...more,
+  ];
   const parameters = [2, capabilities.length, ...capabilities];
   return message(1, [4, asn >> 8, asn & 255, 0, holdTime, ...routerId, parameters.length, ...parameters]);
 }

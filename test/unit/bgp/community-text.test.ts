@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { formatCommunities, formatCommunity } from "../../../bgp/community-text.ts";
 import { emptyAttributes } from "../../../bgp/wire/path-attributes.ts";
-import { community } from "../../../config/policy-scalars.ts";
+import { community } from "../../../config/community-scalars.ts";
 
 describe("communities in words", () => {
   it.each([
@@ -26,9 +26,9 @@ describe("communities in words", () => {
     [0x0203fa56, 0xea020007, "ro:4200000002:7"],
     [0x4004fde9, 0x4cee6b28, "bandwidth:65001:125000000"],
     [0x0004fde9, 0x3fc00000, "bandwidth:65001:1.5"],
-    [0x4004fde9, 0x7fc00000, "4004fde97fc00000"],
-    [0x4004fde9, 0xbfc00000, "4004fde9bfc00000"],
-    [0x030c0000, 8, "030c000000000008"],
+    [0x4004fde9, 0x7fc00000, "0x4004fde97fc00000"],
+    [0x4004fde9, 0xbfc00000, "0x4004fde9bfc00000"],
+    [0x030c0000, 8, "0x030c000000000008"],
   ])("extended %s %s: %s", (high, low, text) => {
     expect(formatCommunities({ ...emptyAttributes, extendedCommunities: [[high, low]] })).toEqual([text]);
   });

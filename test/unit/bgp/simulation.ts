@@ -108,8 +108,9 @@ export class Neighbor {
     const { as4, remoteAsn, ebgp } = this.session.negotiated;
     const asPath = ebgp ? [{ type: 2 as const, asns: [remoteAsn] }] : [];
     const family = familyOf(prefixes);
-    const withIds = this.session.negotiated.addPath?.receive.includes(family) ?? false;
-    const nextHop = family === 6 && this.options.address.length === 4 ? address("2001:db8::1") : this.options.address;
+    const { remoteAddress, addPath } = this.session.negotiated;
+    const withIds = addPath?.receive.includes(family) ?? false;
+    const nextHop = family === 6 && remoteAddress.length === 4 ? address("2001:db8::1") : remoteAddress;
     const all: PathAttributes = { ...emptyAttributes, asPath, nextHop, localPref: ebgp ? null : 100, ...attributes };
     const mp = family === 6 || all.nextHop?.length === 16;
     return updateBody(

@@ -117,7 +117,8 @@ export class FakeSession implements EstablishedSession {
     this.peer = options;
     this.#take = take;
     const remoteAsn = typeof options.remoteAsn === "number" ? options.remoteAsn : 65001;
-    const ipv4 = options.address.length === 4;
+    const remote = options.address ?? address("fe80::1");
+    const ipv4 = remote.length === 4;
     this.negotiated = {
       as4: true,
       ebgp: remoteAsn !== options.localAsn,
@@ -126,9 +127,9 @@ export class FakeSession implements EstablishedSession {
       maxMessage: 4096,
       localAsn: options.localAsn,
       remoteAsn,
-      remoteRouterId: options.address[options.address.length - 1],
+      remoteRouterId: remote[remote.length - 1],
       localAddress: ipv4 ? address("192.0.2.254") : address("2001:db8::fe"),
-      remoteAddress: options.address,
+      remoteAddress: remote,
       localLinkLocal: address("fe80::fe"),
       localAddress6: ipv4 ? address("2001:db8::fe") : null,
       localAddress4: null,

@@ -45,7 +45,11 @@ describe("diffConfig", () => {
       ["asn: 65001", "asn: external"],
       ["changed peers.tor-a.asn reset: 65001 -> external"],
     ],
-    ["a policy, where it is used", ["localPref: 200", "localPref: 300"], ["changed peers.tor-a.import live: in -> in"]],
+    [
+      "a policy, where it is used",
+      ["localPref: 200", "localPref: 300"],
+      ["changed policies.in live: null -> null", "changed peers.tor-a.import live: in -> in"],
+    ],
     ["a peer more", ["  tor-b:", "  tor-c: { address: 192.0.2.5, asn: 65003 }\n  tor-b:"], ["added peers.tor-c live"]],
     ["a peer that has another name", ["tor-b", "tor-x"], ["added peers.tor-x live", "removed peers.tor-b live"]],
     [

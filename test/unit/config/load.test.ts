@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { usualBestPath } from "../../../bgp/loc-rib/best-path-options.ts";
+import type { Policy, PrefixMatch } from "../../../bgp/policy/types.ts";
 import { plainRules } from "../../../bgp/route-rules.ts";
 import { ConfigError, loadConfig, parseConfig } from "../../../config/load.ts";
 import type { ReadSecret } from "../../../config/secret.ts";
@@ -154,6 +155,7 @@ describe("good configurations", () => {
       file: "f",
       node: { name: expect.stringMatching(/./), asn: 65101, routerId: 0x0a00000b },
       bgp: { listenPort: 179, listenAddresses: [], maxPaths: 64, maxPathsIbgp: 64, bestPath },
+      monitoring: { bmp: [], mrt: null },
       pools: [],
       tables: [{ name: "fabric", id: 7100, host: false, fallback: "host" }],
       routing: {
@@ -174,6 +176,7 @@ describe("good configurations", () => {
         name: "t",
         address: Uint8Array.of(192, 0, 2, 1),
         interface: null,
+        routerAdvertisements: true,
         localAsn: 65101,
         routerId: 0x0a00000b,
         remoteAsn: "internal",
@@ -200,6 +203,7 @@ describe("good configurations", () => {
         export: "blocks",
         table: 7100,
         maxPrefixes: null,
+        monitored: true,
         bfd: null,
         role: null,
         requireRole: false,
@@ -253,11 +257,66 @@ describe("good configurations", () => {
     expect(parseConfig(`${NODE}bgp: { clusterId: 10.0.0.1 }\n`, "f").config.bgp.clusterId).toBe(0x0a000001);
   });
 
+  it("builds monitoring", () => {
+    const text = `${NODE}peers: { t: { address: 192.0.2.1, asn: internal, monitoring: false } }
+monitoring:
+  bmp:
+    noc: { address: 192.0.2.9, port: 11019 }
+    lab: { address: "2001:db8::9", port: 1790, localAddress: "2001:db8::1", adjRibIn: [], statistics: false, connectRetry: 5m }
+    all: { address: 192.0.2.8, port: 1790, adjRibIn: post-policy, locRib: false, statistics: 10s }
+`;
+    const { config } = parseConfig(text, "f");
+    const usual = { localAddress: null, prePolicy: true, postPolicy: true, locRib: true, connectRetry: 60 };
+    const bytes = (last: number) => Uint8Array.of(0x20, 1, 0x0d, 0xb8, ...new Array(11).fill(0), last);
+    expect(config.peers[0].monitored).toBe(false);
+    expect(config.monitoring).toEqual({
+      bmp: [
+        { ...usual, name: "noc", address: Uint8Array.of(192, 0, 2, 9), port: 11019, statistics: 60 },
+        {
+          ...usual,
+          name: "lab",
+          address: bytes(9),
+          port: 1790,
+          localAddress: bytes(1),
+          prePolicy: false,
+          postPolicy: false,
+          statistics: null,
+          connectRetry: 300,
+        },
+        {
+          ...usual,
+          name: "all",
+          address: Uint8Array.of(192, 0, 2, 8),
+          port: 1790,
+          prePolicy: false,
+          locRib: false,
+          statistics: 10,
+        },
+      ],
+      mrt: null,
+    });
+  });
+
+  it("takes a peer without an address: found on its interface, IPv4 routes with IPv6 next hops", () => {
+    const unnumbered = (rest = "") =>
+      parseConfig(`${NODE}peers:\n  t: { interface: eth1, asn: internal${rest} }\n`, "f").config.peers[0];
+    expect(unnumbered()).toMatchObject({
+      address: null,
+      interface: "eth1",
+      routerAdvertisements: true,
+      extendedNextHop: true,
+    });
+    expect(unnumbered(", routerAdvertisements: false").routerAdvertisements).toBe(false);
+    expect(unnumbered(", families: [ipv6], extendedNextHop: false").extendedNextHop).toBe(false);
+    const two = `${NODE}peers:\n  a: { interface: eth1, asn: internal }\n  b: { interface: eth2, asn: internal }\n  c: { interface: eth1, address: 192.0.2.1, asn: internal }\n`;
+    expect(parseConfig(two, "f").warnings).toEqual([]);
+  });
+
   it("builds policies", () => {
     const { config } = loadConfig(join(examples, "policies.yaml"));
     const leaf = config.peers.find(({ name }) => name === "leaf1")!;
-    const policy = leaf.import as Exclude<typeof leaf.import, string>;
-    expect(policy.statements[0]).toMatchObject({ match: { community: [[65535, 0]] }, set: { localPref: 0 } });
+    const policy = leaf.import as Policy;
+    expect(policy.statements[0]).toMatchObject({ match: { community: { any: [[65535, 0]] } }, set: { localPref: 0 } });
     expect(policy.statements.map((statement) => statement.then)).toEqual([
       "accept",
       "accept",
@@ -266,7 +325,9 @@ describe("good configurations", () => {
       "accept",
       "reject",
     ]);
-    expect(policy.statements[2].match.prefix!.map(({ ge, le, prefix }) => [prefix.length, ge, le])).toEqual([
+    expect(
+      (policy.statements[2].match.prefix as PrefixMatch[]).map(({ ge, le, prefix }) => [prefix.length, ge, le]),
+    ).toEqual([
       [8, 16, 26],
       [32, 32, 64],
     ]);
@@ -288,6 +349,9 @@ describe("good configurations", () => {
   });
 });
 
+/** A peer that uses policy p. */
+const USER = "peers:\n  t: { address: 192.0.2.1, asn: 65001, import: p, export: p }\n";
+
 describe("warnings", () => {
   it.each([
     ["peers:\n  t: { address: 192.0.2.1, asn: 65001 }\n", "3:3: peers.t: imports and exports nothing"],
@@ -297,11 +361,21 @@ describe("warnings", () => {
       "peers:\n  t: { address: 192.0.2.1, asn: 65535, import: all, export: none }\n",
       "3:33: peers.t.asn: AS 65535 is reserved",
     ],
-    ["policies: { p: [] }\n", "2:13: policies.p: has no statement"],
-    ["policies:\n  p: [{ then: accept }, { then: reject }]\n", "3:25: policies.p[1]: is never reached"],
+    [`policies: { p: [] }\n${USER}`, "2:13: policies.p: has no statement"],
+    [`policies:\n  p: [{ then: accept }, { then: reject }]\n${USER}`, "3:25: policies.p[1]: is never reached"],
     [
-      "policies:\n  p: [{ set: { med: none }, then: reject }]\n",
+      `policies:\n  p: [{ set: { med: none }, then: reject }]\n${USER}`,
       "3:9: policies.p[0].set: changes a route that is rejected",
+    ],
+    ["policies:\n  p: [{ then: accept }]\n", "3:3: policies.p: is used by no peer and no policy"],
+    ["prefixSets:\n  a: 10.0.0.0/8\n", "3:3: prefixSets.a: is used by no policy"],
+    [
+      "peers:\n  t: { address: 192.0.2.1, asn: 65001, import: [all, default-route], export: none }\n",
+      "3:49: peers.t.import[0]: all accepts every route: what follows is never reached",
+    ],
+    [
+      "peers:\n  t: { address: 192.0.2.1, asn: 65001, import: all, export: [none, blocks] }\n",
+      "3:62: peers.t.export[0]: none decides nothing among others",
     ],
   ])("%j", (text, warning) => {
     const { warnings } = parseConfig(NODE + text, "f");

@@ -16,7 +16,7 @@ it.each([...switches, "node1", "node2", "node3"])("%s/underlay.yaml is good, wit
 
 describe.each(switches)("%s", (name) => {
   const { config } = loadConfig(join(directory, name, "underlay.yaml"));
-  const neighbours = config.peers.map(({ address, remoteAsn }) => `${address.join(".")} ${remoteAsn}`);
+  const neighbours = config.peers.map(({ address, remoteAsn }) => `${address?.join(".")} ${remoteAsn}`);
 
   it.each([
     ["frr.conf", /neighbor (\S+) remote-as (\d+)/g],

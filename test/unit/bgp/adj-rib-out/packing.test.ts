@@ -133,6 +133,18 @@ describe("our own next hop", () => {
       { form: "mp", address: both },
     ],
     [
+      "unnumbered, IPv4 although the interface has an address of its own",
+      4,
+      { ...base, localAddress: linkLocal, localAddress4: v4, extendedNextHop: true },
+      { form: "mp", address: Uint8Array.of(...linkLocal, ...linkLocal) },
+    ],
+    [
+      "unnumbered to a neighbour without RFC 8950",
+      4,
+      { ...base, localAddress: linkLocal, localAddress4: v4 },
+      { form: "attribute", address: v4 },
+    ],
+    [
       "unnumbered",
       6,
       { ...base, localAddress: linkLocal },

@@ -402,4 +402,5 @@ const status = {
   messages: { sent: 0, received: 0, updatesSent: 0, updatesReceived: 0 },
   families: [],
   capabilities: [],
+  unnumbered: null,
 };

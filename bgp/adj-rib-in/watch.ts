@@ -1,0 +1,99 @@
+// Those who follow one peer's Adj-RIB-In, monitoring protocols: per follower the prefixes that may have changed since it looked last.
+// As with the Loc-RIB's subscriptions a slow follower costs one bit per prefix and finds the present state when it comes.
+// There is none of this while nobody follows.
+import { DirtySet } from "../../net/dirty-set.ts";
+import type { PrefixTable } from "../../net/prefix-table.ts";
+import type { AdjRibIn } from "./adj-rib-in.ts";
+
+export class AdjRibInWatch {
+  /** Follows what the import policy makes of it, too. */
+  readonly filtered: boolean;
+  readonly #dirty = new DirtySet();
+  readonly #wake: () => void;
+  readonly #closed: () => void;
+
+  constructor(filtered: boolean, wake: () => void, closed: () => void) {
+    this.filtered = filtered;
+    this.#wake = wake;
+    this.#closed = closed;
+  }
+
+  get pending(): number {
+    return this.#dirty.size;
+  }
+
+  /** `wake` is called when `pending` leaves 0. */
+  add(id: number): void {
+    if (this.#dirty.add(id) && this.#dirty.size === 1) this.#wake();
+  }
+
+  take(out: Uint32Array, limit = out.length): number {
+    return this.#dirty.take(out, limit);
+  }
+
+  close(): void {
+    this.#closed();
+    this.#dirty.clear();
+  }
+}
+
+/** One family of one peer. */
+export interface Watched {
+  readonly lanes: readonly { readonly adjRibIn: AdjRibIn }[];
+  watches: AdjRibInWatches | null;
+}
+
+/** Begins to follow; what is there already is pending from the start. */
+export function watchAdjRibIn(part: Watched, filtered: boolean, wake: () => void): AdjRibInWatch {
+  const watches = part.watches ?? new AdjRibInWatches();
+  part.watches = watches;
+  const watch = new AdjRibInWatch(filtered, wake, () => {
+    watches.delete(watch);
+    if (watches.size === 0 && part.watches === watches) part.watches = null;
+  });
+  watches.insert(watch);
+  addAll(part, watch);
+  return watch;
+}
+
+export class AdjRibInWatches {
+  readonly #watches = new Set<AdjRibInWatch>();
+
+  get size(): number {
+    return this.#watches.size;
+  }
+
+  insert(watch: AdjRibInWatch): void {
+    this.#watches.add(watch);
+  }
+
+  delete(watch: AdjRibInWatch): void {
+    this.#watches.delete(watch);
+  }
+
+  /** The prefixes of NLRI that has just been taken in. */
+  addNlri(prefixes: PrefixTable, buffer: Uint8Array, start: number, end: number): void {
+    for (let at = start; at < end; ) {
+      const length = buffer[at++];
+      const id = prefixes.find(buffer, at, length);
+      at += (length + 7) >>> 3;
+      if (id !== 0) this.add(id);
+    }
+  }
+
+  add(id: number): void {
+    for (const watch of this.#watches) watch.add(id);
+  }
+
+  /** Another import policy. */
+  filterChanged(part: Watched): void {
+    for (const watch of this.#watches) if (watch.filtered) addAll(part, watch);
+  }
+}
+
+/** Everything that the peer announces. */
+function addAll({ lanes }: Pick<Watched, "lanes">, watch: { add(id: number): void }): void {
+  for (const { adjRibIn } of lanes) {
+    for (let id = adjRibIn.next(0); id >= 0; id = adjRibIn.next(id + 1)) watch.add(id);
+  }
+}

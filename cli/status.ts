@@ -1,0 +1,45 @@
+// underlayctl status: how the node is, one line per part.
+import type { BmpCollectorView } from "../bgp/monitor/types.ts";
+import type { StatusView } from "../daemon/api/types.ts";
+import type { Invocation } from "./commands.ts";
+import { duration, mebibytes, type Output, plain } from "./output.ts";
+
+export async function status({ client, output, options }: Invocation): Promise<number> {
+  const view = await client.get<StatusView>("/v1/status");
+  const code = view.state === "ok" ? 0 : 1;
+  if (options.json) {
+    await output.line(JSON.stringify(view, null, 2));
+    return code;
+  }
+  const { kernel, eventLoopDelay: delay } = view;
+  const state = output.paint(view.state, code === 0 ? "green" : "red");
+  const failed = kernel.failed.length > 0 ? output.paint(`${kernel.failed.length} refused`, "red") : "none refused";
+  const lines: [string, string][] = [
+    ["state", `${state}, up ${duration(view.uptime)}, underlayd ${view.version}, pid ${view.pid}`],
+    ["sessions", `${view.peers.established} of ${view.peers.configured} Established`],
+    ["routes", `${view.routes.ipv4} IPv4, ${view.routes.ipv6} IPv6`],
+    [
+      "kernel",
+      kernel.install
+        ? `${kernel.installed} of ${kernel.desired} installed, ${failed}, ${kernel.stale} stale`
+        : "left alone (routing.install: false)",
+    ],
+    ...view.monitoring.bmp.map((collector): [string, string] => ["bmp", bmpText(collector, output)]),
+    ["pods", String(view.pods)],
+    ["memory", `${mebibytes(view.memory.rss)} resident, ${mebibytes(view.memory.heapUsed)} heap`],
+    ["event loop", `late by ${delay.p50} ms (median), ${delay.p99} ms (p99), ${delay.max} ms (worst)`],
+  ];
+  await output.line(output.paint(`${plain(view.name)}  AS ${view.asn}  router id ${view.routerId}`, "bold"));
+  for (const [key, value] of lines) await output.line(`  ${key.padEnd(11)}${value}`);
+  for (const problem of view.problems) await output.line(`  ${output.paint("problem", "red")}    ${plain(problem)}`);
+  return code;
+}
+
+function bmpText(view: BmpCollectorView, output: Output): string {
+  const { name, address, port, uptime, lastError, messagesSent, pending, stalled } = view;
+  const where = `${plain(name)} (${address.includes(":") ? `[${address}]` : address}:${port})`;
+  const state = output.paint(view.state, view.state === "connected" ? "green" : "red");
+  if (uptime === null) return `${where} ${state}${lastError ? `: ${plain(lastError)}` : ""}`;
+  const slow = stalled > 0 ? `, ${output.paint(`has read nothing for ${duration(stalled)}`, "yellow")}` : "";
+  return `${where} ${state}, up ${duration(uptime)}, ${messagesSent} messages, ${pending} prefixes to go${slow}`;
+}
