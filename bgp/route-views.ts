@@ -1,5 +1,5 @@
 // Routes as the API and the CLI show them, made one by one from the RIB's columns while somebody iterates.
-import { formatAddress } from "../net/address.ts";
+import { formatAddress, formatIpv4 } from "../net/address.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
 import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
 import { NextHopForm, type OutgoingSets } from "./adj-rib-out/outgoing-sets.ts";
@@ -85,7 +85,10 @@ export function outgoingAttributes(sets: OutgoingSets, { ownNextHop, family }: A
   return form === NextHopForm.MP_FIXED ? { ...attributes, nextHop: sets.nextHopOf(set).slice() } : attributes;
 }
 
-type AttributeFields = Pick<RouteView, "nextHops" | "asPath" | "origin" | "localPref" | "med" | "communities">;
+type AttributeFields = Pick<
+  RouteView,
+  "nextHops" | "asPath" | "origin" | "localPref" | "med" | "communities" | "originatorId" | "clusterList" | "otc"
+>;
 
 function attributesView(attributes: PathAttributes, localPref: number | null): AttributeFields {
   const { nextHop, linkLocalNextHop } = attributes;
@@ -97,5 +100,8 @@ function attributesView(attributes: PathAttributes, localPref: number | null): A
     localPref,
     med: attributes.med,
     communities: formatCommunities(attributes),
+    originatorId: attributes.originatorId === null ? null : formatIpv4(attributes.originatorId),
+    clusterList: attributes.clusterList.map(formatIpv4),
+    otc: attributes.otc,
   };
 }

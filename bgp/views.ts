@@ -55,6 +55,11 @@ export interface RouteView {
   readonly med: number | null;
   /** `65001:100` or `no-export`, large ones `65001:1:1`, extended ones `rt:65001:1`, `bandwidth:65001:125000000` or hex. */
   readonly communities: readonly string[];
+  /** RFC 4456, of routes within our AS: who brought it in, and the reflectors it has passed, the last one first. */
+  readonly originatorId: string | null;
+  readonly clusterList: readonly string[];
+  /** Only to Customer (RFC 9234): an AS number. */
+  readonly otc: number | null;
   readonly best: boolean;
   /** One of several paths in use at once. */
   readonly multipath: boolean;
