@@ -4,6 +4,7 @@
 // Without ADD-PATH there is one lane, and the loops over NLRI touch nothing else; with it, see peer-paths.ts.
 import { type Family, sameBytes } from "../net/address.ts";
 import { DirtySet } from "../net/dirty-set.ts";
+import type { Prefix } from "../net/prefix.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
 import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
 import type { AdjRibInWatches } from "./adj-rib-in/watch.ts";
@@ -19,6 +20,7 @@ import type { RibCore } from "./rib-core.ts";
 import { formatPrefixId } from "./route-views.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
 import type { StaleFamily } from "./stale-routes.ts";
+import type { PathAttributes } from "./wire/path-attributes.ts";
 
 export class PeerFamily implements StaleFamily {
   readonly family: Family;
@@ -97,6 +99,14 @@ export class PeerFamily implements StaleFamily {
   /** Of these, the ones that are a last resort only. */
   get longLived(): number {
     return this.#sum((lane) => lane.adjRibIn.longLived);
+  }
+
+  /** The paths announced for a prefix, as the import policy sees them. */
+  policyInputs({ bytes, length }: Prefix): PathAttributes[] {
+    const id = this.#prefixes.find(bytes, 0, length);
+    const [{ filter }] = this.#outlets;
+    const raw = id === 0 ? [] : this.#lanes.map(({ adjRibIn }) => adjRibIn.get(id));
+    return raw.filter((attributes) => attributes !== 0).map((attributes) => filter.input(attributes));
   }
 
   /** A session has come up; `pathLimit`: it has path identifiers, and so many paths of a prefix are kept at most. */

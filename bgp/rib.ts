@@ -30,7 +30,7 @@ import type {
 import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 import { WireError } from "./wire/error.ts";
-import { emptyAttributes } from "./wire/path-attributes.ts";
+import { emptyAttributes, type PathAttributes } from "./wire/path-attributes.ts";
 import { CeaseSubcode, ErrorCode } from "./wire/registry.ts";
 
 export class Rib implements SessionHandler {
@@ -144,6 +144,11 @@ export class Rib implements SessionHandler {
 
   received(peer: string, query: RouteQuery = {}): Iterable<RouteView> {
     return this.#reader.received(this.#peer(peer), query);
+  }
+
+  /** The paths that a peer has announced for a prefix, as its import policy sees them. Throws RangeError: no such peer. */
+  policyInputs(peer: string, prefix: Prefix): PathAttributes[] {
+    return this.#peer(peer).families.get(prefix.family)?.policyInputs(prefix) ?? [];
   }
 
   advertised(peer: string, query: RouteQuery = {}): Iterable<RouteView> {

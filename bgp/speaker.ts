@@ -15,6 +15,7 @@ import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, Speake
 import { NeighbourDiscovery } from "./unnumbered/discovery.ts";
 import type { LinkSource } from "./unnumbered/types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
+import type { PathAttributes } from "./wire/path-attributes.ts";
 
 export interface SpeakerDependencies {
   readonly clock: Clock;
@@ -142,6 +143,11 @@ export class Speaker {
 
   received(peer: string, query: RouteQuery = {}): Iterable<RouteView> {
     return this.#rib.received(peer, query);
+  }
+
+  /** The paths that a peer has announced for a prefix, as its import policy sees them. */
+  policyInputs(peer: string, prefix: Prefix): PathAttributes[] {
+    return this.#rib.policyInputs(peer, prefix);
   }
 
   advertised(peer: string, query: RouteQuery = {}): Iterable<RouteView> {

@@ -5,11 +5,13 @@ import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
 import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
 import { bfdLines, unnumberedLines } from "./peer-lines.ts";
+import { policy } from "./policy.ts";
+import { type PolicyOptions, policyOptions } from "./policy-options.ts";
 import { plan, reload } from "./reload.ts";
 import { status } from "./status.ts";
 import { watch } from "./watch.ts";
 
-export interface Options {
+export interface Options extends PolicyOptions {
   readonly json: boolean;
   readonly table?: string;
   readonly family?: string;
@@ -341,6 +343,13 @@ export const commands: Readonly<Record<string, Command>> = {
     options: [],
     run: reload,
   },
+  policy: {
+    usage: "policy test NAME PREFIX, policy list",
+    summary: "what a policy does to a route, statement by statement; exit code 0 accepted, 1 rejected",
+    arity: [1, 3],
+    options: Object.keys(policyOptions) as (keyof PolicyOptions)[],
+    run: policy,
+  },
   watch: {
     usage: "watch [--types T,T]",
     summary: "events as they happen: session, bfd, route, kernel, pod, block",
@@ -350,6 +359,9 @@ export const commands: Readonly<Record<string, Command>> = {
   },
 };
 
+/** Options that every command takes. */
+const general: readonly string[] = ["json", "socket", "help", "version"];
+
 /** Throws CliError when a command is called with what it does not take. */
 export function checkUsage(name: string, command: Command, positionals: readonly string[], options: Options): void {
   const [least, most] = command.arity;
@@ -357,7 +369,7 @@ export function checkUsage(name: string, command: Command, positionals: readonly
   if (positionals.length < least) throw new CliError(`${name}: an argument is missing${usage}`, 2);
   if (positionals.length > most)
     throw new CliError(`${name}: too many arguments: ${positionals.slice(most).join(" ")}${usage}`, 2);
-  for (const option of ["table", "family", "best", "types"] as const)
-    if (options[option] !== undefined && !command.options.includes(option))
+  for (const [option, value] of Object.entries(options))
+    if (value !== undefined && !general.includes(option) && !command.options.includes(option as keyof Options))
       throw new CliError(`${name} takes no --${option}${usage}`, 2);
 }

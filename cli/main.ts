@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { CliError, Client } from "./client.ts";
 import { type Command, checkUsage, commands, type Options } from "./commands.ts";
 import { Output } from "./output.ts";
+import { policyOptions } from "./policy-options.ts";
 import { version } from "./version.ts";
 
 const DEFAULT_SOCKET = "/run/underlay/underlayd.sock";
@@ -25,6 +26,17 @@ Options:
   --family F     only ipv4 or ipv6
   --best         only routes that are the best ones
   --types T,T    only events of these types
+
+A route for \`policy test\`:
+  --import PEER, --export PEER  test that peer's policy; no NAME then
+  --peer PEER                   where the route comes from; local: this node
+  --as-path "65001 65002"       --origin igp|egp|incomplete   --next-hop ADDRESS
+  --med N                       --local-pref N
+  --community C                 of any kind; may be given several times
+  --received PEER               the route that this neighbour has announced, instead
+  --config FILE                 the policy as it is in this file; no daemon is needed
+
+General:
   --help         this text
   --version      the version
 
@@ -43,6 +55,7 @@ function readArguments(args: string[]) {
         family: { type: "string" },
         best: { type: "boolean" },
         types: { type: "string" },
+        ...policyOptions,
         help: { type: "boolean", short: "h" },
         version: { type: "boolean" },
       },

@@ -1,18 +1,28 @@
 // What the API answers, put together from the parts. Lists are read lazily: a table of a million routes is never built
 // as objects.
 import type { MonitoringView } from "../bgp/monitor/types.ts";
+import type { PolicyTrace } from "../bgp/policy/trace.ts";
 import type { Speaker } from "../bgp/speaker.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { CniServer } from "../cni/server.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../cni/types.ts";
+import type { PolicyRequest } from "../config/policy-request.ts";
 import type { Config } from "../config/types.ts";
 import { formatIpv4 } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Fib, KernelRoute, KernelRule } from "../routing/types.ts";
-import { type ApiBackend, ApiError, type RouteFilter, type StatusView, type WatchEvent } from "./api/types.ts";
+import {
+  type ApiBackend,
+  ApiError,
+  type PolicyView,
+  type RouteFilter,
+  type StatusView,
+  type WatchEvent,
+} from "./api/types.ts";
 import type { Bfd } from "./bfd.ts";
 import type { EventHub } from "./events.ts";
 import type { LoopDelay } from "./loop-delay.ts";
+import { policyViews, testPolicy } from "./policy-test.ts";
 import type { PlanView, Reloader } from "./reload.ts";
 import { version } from "./version.ts";
 
@@ -94,6 +104,14 @@ export class Backend implements ApiBackend {
   async advertised(peer: string, filter: RouteFilter): Promise<Iterable<RouteView>> {
     this.#requirePeer(peer);
     return this.#asInstalled(this.#parts.speaker.advertised(peer, this.#checked(filter)));
+  }
+
+  policies(): PolicyView[] {
+    return policyViews(this.#parts.config());
+  }
+
+  policyTest(request: PolicyRequest): PolicyTrace[] {
+    return testPolicy(request, this.#parts.config(), this.#parts.speaker);
   }
 
   pods(): PodView[] {

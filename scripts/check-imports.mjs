@@ -39,7 +39,17 @@ const rules = {
   routing: ["routing", "net", "types:bgp/loc-rib/types.ts", "types:bgp/next-hop-resolver.ts"],
   cni: ["cni", "routing/netlink", "net", "types:routing/types.ts"],
   config: ["config", "net", "types:bgp", "types:cni", "types:routing"],
-  cli: ["cli", "net", "types:daemon", "types:bgp", "types:cni", "types:config", "types:routing"],
+  cli: [
+    "cli",
+    "config",
+    "bgp/policy",
+    "bgp/community-text.ts",
+    "net",
+    "types:daemon",
+    "types:bgp",
+    "types:cni",
+    "types:routing",
+  ],
   lab: ["lab", "net"],
   daemon: ["daemon", "bgp", "routing", "cni", "config", "net"],
 };

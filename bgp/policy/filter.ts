@@ -90,6 +90,12 @@ export class ImportFilter {
     return this.#ingress.check(this.#store.attributes(attributes));
   }
 
+  /** A set as the policy sees it. */
+  input(attributes: number): PathAttributes {
+    const received = this.#store.attributes(attributes);
+    return this.#ingress?.before(received) ?? received;
+  }
+
   /** Gives back what it remembers; not to be used afterwards. */
   close(): void {
     this.#forget();

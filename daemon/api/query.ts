@@ -1,4 +1,6 @@
 // The query part of a request -> a filter, strictly: a parameter that we do not know would silently filter nothing.
+
+import type { PolicyRequest } from "../../config/policy-request.ts";
 import { parseAddress } from "../../net/address.ts";
 import { formatPrefix, maskBytes, parsePrefix } from "../../net/prefix.ts";
 import { ApiError, type RouteFilter } from "./types.ts";
@@ -19,6 +21,30 @@ export function routeFilter(query: URLSearchParams): RouteFilter {
   const best = query.get("best");
   if (best !== null) filter.best = oneOf(booleans, best, "best", "true or false");
   return filter;
+}
+
+const policyKeys = [
+  "policy",
+  "import",
+  "export",
+  "prefix",
+  "peer",
+  "received",
+  "asPath",
+  "nextHop",
+  "origin",
+  "med",
+  "localPref",
+] as const;
+
+/** What is asked about a policy; `community` may be there several times. Throws ApiError 400. */
+export function policyRequest(query: URLSearchParams): PolicyRequest {
+  only(query, [...policyKeys, "community"]);
+  const entries = policyKeys.flatMap((key) => (query.has(key) ? [[key, query.get(key)]] : []));
+  const request = Object.fromEntries(entries) as Partial<PolicyRequest>;
+  if (request.prefix === undefined) throw new ApiError(400, "prefix= is missing: the route's prefix");
+  const communities = query.getAll("community");
+  return { ...request, prefix: request.prefix, ...(communities.length > 0 && { communities }) };
 }
 
 /** Throws ApiError 400 when there is another parameter than these. */

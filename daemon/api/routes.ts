@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { sendList } from "./list-stream.ts";
 import { METRICS_MEDIA_TYPE, renderMetrics } from "./metrics.ts";
-import { only, routeFilter } from "./query.ts";
+import { only, policyRequest, routeFilter } from "./query.ts";
 import { type ApiBackend, ApiError } from "./types.ts";
 
 /** Milliseconds a client of a long list may read nothing. */
@@ -46,6 +46,8 @@ export const readRoutes: Readonly<Record<string, Handler>> = {
     ({ backend, query, parameter }) => backend.advertised(parameter, routeFilter(query)),
     true,
   ),
+  "/v1/policies": list(({ backend }) => backend.policies()),
+  "/v1/policy-test": list(({ backend, query }) => backend.policyTest(policyRequest(query)), true),
   "/v1/pods": list(({ backend }) => backend.pods()),
   "/v1/blocks": list(({ backend }) => backend.blocks()),
   "/v1/rules": list(({ backend }) => backend.rules()),

@@ -1,7 +1,9 @@
 // What the API serves; implemented by daemon/compose. JSON shapes are the design's §7 and stay stable.
 import type { MonitoringView } from "../../bgp/monitor/types.ts";
+import type { PolicyTrace } from "../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../bgp/views.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
+import type { PolicyRequest } from "../../config/policy-request.ts";
 import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
 import type { PlanView } from "../reload.ts";
 
@@ -43,6 +45,15 @@ export interface RouteFilter {
   readonly best?: boolean;
 }
 
+/** One policy of the configuration. */
+export interface PolicyView {
+  readonly name: string;
+  readonly statements: number;
+  /** Peers that name it. */
+  readonly importOf: readonly string[];
+  readonly exportOf: readonly string[];
+}
+
 export interface ApiBackend {
   status(): Promise<StatusView>;
   peers(): PeerView[];
@@ -50,6 +61,9 @@ export interface ApiBackend {
   routes(filter: RouteFilter): Iterable<RouteView> | Promise<Iterable<RouteView>>;
   received(peer: string, filter: RouteFilter): Iterable<RouteView> | Promise<Iterable<RouteView>>;
   advertised(peer: string, filter: RouteFilter): Iterable<RouteView> | Promise<Iterable<RouteView>>;
+  policies(): PolicyView[];
+  /** What a policy does to a route: one trace per path. Throws ApiError on a bad request. */
+  policyTest(request: PolicyRequest): PolicyTrace[];
   pods(): PodView[];
   blocks(): BlockView[];
   rules(): Promise<KernelRule[]>;

@@ -1,13 +1,19 @@
 // An ApiBackend that holds its answers in memory, in the shapes that the daemon has; lists can be endless.
+import type { PolicyTrace } from "../../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../../bgp/views.ts";
+import { emptyAttributes } from "../../../bgp/wire/path-attributes.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../../cni/types.ts";
+import { parseConfig } from "../../../config/load.ts";
+import type { PolicyRequest } from "../../../config/policy-request.ts";
 import {
   type ApiBackend,
   ApiError,
+  type PolicyView,
   type RouteFilter,
   type StatusView,
   type WatchEvent,
 } from "../../../daemon/api/types.ts";
+import { policyViews, testPolicy } from "../../../daemon/policy-test.ts";
 import type { PlanView } from "../../../daemon/reload.ts";
 import type { KernelRoute, KernelRule } from "../../../routing/types.ts";
 
@@ -89,6 +95,23 @@ const status: StatusView = {
   eventLoopDelay: { p50: 0.1, p99: 0.5, max: 3 },
 };
 
+export const CONFIG = `
+node: { name: node1, asn: 65101, routerId: 10.0.0.11 }
+tables: { fabric: { id: 7100 }, storage: { id: 7200 } }
+prefixSets: { ours: [10.0.0.0/8 le 24] }
+policies:
+  bogons: [{ match: { prefix: [192.168.0.0/16 le 32] }, then: reject }]
+  tor-in:
+    - { apply: bogons }
+    - match: { prefix: ours, community: { all: ["65001:100", no-export] }, not: { asPath: _65009_ } }
+      set: { localPref: 200, community: { add: ["65101:1"] }, table: storage }
+      then: accept
+    - { match: { policy: default-route }, then: accept }
+peers:
+  tor-a: { address: 192.0.2.1, asn: 65001, import: tor-in, export: blocks, communities: { add: ["65101:9"] } }
+  tor-b: { address: 192.0.2.3, asn: 65001, import: [bogons, all], export: none }
+`;
+
 export class MemoryBackend implements ApiBackend {
   statusView: StatusView = status;
   peerViews: PeerView[] = [peer("tor-a", "Established"), peer("tor/b", "Established")];
@@ -98,6 +121,7 @@ export class MemoryBackend implements ApiBackend {
     stdout: new TextDecoder().decode(stdin),
   });
   readonly filters: RouteFilter[] = [];
+  readonly config = parseConfig(CONFIG, "/etc/underlay/underlay.yaml").config;
   readonly listeners = new Set<(event: WatchEvent) => void>();
 
   async status(): Promise<StatusView> {
@@ -116,6 +140,15 @@ export class MemoryBackend implements ApiBackend {
   }
   advertised(name: string, filter: RouteFilter): Iterable<RouteView> {
     return this.received(name, filter);
+  }
+  policies(): PolicyView[] {
+    return policyViews(this.config);
+  }
+  policyTest(request: PolicyRequest): PolicyTrace[] {
+    const attributes = { ...emptyAttributes, asPath: [{ type: 2 as const, asns: [65001] }] };
+    return testPolicy(request, this.config, {
+      policyInputs: (peer) => (peer === "tor-a" ? [attributes] : []),
+    });
   }
   pods(): PodView[] {
     return [
