@@ -156,6 +156,7 @@ export class PeerFamily implements StaleFamily {
   announce(buffer: Uint8Array, start: number, end: number, attributes: number): void {
     if (this.#paths !== null) {
       this.#paths.announce(buffer, start, end, attributes);
+      this.watches?.addNlri(this.#prefixes, buffer, start, end, true);
       return;
     }
     const [lane] = this.#lanes;
@@ -171,12 +172,13 @@ export class PeerFamily implements StaleFamily {
       if (alone) locRib.update(source, id);
       else lane.update(id);
     }
-    this.watches?.addNlri(prefixes, buffer, start, end);
+    this.watches?.addNlri(prefixes, buffer, start, end, false);
   }
 
   withdraw(buffer: Uint8Array, start: number, end: number): void {
     if (this.#paths !== null) {
       this.#paths.withdraw(buffer, start, end);
+      this.watches?.addNlri(this.#prefixes, buffer, start, end, true);
       return;
     }
     const [lane] = this.#lanes;
@@ -192,7 +194,7 @@ export class PeerFamily implements StaleFamily {
       if (alone) locRib.update(source, id);
       else lane.update(id);
     }
-    this.watches?.addNlri(prefixes, buffer, start, end);
+    this.watches?.addNlri(prefixes, buffer, start, end, false);
   }
 
   /** Keeps everything for a neighbour that restarts (RFC 4724 §4.2). */

@@ -71,9 +71,10 @@ export class AdjRibInWatches {
     this.#watches.delete(watch);
   }
 
-  /** The prefixes of NLRI that has just been taken in. */
-  addNlri(prefixes: PrefixTable, buffer: Uint8Array, start: number, end: number): void {
+  /** The prefixes of NLRI that has just been taken in; `withIds`: it has path identifiers (RFC 7911). */
+  addNlri(prefixes: PrefixTable, buffer: Uint8Array, start: number, end: number, withIds: boolean): void {
     for (let at = start; at < end; ) {
+      if (withIds) at += 4;
       const length = buffer[at++];
       const id = prefixes.find(buffer, at, length);
       at += (length + 7) >>> 3;

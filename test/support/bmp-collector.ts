@@ -63,6 +63,8 @@ export class BmpStream {
   readonly views = new Map<string, Map<string, BmpRoute>>();
   terminated: number | null = null;
   #buffer: Buffer = Buffer.alloc(0);
+  /** By peer: families whose prefixes have path identifiers. */
+  readonly #addPath = new Map<string, (4 | 6)[]>();
   /** Flags of the last Route Monitoring message by view. */
   readonly flags = new Map<string, number>();
   octets = 0;
@@ -133,6 +135,7 @@ export class BmpStream {
           information: readInformation(body.subarray(receivedEnd)),
         });
         this.views.set(name, new Map());
+        this.#addPath.set(name, addPathFamilies(body.subarray(sentEnd, receivedEnd)));
         if (peer.type !== 3) this.views.set(`${name} post`, new Map());
         break;
       }
@@ -147,15 +150,19 @@ export class BmpStream {
     const withdrawnEnd = 21 + update.readUInt16BE(19);
     const attributesEnd = withdrawnEnd + 2 + update.readUInt16BE(withdrawnEnd);
     const as4 = type === 3 || (flags & 0x20) === 0;
-    for (const prefix of readPrefixes(update.subarray(21, withdrawnEnd), 4)) withdraw(view, prefix, name);
-    const announced = readPrefixes(update.subarray(attributesEnd), 4);
+    const withIds = (family: 4 | 6) => this.#addPath.get(name.replace(" post", ""))?.includes(family) ?? false;
+    for (const prefix of readPrefixes(update.subarray(21, withdrawnEnd), 4, withIds(4))) withdraw(view, prefix, name);
+    const announced = readPrefixes(update.subarray(attributesEnd), 4, withIds(4));
     const attributes = readAttributes(update.subarray(withdrawnEnd + 2, attributesEnd));
     const reach = attributes.get(14);
     const unreach = attributes.get(15);
     if (update.length === 23) this.endOfRibs.push(`${name} 4`);
     if (unreach?.length === 3 && !reach) this.endOfRibs.push(`${name} ${unreach[1] === 2 ? 6 : 4}`);
-    if (unreach)
-      for (const prefix of readPrefixes(unreach.subarray(3), unreach[1] === 2 ? 6 : 4)) withdraw(view, prefix, name);
+    const familyOf = (value: Buffer) => (value[1] === 2 ? 6 : 4);
+    if (unreach) {
+      const family = familyOf(unreach);
+      for (const prefix of readPrefixes(unreach.subarray(3), family, withIds(family))) withdraw(view, prefix, name);
+    }
     if (announced.length > 0) {
       const route = readRoute(attributes, readAddress(attributes.get(3) ?? Buffer.alloc(0), false), as4);
       for (const prefix of announced) view.set(prefix, route);
@@ -163,7 +170,9 @@ export class BmpStream {
     if (reach) {
       const nextHop = reach.subarray(4, 4 + reach[3]);
       const route = readRoute(attributes, readAddress(nextHop.subarray(0, 16), nextHop.length >= 16), as4);
-      for (const prefix of readPrefixes(reach.subarray(5 + reach[3]), reach[1] === 2 ? 6 : 4)) view.set(prefix, route);
+      const family = familyOf(reach);
+      const prefixes = readPrefixes(reach.subarray(5 + reach[3]), family, withIds(family));
+      for (const prefix of prefixes) view.set(prefix, route);
     }
   }
 }
@@ -238,6 +247,20 @@ export class BmpCollector {
   }
 }
 
+/** Those that the neighbour says it sends several paths of (RFC 7911 §4); that we take them has to be in our OPEN. */
+function addPathFamilies(open: Buffer): (4 | 6)[] {
+  const families: (4 | 6)[] = [];
+  for (let at = 29; at < open.length; ) {
+    const end = at + 2 + open[at + 1];
+    for (let code = at + 2; code < end; code += 2 + open[code + 1])
+      if (open[code] === 69)
+        for (let entry = code + 2; entry < code + 2 + open[code + 1]; entry += 4)
+          if ((open[entry + 3] & 2) !== 0) families.push(open[entry + 1] === 2 ? 6 : 4);
+    at = end;
+  }
+  return families;
+}
+
 function withdraw(view: Map<string, BmpRoute>, prefix: string, name: string): void {
   if (!view.delete(prefix)) throw new Error(`${prefix} withdrawn from ${name}, where it is not`);
 }
@@ -290,16 +313,19 @@ function readStatistics(octets: Buffer): Map<string, bigint> {
   return values;
 }
 
-function readPrefixes(octets: Buffer, family: 4 | 6): string[] {
+/** `prefix`, or `prefix id` with path identifiers. */
+function readPrefixes(octets: Buffer, family: 4 | 6, withIds: boolean): string[] {
   const prefixes: string[] = [];
   for (let at = 0; at < octets.length; ) {
+    const id = withIds ? ` ${octets.readUInt32BE(at)}` : "";
+    if (withIds) at += 4;
     const length = octets[at++];
     const bytes = Buffer.alloc(family === 4 ? 4 : 16);
     const count = Math.ceil(length / 8);
     octets.copy(bytes, 0, at, at + count);
     at += count;
     if (at > octets.length) throw new Error("a prefix reaches past the end");
-    prefixes.push(`${readAddress(bytes, family === 6)}/${length}`);
+    prefixes.push(`${readAddress(bytes, family === 6)}/${length}${id}`);
   }
   return prefixes;
 }

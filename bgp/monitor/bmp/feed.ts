@@ -146,7 +146,8 @@ export class Feed {
   /** Sorts what is to be said about dirty prefixes by attribute set into the space; returns how many paths are to be withdrawn. */
   #take(): number {
     const { source, space, store } = this.#options;
-    const { lanes, pathIdOf } = source;
+    const { pathIdOf } = source;
+    const lanes = Math.max(source.lanes, this.#told.length);
     space.ensure(lanes);
     space.groups.clear();
     while (this.#told.length < lanes) this.#told.push({ prefixes: new DirtySet(), pathIds: new PagedUint32() });

@@ -99,11 +99,12 @@ export class PeerSubject {
   feeds({ prePolicy, postPolicy }: BmpCollectorOptions, wake: () => void): Feed[] {
     const { session } = this.#peer;
     if (!session) return [];
-    const { families, as4 } = session.negotiated;
+    const { families, as4, addPath } = session.negotiated;
     const views = [...(prePolicy ? ["prePolicy" as const] : []), ...(postPolicy ? ["postPolicy" as const] : [])];
     return views.flatMap((view) =>
       families.map((family) => {
-        const source = this.#source(this.#peer.families.get(family) as PeerFamily, view);
+        const withIds = addPath?.receive.includes(family) ?? false;
+        const source = this.#source(this.#peer.families.get(family) as PeerFamily, view, withIds);
         return this.#shared.feed(this.headerOf(session, view), source, as4, wake);
       }),
     );
@@ -123,9 +124,9 @@ export class PeerSubject {
     ];
   }
 
-  #source(part: PeerFamily, view: FeedView): FeedSource {
+  #source(part: PeerFamily, view: FeedView, withIds: boolean): FeedSource {
     const { prefixes } = part.locRib;
-    const raw = (id: number, lane: number) => part.lanes[lane].adjRibIn.get(id);
+    const raw = (id: number, lane: number) => part.lanes[lane]?.adjRibIn.get(id) ?? 0;
     /** Routes may go to several tables: what one of them takes is accepted. */
     const accepted = (id: number, lane: number) => {
       const set = raw(id, lane);
@@ -143,7 +144,7 @@ export class PeerSubject {
       },
       follow: (wake) => watchAdjRibIn(part, view === "postPolicy", wake),
       setOf: view === "prePolicy" ? raw : accepted,
-      pathIdOf: null,
+      pathIdOf: withIds ? (id, lane) => part.lanes[lane].pathIds?.get(id) ?? 0 : null,
     };
   }
 }

@@ -142,7 +142,13 @@ export class FakeSession implements EstablishedSession {
       ...negotiated,
     };
     const sent = buildOpen(options, noRestart);
-    const received = { ...sent, asn: remoteAsn, routerId: this.negotiated.remoteRouterId };
+    // What we take is what the neighbour sends.
+    const capabilities = sent.capabilities.map((capability) =>
+      capability.kind === "addPath"
+        ? { ...capability, entries: capability.entries.map((of) => ({ ...of, send: of.receive, receive: of.send })) }
+        : capability,
+    );
+    const received = { ...sent, asn: remoteAsn, routerId: this.negotiated.remoteRouterId, capabilities };
     this.handshake = {
       sentOpen: encodeOpen(sent),
       receivedOpen: encodeOpen(received),

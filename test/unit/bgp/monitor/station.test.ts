@@ -274,6 +274,39 @@ it("routes of this node are in the Loc-RIB; a new policy changes what is after i
   expect(keys(collector, FABRIC)).toContain("10.1.0.0/16");
 });
 
+it("several paths of a prefix, with their identifiers (RFC 7911)", async () => {
+  const { simulation, collector } = await start();
+  const addPath = { receive: [4 as const, 6 as const], send: [] };
+  const options = { import: policy, addPath: { receive: true, send: null, limit: 4 } };
+  const server = simulation.peer("rs", "192.0.2.1", 65001, options, { addPath });
+  const via = (last: number) => ({ nextHop: address(`192.0.2.${last}`) });
+  server.announce(["10.1.0.0/16#11", "10.9.0.0/16#11"], via(11));
+  server.announce(["10.1.0.0/16#12"], via(12));
+  server.announce(["10.1.0.0/16#13", "10.2.0.0/16#13"], via(13));
+  server.announce(["2001:db8:1::/48"]);
+  const v6 = "2001:db8:1:0:0:0:0:0/48 0";
+  await waitFor(() => keys(collector, PRE).length === 6, "all paths");
+  const accepted = ["10.1.0.0/16 11", "10.1.0.0/16 12", "10.1.0.0/16 13", "10.2.0.0/16 13"];
+  expect(keys(collector, PRE)).toEqual([...accepted, "10.9.0.0/16 11", v6]);
+  await waitFor(() => keys(collector, POST).length === 5, "accepted paths");
+  expect(keys(collector, POST)).toEqual([...accepted, v6]);
+  expect(collector.stream.view(PRE).get("10.1.0.0/16 12")?.nextHop).toBe("192.0.2.12");
+  await waitFor(() => keys(collector, FABRIC).join() === `10.1.0.0/16,10.2.0.0/16,${v6.slice(0, -2)}`, "the Loc-RIB");
+
+  // A lane that another path takes over: the old one is withdrawn, whatever the order.
+  server.withdraw(["10.1.0.0/16#11", "10.1.0.0/16#12"]);
+  server.announce(["10.1.0.0/16#12"], via(22));
+  server.announce(["10.1.0.0/16#14"], via(14));
+  const isMoved = () => keys(collector, PRE).includes("10.1.0.0/16 14");
+  await waitFor(isMoved, "the other path");
+  await waitFor(() => keys(collector, POST).includes("10.1.0.0/16 14"), "the other path after policy");
+  const moved = ["10.1.0.0/16 12", "10.1.0.0/16 13", "10.1.0.0/16 14", "10.2.0.0/16 13"];
+  expect(keys(collector, PRE)).toEqual([...moved, "10.9.0.0/16 11", v6]);
+  expect(collector.stream.view(POST).get("10.1.0.0/16 12")?.nextHop).toBe("192.0.2.22");
+  server.withdraw([...moved, "10.9.0.0/16 11"].map((path) => path.replace(" ", "#")));
+  await waitFor(() => keys(collector, PRE).join() === v6 && keys(collector, POST).join() === v6, "withdrawals");
+});
+
 it("statistics at the configured pace", async () => {
   const { simulation, collector } = await start({ statistics: 1 });
   const tor = simulation.peer("tor-a", "192.0.2.1", 65001, { import: policy });
