@@ -233,7 +233,7 @@ export class Rib implements SessionHandler {
   update(session: EstablishedSession, buffer: Uint8Array, start: number, end: number): void {
     const peer = this.#of(session);
     if (!peer) return;
-    this.#updateTap?.(session, buffer, start, end);
+    this.#updateTap?.(peer, session, buffer, start, end);
     try {
       peer.update(buffer, start, end);
     } catch (error) {
@@ -264,7 +264,8 @@ export class Rib implements SessionHandler {
 
   stateChanged(peer: PeerOptions, from: SessionState, to: SessionState, reason: string): void {
     this.#events.emit({ type: "session", peer: peer.name, from, to, reason });
-    this.#monitor?.stateChanged(peer, this.#peers.get(peer.name)?.session ?? null, from, to);
+    const known = this.#peers.get(peer.name);
+    if (known) this.#monitor?.stateChanged(known, from, to);
   }
 
   establishedInterfaces(): EstablishedInterface[] {

@@ -6,7 +6,7 @@ import type { Prefix } from "../net/prefix.ts";
 import type { SpeakerEvent } from "./events.ts";
 import type { LocRibView } from "./loc-rib/types.ts";
 import { Monitoring } from "./monitor/monitoring.ts";
-import { type MonitoringOptions, type MonitoringView, noMonitoring } from "./monitor/types.ts";
+import { type DumpResult, type MonitoringOptions, type MonitoringView, noMonitoring } from "./monitor/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
@@ -163,6 +163,11 @@ export class Speaker {
   setMonitoring(options: MonitoringOptions): void {
     this.#monitoring.setOptions(options);
     this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
+  }
+
+  /** Writes a TABLE_DUMP_V2 (RFC 6396). Rejects with an Error in words. */
+  dump(file: string): Promise<DumpResult> {
+    return this.#monitoring.dump(file);
   }
 
   /** BMP collectors and MRT files. */

@@ -3,6 +3,7 @@ import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
+import { dump } from "./dump.ts";
 import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
 import { bfdLines, unnumberedLines } from "./peer-lines.ts";
 import { policy } from "./policy.ts";
@@ -335,6 +336,13 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [1, 1],
     options: [],
     run: plan,
+  },
+  dump: {
+    usage: "dump FILE",
+    summary: "write everything that neighbours have told to an MRT file (TABLE_DUMP_V2)",
+    arity: [1, 1],
+    options: [],
+    run: dump,
   },
   reload: {
     usage: "reload",

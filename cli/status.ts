@@ -1,5 +1,6 @@
 // underlayctl status: how the node is, one line per part.
-import type { BmpCollectorView } from "../bgp/monitor/types.ts";
+import { basename } from "node:path";
+import type { BmpCollectorView, MrtView } from "../bgp/monitor/types.ts";
 import type { StatusView } from "../daemon/api/types.ts";
 import type { Invocation } from "./commands.ts";
 import { duration, mebibytes, type Output, plain } from "./output.ts";
@@ -25,6 +26,7 @@ export async function status({ client, output, options }: Invocation): Promise<n
         : "left alone (routing.install: false)",
     ],
     ...view.monitoring.bmp.map((collector): [string, string] => ["bmp", bmpText(collector, output)]),
+    ...(view.monitoring.mrt ? [["mrt", mrtText(view.monitoring.mrt, output)] satisfies [string, string]] : []),
     ["pods", String(view.pods)],
     ["memory", `${mebibytes(view.memory.rss)} resident, ${mebibytes(view.memory.heapUsed)} heap`],
     ["event loop", `late by ${delay.p50} ms (median), ${delay.p99} ms (p99), ${delay.max} ms (worst)`],
@@ -42,4 +44,10 @@ function bmpText(view: BmpCollectorView, output: Output): string {
   if (uptime === null) return `${where} ${state}${lastError ? `: ${plain(lastError)}` : ""}`;
   const slow = stalled > 0 ? `, ${output.paint(`has read nothing for ${duration(stalled)}`, "yellow")}` : "";
   return `${where} ${state}, up ${duration(uptime)}, ${messagesSent} messages, ${pending} prefixes to go${slow}`;
+}
+
+function mrtText({ directory, updatesFile, updatesWritten, updatesLost, lastDump }: MrtView, output: Output): string {
+  const lost = updatesLost > 0 ? `, ${output.paint(`${updatesLost} lost`, "red")}` : "";
+  const updates = updatesFile ? `, ${updatesWritten} updates written${lost}` : lost;
+  return `${plain(directory)}${updates}, newest table ${lastDump ? plain(basename(lastDump)) : "none yet"}`;
 }

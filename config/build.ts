@@ -1,4 +1,5 @@
 // Parsed and checked sections -> Config, in the terms of the components.
+import { join } from "node:path";
 import type { ExportPolicy, ImportPolicy } from "../bgp/policy/types.ts";
 import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
@@ -47,7 +48,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
         password: context.secrets.get(name) ?? null,
       }),
     ),
-    monitoring: buildMonitoring(parsed.monitoring),
+    monitoring: buildMonitoring(parsed.monitoring, paths.state),
     policies: policies.all(),
     routing,
     cni: { mtu: cni.mtu ?? null },
@@ -106,7 +107,7 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
   };
 }
 
-function buildMonitoring({ bmp }: Complete["monitoring"]): Config["monitoring"] {
+function buildMonitoring({ bmp, mrt }: Complete["monitoring"], state: string): Config["monitoring"] {
   return {
     bmp: Object.entries(bmp).map(([name, { adjRibIn, statistics, localAddress, ...rest }]) => ({
       ...rest,
@@ -116,6 +117,14 @@ function buildMonitoring({ bmp }: Complete["monitoring"]): Config["monitoring"] 
       postPolicy: adjRibIn.includes("postPolicy"),
       statistics: statistics === false ? null : statistics,
     })),
-    mrt: null,
+    mrt:
+      mrt === false
+        ? null
+        : {
+            directory: mrt.directory ?? join(state, "mrt"),
+            updates: mrt.updates || null,
+            tables: mrt.tables || null,
+            extendedTimestamps: mrt.microseconds,
+          },
   };
 }

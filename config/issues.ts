@@ -145,6 +145,8 @@ const elsewhere: Readonly<Record<string, string>> = {
   bmptargets: "monitoring",
   stations: "bmp",
   collectors: "bmp",
+  mrt: "monitoring",
+  dump: "monitoring",
   routemonitoring: "adjRibIn",
   statsinterval: "statistics",
   action: "then",

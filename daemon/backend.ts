@@ -1,6 +1,6 @@
 // What the API answers, put together from the parts. Lists are read lazily: a table of a million routes is never built
 // as objects.
-import type { MonitoringView } from "../bgp/monitor/types.ts";
+import type { DumpResult, MonitoringView } from "../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../bgp/policy/trace.ts";
 import type { Speaker } from "../bgp/speaker.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
@@ -149,6 +149,14 @@ export class Backend implements ApiBackend {
 
   plan(text: string, file: string): PlanView {
     return this.#parts.reloader.plan(text, file);
+  }
+
+  async dump(file: string): Promise<DumpResult> {
+    try {
+      return await this.#parts.speaker.dump(file);
+    } catch (error) {
+      throw new ApiError(500, error instanceof Error ? error.message : String(error));
+    }
   }
 
   reload(): Promise<PlanView> {

@@ -1,6 +1,6 @@
 // What monitoring is configured with, what it shows of itself, and how the RIB tells it what happens.
 import type { PeerRib } from "../peer-rib.ts";
-import type { EstablishedSession, PeerOptions, SessionDown, SessionState } from "../session/types.ts";
+import type { EstablishedSession, SessionDown, SessionState } from "../session/types.ts";
 
 /** One BMP monitoring station. Times in seconds. */
 export interface BmpCollectorOptions {
@@ -95,7 +95,8 @@ export interface DumpResult {
 export interface RibMonitor {
   established(peer: PeerRib, session: EstablishedSession): void;
   down(peer: PeerRib, session: EstablishedSession, down: SessionDown): void;
-  stateChanged(peer: PeerOptions, session: EstablishedSession | null, from: SessionState, to: SessionState): void;
+  /** Told before a session that has ended is gone. */
+  stateChanged(peer: PeerRib, from: SessionState, to: SessionState): void;
   /** New options for a peer whose session goes on. */
   optionsChanged(peer: PeerRib): void;
   /** Not configured any more; its session has ended before. */
@@ -103,4 +104,10 @@ export interface RibMonitor {
 }
 
 /** An UPDATE as it arrived: its body is buffer[start, end), the header stands before it. */
-export type UpdateTap = (session: EstablishedSession, buffer: Uint8Array, start: number, end: number) => void;
+export type UpdateTap = (
+  peer: PeerRib,
+  session: EstablishedSession,
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+) => void;

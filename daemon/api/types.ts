@@ -1,5 +1,5 @@
 // What the API serves; implemented by daemon/compose. JSON shapes are the design's §7 and stay stable.
-import type { MonitoringView } from "../../bgp/monitor/types.ts";
+import type { DumpResult, MonitoringView } from "../../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../bgp/views.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
@@ -73,6 +73,8 @@ export interface ApiBackend {
   plan(text: string, file: string): PlanView;
   /** Reads the configuration file again. Rejects with ApiError when it is refused; nothing has changed then. */
   reload(): Promise<PlanView>;
+  /** An MRT table dump. Rejects with ApiError 500 in words when the file cannot be written. */
+  dump(file: string): Promise<DumpResult>;
   /** Returns the function that ends the subscription. */
   onEvent(listener: (event: WatchEvent) => void): () => void;
 }

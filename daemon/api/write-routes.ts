@@ -20,6 +20,13 @@ export const writeRoutes: Readonly<Record<string, (call: WriteCall) => Promise<v
     const body = await bodies.read(request);
     if (body) sendJson(response, 200, backend.plan(new TextDecoder().decode(body), file));
   },
+  /** Writes an MRT table dump to `file`. */
+  "/v1/dump": async ({ backend, response, query }) => {
+    only(query, ["file"]);
+    const file = query.get("file") ?? "";
+    if (!isAbsolute(file) || file.includes("\0")) throw new ApiError(400, "?file= must be the absolute path to write");
+    sendJson(response, 200, await backend.dump(file));
+  },
   "/v1/reload": async ({ backend, response, query }) => {
     only(query, []);
     sendJson(response, 200, await backend.reload());

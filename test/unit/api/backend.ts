@@ -1,4 +1,5 @@
 // An ApiBackend that holds its answers in memory, in the shapes that the daemon has; lists can be endless.
+import type { DumpResult } from "../../../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../../bgp/views.ts";
 import { emptyAttributes } from "../../../bgp/wire/path-attributes.ts";
@@ -199,6 +200,11 @@ export class MemoryBackend implements ApiBackend {
   async reload(): Promise<PlanView> {
     if (this.planView.impact === "restart") throw new ApiError(409, "nothing was changed");
     return this.planView;
+  }
+  async dump(file: string): Promise<DumpResult> {
+    if (file.startsWith("/full/"))
+      throw new ApiError(500, `cannot write ${file}: no space left on the device (ENOSPC)`);
+    return { file, prefixes: 2, routes: 3, bytes: 100, duration: 1 };
   }
   onEvent(listener: (event: WatchEvent) => void): () => void {
     this.listeners.add(listener);

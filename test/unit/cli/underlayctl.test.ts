@@ -66,6 +66,55 @@ function run(args: string[]): Promise<Result> {
 
 const ask = (...args: string[]) => run(["--socket", harness.socketPath, ...args]);
 
+describe("monitoring", () => {
+  it("status shows collectors and MRT files", async () => {
+    const collector = {
+      name: "noc",
+      address: "2001:db8::5",
+      port: 11019,
+      state: "connected" as const,
+      uptime: 3725,
+      connectedCount: 1,
+      lastError: null,
+      messagesSent: 12,
+      bytesSent: 3000,
+      pending: 7,
+      stalled: 0,
+    };
+    const away = { ...collector, name: "lab", address: "192.0.2.5", state: "waiting" as const, uptime: null };
+    const mrt = {
+      directory: "/var/lib/underlay/mrt",
+      updatesFile: "/var/lib/underlay/mrt/updates.20260801.001500.mrt",
+      updatesWritten: 40,
+      updatesLost: 2,
+      lastDump: "/var/lib/underlay/mrt/rib.20260801.000000.mrt",
+      lastError: null,
+    };
+    const { backend } = harness;
+    const bmp = [collector, { ...collector, stalled: 65 }, { ...away, lastError: "refused\u001b[2J" }];
+    backend.statusView = { ...backend.statusView, monitoring: { bmp, mrt } };
+    const { stdout } = await ask("status");
+    const lines = stdout.split("\n").filter((line) => /^ {2}(bmp|mrt) /.test(line));
+    expect(lines).toEqual([
+      "  bmp        noc ([2001:db8::5]:11019) connected, up 1h02m, 12 messages, 7 prefixes to go",
+      "  bmp        noc ([2001:db8::5]:11019) connected, up 1h02m, 12 messages, 7 prefixes to go, has read nothing for 1m05s",
+      "  bmp        lab (192.0.2.5:11019) waiting: refused\\x1b[2J",
+      "  mrt        /var/lib/underlay/mrt, 40 updates written, 2 lost, newest table rib.20260801.000000.mrt",
+    ]);
+  });
+
+  it("dump has the daemon write a file, and says when that fails", async () => {
+    const file = join(directory, "rib.mrt");
+    expect(await ask("dump", file)).toMatchObject({
+      code: 0,
+      stdout: `${file}: 2 prefixes, 3 routes, 100 bytes in 1 ms\n`,
+    });
+    const json = await ask("--json", "dump", "rib.mrt");
+    expect(JSON.parse(json.stdout)).toMatchObject({ file: join(process.cwd(), "rib.mrt"), routes: 3 });
+    expect(await ask("dump", "/full/rib.mrt")).toMatchObject({ code: 1, stderr: /no space left on the device/ });
+  });
+});
+
 describe("--json", () => {
   it("gives what the API has", async () => {
     const { backend } = harness;

@@ -89,8 +89,8 @@ export const bad: readonly Bad[] = [
   },
   {
     name: "a feature that is somewhere else, and one that is not there",
-    top: "bmp: true\nmonitoring:\n  bmp:\n    noc: { address: 192.0.2.1, port: 11019, mirroring: true }\n",
-    says: ["2:1 bmp: is not a known key", "5:45 monitoring.bmp.noc.mirroring: is not a known key"],
+    top: "mrt: true\nmonitoring:\n  bmp:\n    noc: { address: 192.0.2.1, port: 11019, mirroring: true }\n",
+    says: ["2:1 mrt: is not a known key", "5:45 monitoring.bmp.noc.mirroring: is not a known key"],
     hints: ["it is called monitoring here", "Route Mirroring is not part of this version"],
   },
   {
@@ -125,6 +125,16 @@ export const bad: readonly Bad[] = [
       "5:56 monitoring.bmp.a.localAddress: 2001:db8::1 is not of the same family as the collector's address",
       "6:36 monitoring.bmp.b.port: 192.0.2.1 port 1790 is collector a already (line 5)",
       "6:52 monitoring.bmp.b.adjRibIn: names a view twice",
+    ],
+  },
+  {
+    name: "MRT files",
+    top: "monitoring:\n  mrt: { directory: mrt, updates: { interval: 0s, keep: 0 }, tables: yes }\n",
+    says: [
+      '3:21 monitoring.mrt.directory: "mrt" is not an absolute path',
+      '3:47 monitoring.mrt.updates.interval: "0s" is outside of 1 to 86400 seconds',
+      "3:57 monitoring.mrt.updates.keep: 0 is outside of 1 to 100000",
+      '3:70 monitoring.mrt.tables: "yes" is neither false nor a map',
     ],
   },
   {

@@ -264,6 +264,7 @@ monitoring:
     noc: { address: 192.0.2.9, port: 11019 }
     lab: { address: "2001:db8::9", port: 1790, localAddress: "2001:db8::1", adjRibIn: [], statistics: false, connectRetry: 5m }
     all: { address: 192.0.2.8, port: 1790, adjRibIn: post-policy, locRib: false, statistics: 10s }
+  mrt: { directory: /var/log/mrt, updates: { interval: 5m }, tables: false, microseconds: true }
 `;
     const { config } = parseConfig(text, "f");
     const usual = { localAddress: null, prePolicy: true, postPolicy: true, locRib: true, connectRetry: 60 };
@@ -293,7 +294,18 @@ monitoring:
           statistics: 10,
         },
       ],
-      mrt: null,
+      mrt: {
+        directory: "/var/log/mrt",
+        updates: { interval: 300, keep: 96 },
+        tables: null,
+        extendedTimestamps: true,
+      },
+    });
+    expect(parseConfig(`${NODE}monitoring: { mrt: {} }\n`, "f").config.monitoring.mrt).toEqual({
+      directory: "/var/lib/underlay/mrt",
+      updates: { interval: 900, keep: 96 },
+      tables: { interval: 7200, keep: 12 },
+      extendedTimestamps: false,
     });
   });
 
