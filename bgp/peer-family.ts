@@ -91,6 +91,10 @@ export class PeerFamily implements StaleFamily {
     return this.adjRibOut?.size ?? 0;
   }
 
+  get advertisedPaths(): number {
+    return this.adjRibOut?.paths ?? 0;
+  }
+
   /** Paths kept for a restarting neighbour. */
   get stale(): number {
     return this.#sum((lane) => lane.adjRibIn.stale);

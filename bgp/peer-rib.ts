@@ -5,8 +5,10 @@ import type { Family } from "../net/address.ts";
 import type { Timer } from "../net/clock.ts";
 import type { SliceTask } from "../net/slices.ts";
 import type { UpdateSink } from "./adj-rib-in/update-reader.ts";
-import { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
+import type { AdjRibOut, AdjRibOutOptions } from "./adj-rib-out/adj-rib-out.ts";
+import { BestPathOut } from "./adj-rib-out/best-path-out.ts";
 import { ownNextHop } from "./adj-rib-out/own-next-hop.ts";
+import { PathsOut } from "./adj-rib-out/paths-out.ts";
 import { sendsOtherwise } from "./adj-rib-out/update-groups.ts";
 import type { AttributeSource } from "./attribute-store.ts";
 import { InboundRefresh } from "./inbound-refresh.ts";
@@ -267,7 +269,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     const { negotiated } = session;
     const own = ownNextHop(family, negotiated);
     const { packer, space, slices, sets } = this.#core;
-    return new AdjRibOut({
+    const options: AdjRibOutOptions = {
       peer: this.#options.name,
       locRib,
       group: this.#core.groups.join(this.#options, negotiated, own, locRib),
@@ -280,7 +282,9 @@ export class PeerRib implements UpdateSink, SliceTask {
       enhancedRefresh: negotiated.enhancedRefresh,
       send: (messages) => session.send(messages),
       isRestarting: () => this.#core.restarting,
-    });
+    };
+    const several = negotiated.addPath?.send.includes(family) ? this.#options.addPath?.send : null;
+    return several ? new PathsOut(options, this.#core.pathSpace, several) : new BestPathOut(options);
   }
 
   #closeSession(): void {

@@ -10,6 +10,7 @@ import { UpdateReader } from "./adj-rib-in/update-reader.ts";
 import { BatchSpace } from "./adj-rib-out/adj-rib-out.ts";
 import { OutgoingSets } from "./adj-rib-out/outgoing-sets.ts";
 import { Packer } from "./adj-rib-out/packer.ts";
+import { PathSpace } from "./adj-rib-out/paths-out.ts";
 import { UpdateGroups } from "./adj-rib-out/update-groups.ts";
 import { AttributeStore } from "./attribute-store.ts";
 import { Convergence } from "./convergence.ts";
@@ -45,6 +46,7 @@ export class RibCore {
   readonly groups: UpdateGroups;
   readonly packer = new Packer();
   readonly space = new BatchSpace();
+  #pathSpace: PathSpace | null = null;
   readonly convergence: Convergence;
   readonly locRibs: readonly LocRib[];
   readonly #revisits: ReadonlyMap<LocRib, Revisit>;
@@ -83,6 +85,12 @@ export class RibCore {
     this.#revisits = new Map(this.locRibs.map((locRib) => [locRib, new Revisit(locRib)]));
     this.#sweep = new Sweep(this);
     resolver.onChange(() => this.#resolverChanged());
+  }
+
+  /** Scratch space for peers that are sent several paths per prefix. */
+  get pathSpace(): PathSpace {
+    this.#pathSpace ??= new PathSpace();
+    return this.#pathSpace;
   }
 
   /** Throws RangeError for a table that is not configured. */

@@ -123,7 +123,7 @@ export class Rib implements SessionHandler {
       paths: {
         received: count((family) => part(family).receivedPaths),
         accepted: count((family) => part(family).acceptedPaths),
-        advertised,
+        advertised: count((family) => part(family).advertisedPaths),
       },
       import: policyName(peer.options.import),
       export: policyName(peer.options.export),

@@ -58,9 +58,9 @@ export class RouteReader {
     for (const { locRib, adjRibOut } of parts) {
       if (!adjRibOut) continue;
       const next = (from: number) => adjRibOut.next(from);
-      for (const id of this.#ids(locRib, target, next, (id) => adjRibOut.get(id) !== 0)) {
-        if (adjRibOut.get(id) !== 0 && (!query.best || locRib.bestOf(id) !== 0))
-          yield advertisedView(locRib, this.#core.sets, adjRibOut, id);
+      for (const id of this.#ids(locRib, target, next, (id) => adjRibOut.advertised(id).length > 0)) {
+        if (query.best && locRib.bestOf(id) === 0) continue;
+        for (const told of adjRibOut.advertised(id)) yield advertisedView(locRib, this.#core.sets, adjRibOut, id, told);
       }
     }
   }

@@ -1,7 +1,7 @@
 // Routes as the API and the CLI show them, made one by one from the RIB's columns while somebody iterates.
 import { formatAddress, formatIpv4 } from "../net/address.ts";
 import type { PrefixTable } from "../net/prefix-table.ts";
-import type { AdjRibOut } from "./adj-rib-out/adj-rib-out.ts";
+import type { AdjRibOut, Advertised } from "./adj-rib-out/adj-rib-out.ts";
 import { NextHopForm, type OutgoingSets } from "./adj-rib-out/outgoing-sets.ts";
 import type { AttributeStore } from "./attribute-store.ts";
 import { formatCommunities } from "./community-text.ts";
@@ -55,15 +55,21 @@ export function pathView(locRib: LocRib, store: AttributeStore, id: number, path
 }
 
 /** A route as it was sent to a peer. */
-export function advertisedView(locRib: LocRib, sets: OutgoingSets, adjRibOut: AdjRibOut, id: number): RouteView {
-  const attributes = outgoingAttributes(sets, adjRibOut, adjRibOut.get(id));
+export function advertisedView(
+  locRib: LocRib,
+  sets: OutgoingSets,
+  adjRibOut: AdjRibOut,
+  id: number,
+  { pathId, set, source }: Advertised,
+): RouteView {
+  const attributes = outgoingAttributes(sets, adjRibOut, set);
   return {
     prefix: formatPrefixId(locRib.prefixes, id),
-    peer: locRib.sourceOf(id)?.name ?? LOCAL_PEER,
-    pathId: null,
+    peer: source?.name ?? LOCAL_PEER,
+    pathId,
     ...attributesView(attributes, attributes.localPref),
     weight: 0,
-    best: locRib.bestOf(id) !== 0,
+    best: locRib.bestOf(id) !== 0 && (pathId === null || locRib.sourceOf(id) === source),
     multipath: false,
     installed: locRib.nextHopSetOf(id) !== 0,
     table: locRib.tableName,

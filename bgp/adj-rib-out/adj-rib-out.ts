@@ -1,29 +1,29 @@
 // What we told one peer about one family (RFC 4271 §3.2), and the work of telling it more: takes dirty prefixes from the
-// Loc-RIB, compares what should be announced with what was, and sends the difference, packed by attributes.
+// Loc-RIB, compares what should be announced with what was, and sends the difference, packed by attributes. Here is when
+// that is done; what is remembered and compared differs: the best path in best-path-out.ts, several in paths-out.ts.
 //
 // The peer sets the pace: while its socket is full nothing is taken, changes of the same prefix fold into one bit, and
 // what it gets afterwards is the present state. A slow peer costs no memory and sees no history.
 import type { Family } from "../../net/address.ts";
 import { DirtySet } from "../../net/dirty-set.ts";
-import { PagedUint32 } from "../../net/paged-array.ts";
 import type { Slices, SliceTask } from "../../net/slices.ts";
 import type { LocRib } from "../loc-rib/loc-rib.ts";
-import type { Subscription } from "../loc-rib/subscription.ts";
+import type { RouteSource } from "../loc-rib/source.ts";
+import type { Interest, Subscription } from "../loc-rib/subscription.ts";
 import { Afi, RefreshSubtype, Safi } from "../wire/registry.ts";
 import { encodeRouteRefresh } from "../wire/route-refresh.ts";
 import { encodeEndOfRib } from "../wire/update.ts";
 import type { OutgoingSets } from "./outgoing-sets.ts";
-import { NextHopForm } from "./outgoing-sets.ts";
 import type { OwnNextHop } from "./own-next-hop.ts";
 import type { Packer, PackerTarget, PrefixChains } from "./packer.ts";
 import type { UpdateGroup } from "./update-group.ts";
 
 /** Prefixes, and octets of attributes, that one batch sends at most: what a full socket cannot stop any more. */
-const BATCH = 8192;
+export const BATCH = 8192;
 /** Prefixes that one batch looks at, most of them perhaps nothing that the peer is to be told. */
-const LONGEST_LOOK = 2 * BATCH;
-const BATCH_OCTETS = 256 * 1024;
-const STEP = 256;
+export const LONGEST_LOOK = 2 * BATCH;
+export const BATCH_OCTETS = 256 * 1024;
+export const STEP = 256;
 
 /** Scratch space of a batch; batches run one after another, so all Adj-RIBs-Out share it. */
 export class BatchSpace implements PrefixChains {
@@ -56,17 +56,25 @@ export interface AdjRibOutOptions {
   readonly isRestarting: () => boolean;
 }
 
-export class AdjRibOut implements SliceTask {
-  readonly #options: AdjRibOutOptions;
+/** A route that the peer was told. */
+export interface Advertised {
+  /** Null without ADD-PATH. */
+  readonly pathId: number | null;
+  /** Outgoing set. */
+  readonly set: number;
+  readonly source: RouteSource | null;
+}
+
+export abstract class AdjRibOut implements SliceTask {
+  protected readonly options: AdjRibOutOptions;
   #group: UpdateGroup;
   #subscription: Subscription | null;
-  /** Prefix id -> outgoing set the peer was told. */
-  readonly #advertised = new PagedUint32();
   /** To be sent even though the peer was told before (RFC 2918). */
-  readonly #forced = new DirtySet();
-  readonly #target: PackerTarget;
-  readonly #mpTarget: PackerTarget;
-  #size = 0;
+  protected readonly forced = new DirtySet();
+  protected readonly target: PackerTarget;
+  /** For what is withdrawn by MP_UNREACH_NLRI. */
+  protected readonly mpTarget: PackerTarget;
+  readonly #interest: Interest;
   #blocked = false;
   #closed = false;
   #endOfRibSent = false;
@@ -77,8 +85,10 @@ export class AdjRibOut implements SliceTask {
   /** Asked for while one was under way: one more pass, however often. */
   #refreshAgain = false;
 
-  constructor(options: AdjRibOutOptions) {
-    this.#options = options;
+  /** `interest`: in what changes, unless only our own routes are announced. */
+  constructor(options: AdjRibOutOptions, interest: Interest) {
+    this.options = options;
+    this.#interest = interest;
     const { locRib, ownNextHop: own, maxMessage, send } = options;
     const target = {
       prefixes: locRib.prefixes,
@@ -89,21 +99,29 @@ export class AdjRibOut implements SliceTask {
         if (!this.#closed && !send(messages)) this.#blocked = true;
       },
     };
-    this.#target = { ...target, mpWithdraw: locRib.family === 6 };
-    this.#mpTarget = { ...target, mpWithdraw: true };
+    this.target = { ...target, mpWithdraw: locRib.family === 6 };
+    this.mpTarget = { ...target, mpWithdraw: true };
     this.#group = options.group;
     this.#subscription = this.#subscribe();
     this.#schedule();
   }
 
   get family(): Family {
-    return this.#options.locRib.family;
+    return this.options.locRib.family;
   }
 
   /** Prefixes announced to the peer. */
-  get size(): number {
-    return this.#size;
-  }
+  abstract get size(): number;
+  /** As size, but each path counts. */
+  abstract get paths(): number;
+  /** The first announced prefix from `from` on, or -1. */
+  abstract next(from: number): number;
+  /** What the peer was told about a prefix. */
+  abstract advertised(id: number): readonly Advertised[];
+  /** Takes a batch of dirty prefixes, sorts it by what is to be sent, and packs it. */
+  protected abstract batch(subscription: Subscription): void;
+  /** Lets go of some of what is remembered; false: nothing is left. */
+  protected abstract release(): boolean;
 
   /** Changes the peer has yet to hear of. */
   get pending(): number {
@@ -115,17 +133,7 @@ export class AdjRibOut implements SliceTask {
   }
 
   get ownNextHop(): OwnNextHop {
-    return this.#options.ownNextHop;
-  }
-
-  /** The outgoing set the peer was told for a prefix, 0: none. */
-  get(id: number): number {
-    return this.#advertised.get(id);
-  }
-
-  /** The first announced prefix from `from` on, or -1. */
-  next(from: number): number {
-    return this.#advertised.next(from);
+    return this.options.ownNextHop;
   }
 
   /** After a restart End-of-RIB had to wait; see #awaitsOthers. */
@@ -150,11 +158,9 @@ export class AdjRibOut implements SliceTask {
     this.#subscription?.close();
     this.#group = group;
     // Even a policy that announces nothing has to take back what was announced before.
-    const subscription = this.#subscribe() ?? this.#options.locRib.watch("local", () => this.#schedule(), false);
+    const subscription = this.#subscribe() ?? this.options.locRib.watch("local", () => this.#schedule(), false);
     this.#subscription = subscription;
-    this.#advertised.forEach((id) => {
-      subscription.add(id);
-    });
+    for (let id = this.next(0); id >= 0; id = this.next(id + 1)) subscription.add(id);
     this.#schedule();
   }
 
@@ -167,19 +173,19 @@ export class AdjRibOut implements SliceTask {
   }
 
   step(): boolean {
-    if (this.#closed) return this.#release();
+    if (this.#closed) return this.release();
     if (this.#blocked) return false;
-    const { packer } = this.#options;
+    const { packer } = this.options;
     this.#beginRefresh();
     this.#markRefresh();
-    this.#batch();
-    packer.flush(this.#target);
+    if (this.#subscription) this.batch(this.#subscription);
+    packer.flush(this.target);
     this.#endRefresh();
     if (this.#blocked) return false;
     if (this.pending > 0 || this.#refreshAt >= 0) return true;
     if (!this.#endOfRibSent && !this.#awaitsOthers) {
       this.#endOfRibSent = true;
-      this.#target.send(encodeEndOfRib(this.family));
+      this.target.send(encodeEndOfRib(this.family));
     }
     return this.#mayBeginRefresh;
   }
@@ -187,7 +193,7 @@ export class AdjRibOut implements SliceTask {
   /** A marked one has to wait for End-of-RIB (RFC 7313 §4): until then everything is on its way anyway. */
   get #mayBeginRefresh(): boolean {
     if (!this.#refreshAgain || this.#refreshing || this.#blocked) return false;
-    return this.#endOfRibSent || !this.#options.enhancedRefresh;
+    return this.#endOfRibSent || !this.options.enhancedRefresh;
   }
 
   #beginRefresh(): void {
@@ -199,14 +205,14 @@ export class AdjRibOut implements SliceTask {
   }
 
   #endRefresh(): void {
-    if (!this.#refreshing || this.#refreshAt >= 0 || this.#forced.size > 0 || this.#blocked) return;
+    if (!this.#refreshing || this.#refreshAt >= 0 || this.forced.size > 0 || this.#blocked) return;
     this.#refreshing = false;
     this.#sendMarker(RefreshSubtype.END);
   }
 
   #sendMarker(subtype: number): void {
-    if (!this.#options.enhancedRefresh) return;
-    this.#target.send(encodeRouteRefresh(this.family === 4 ? Afi.IPV4 : Afi.IPV6, Safi.UNICAST, subtype));
+    if (!this.options.enhancedRefresh) return;
+    this.target.send(encodeRouteRefresh(this.family === 4 ? Afi.IPV4 : Afi.IPV6, Safi.UNICAST, subtype));
   }
 
   /**
@@ -215,118 +221,28 @@ export class AdjRibOut implements SliceTask {
    */
   get #awaitsOthers(): boolean {
     const { builtIn } = this.#group.policy;
-    return builtIn !== "blocks" && builtIn !== "none" && this.#options.isRestarting();
+    return builtIn !== "blocks" && builtIn !== "none" && this.options.isRestarting();
   }
 
   #subscribe(): Subscription | null {
     const { builtIn } = this.#group.policy;
     if (builtIn === "none") return null;
-    return this.#options.locRib.watch(builtIn === "blocks" ? "local" : "best", () => this.#schedule());
+    return this.options.locRib.watch(builtIn === "blocks" ? "local" : this.#interest, () => this.#schedule());
   }
 
   #schedule(): void {
-    this.#options.slices.schedule(this);
+    this.options.slices.schedule(this);
   }
 
   /** Marks the next announced prefixes to be sent again. */
   #markRefresh(): void {
     const subscription = this.#subscription;
     if (this.#refreshAt < 0 || !subscription) return;
-    let id = this.#advertised.next(this.#refreshAt);
-    for (let marked = 0; marked < BATCH && id >= 0; marked++, id = this.#advertised.next(id + 1)) {
-      this.#forced.add(id);
+    let id = this.next(this.#refreshAt);
+    for (let marked = 0; marked < BATCH && id >= 0; marked++, id = this.next(id + 1)) {
+      this.forced.add(id);
       subscription.add(id);
     }
     this.#refreshAt = id;
   }
-
-  /** Takes a batch of dirty prefixes, sorts it by what is to be sent, and packs it. */
-  #batch(): void {
-    const { space, packer, sets } = this.#options;
-    const subscription = this.#subscription;
-    if (!subscription) return;
-    space.groups.clear();
-    let count = 0;
-    let withdrawn = 0;
-    let withdrawnMp = 0;
-    let octets = 0;
-    let looked = 0;
-    let last = 0;
-    let lastGroup = 0;
-    while (count + withdrawn + withdrawnMp <= BATCH - STEP && octets < BATCH_OCTETS && looked < LONGEST_LOOK) {
-      const taken = subscription.take(space.taken);
-      if (taken === 0) break;
-      looked += taken;
-      for (let i = 0; i < taken; i++) {
-        const id = space.taken[i];
-        const set = this.#outgoing(id);
-        const old = this.#advertised.get(id);
-        const forced = this.#forced.size !== 0 && this.#forced.delete(id);
-        if (set === old && !(forced && set !== 0)) continue;
-        this.#remember(id, old, set);
-        if (set === 0) {
-          if (this.family === 4 && isMp(sets, old)) space.withdrawnMp[withdrawnMp++] = id;
-          else space.withdrawn[withdrawn++] = id;
-          continue;
-        }
-        if (set !== last) {
-          last = set;
-          const known = space.groups.get(set);
-          if (known === undefined) {
-            lastGroup = space.groups.size;
-            space.groups.set(set, lastGroup);
-            space.heads[lastGroup] = -1;
-            octets += sets.attributeLengthOf(set);
-          } else {
-            lastGroup = known;
-          }
-        }
-        space.ids[count] = id;
-        space.next[count] = -1;
-        if (space.heads[lastGroup] < 0) space.heads[lastGroup] = count;
-        else space.next[space.tails[lastGroup]] = count;
-        space.tails[lastGroup] = count++;
-      }
-    }
-    if (withdrawn > 0) packer.withdraw(this.#target, space.withdrawn, withdrawn);
-    if (withdrawnMp > 0) packer.withdraw(this.#mpTarget, space.withdrawnMp, withdrawnMp);
-    for (const [set, group] of space.groups) packer.announce(this.#target, sets, set, space, space.heads[group]);
-  }
-
-  /** What the peer should be told about a prefix now. */
-  #outgoing(id: number): number {
-    const { locRib, peer } = this.#options;
-    const attributes = locRib.bestOf(id);
-    if (attributes === 0) return 0;
-    const source = locRib.sourceOf(id);
-    if (!source || source.name === peer) return 0;
-    return this.#group.export(id, attributes, source);
-  }
-
-  #remember(id: number, old: number, set: number): void {
-    if (old === set) return;
-    const { sets } = this.#options;
-    if (set !== 0) sets.retain(set);
-    if (old !== 0) sets.release(old);
-    if (old === 0) this.#size++;
-    else if (set === 0) this.#size--;
-    // A prefix keeps its id while somebody has been told of it.
-    const { prefixes } = this.#options.locRib;
-    if (old === 0) prefixes.retain(id);
-    else if (set === 0) prefixes.release(id);
-    this.#advertised.set(id, set);
-  }
-
-  #release(): boolean {
-    let id = this.#advertised.next(0);
-    for (let i = 0; i < BATCH && id >= 0; i++, id = this.#advertised.next(id)) {
-      this.#remember(id, this.#advertised.get(id), 0);
-    }
-    return id >= 0;
-  }
-}
-
-function isMp(sets: OutgoingSets, set: number): boolean {
-  const form = sets.formOf(set);
-  return form === NextHopForm.MP_SELF || form === NextHopForm.MP_FIXED;
 }

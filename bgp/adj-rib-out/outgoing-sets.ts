@@ -57,6 +57,12 @@ export class OutgoingSets {
     return (this.#bytes.tagOf(id) & 3) as NextHopForm;
   }
 
+  /** The next hop travels in MP_REACH_NLRI. */
+  isMp(id: number): boolean {
+    const form = this.formOf(id);
+    return form === NextHopForm.MP_SELF || form === NextHopForm.MP_FIXED;
+  }
+
   as4Of(id: number): boolean {
     return (this.#bytes.tagOf(id) & TAG_AS4) !== 0;
   }

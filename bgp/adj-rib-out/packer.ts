@@ -5,6 +5,7 @@
 // well filled, because sockets keep what they are given.
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import { HEADER_LENGTH, MAX_EXTENDED_MESSAGE } from "../wire/message.ts";
+import { PATH_ID_LENGTH } from "../wire/nlri.ts";
 import { Afi, AttributeCode, AttributeFlag, MessageType, Safi } from "../wire/registry.ts";
 import { NextHopForm, type OutgoingSets } from "./outgoing-sets.ts";
 
@@ -28,6 +29,8 @@ export interface PackerTarget {
 export interface PrefixChains {
   readonly ids: Uint32Array;
   readonly next: Int32Array;
+  /** With ADD-PATH (RFC 7911 §3): the path identifier that goes before each prefix. */
+  readonly pathIds?: Uint32Array;
 }
 
 export class Packer {
@@ -35,20 +38,20 @@ export class Packer {
   #offset = 0;
 
   /** Announces the chain that starts at `head` with the outgoing set `set`. */
-  announce(target: PackerTarget, sets: OutgoingSets, set: number, { ids, next }: PrefixChains, head: number): void {
+  announce(target: PackerTarget, sets: OutgoingSets, set: number, chains: PrefixChains, head: number): void {
     const form = sets.formOf(set);
     const classic = form === NextHopForm.SELF || form === NextHopForm.FIXED;
     for (let at = head; at >= 0; ) {
       const start = this.#begin();
       at = classic
-        ? this.#writeClassic(target, sets, set, ids, next, at, start)
-        : this.#writeMpReach(target, sets, set, ids, next, at, start);
+        ? this.#writeClassic(target, sets, set, chains, at, start)
+        : this.#writeMpReach(target, sets, set, chains, at, start);
       this.#end(target, start);
     }
   }
 
-  /** Withdraws ids[0, count). */
-  withdraw(target: PackerTarget, ids: Uint32Array, count: number): void {
+  /** Withdraws ids[0, count), with ADD-PATH paths of theirs. */
+  withdraw(target: PackerTarget, ids: Uint32Array, count: number, pathIds?: Uint32Array): void {
     for (let at = 0; at < count; ) {
       const start = this.#begin();
       const limit = start + target.maxMessage;
@@ -59,13 +62,13 @@ export class Packer {
         this.#u16((EXTENDED << 8) | AttributeCode.MP_UNREACH_NLRI, from + 4);
         this.#offset = from + 8;
         this.#family(target);
-        while (at < count && this.#offset + octets(target, ids[at]) <= limit) this.#prefix(target, ids[at++]);
+        at = this.#withdrawn(target, ids, at, count, limit, pathIds);
         this.#u16(this.#offset - from - 8, from + 6);
         this.#u16(this.#offset - from - 4, from + 2);
       } else {
         const length = this.#offset;
         this.#offset += 2;
-        while (at < count && this.#offset + octets(target, ids[at]) + 2 <= limit) this.#prefix(target, ids[at++]);
+        at = this.#withdrawn(target, ids, at, count, limit - 2, pathIds);
         this.#u16(this.#offset - length - 2, length);
         this.#u16(0, this.#offset);
         this.#offset += 2;
@@ -86,23 +89,21 @@ export class Packer {
     target: PackerTarget,
     sets: OutgoingSets,
     set: number,
-    ids: Uint32Array,
-    next: Int32Array,
+    chains: PrefixChains,
     head: number,
     start: number,
   ): number {
     this.#u16(0, this.#offset);
     this.#u16(sets.attributeLengthOf(set), this.#offset + 2);
     this.#offset = sets.copy(set, this.#buffer, this.#offset + 4, target.selfAttribute);
-    return this.#prefixes(target, ids, next, head, start + target.maxMessage);
+    return this.#prefixes(target, chains, head, start + target.maxMessage);
   }
 
   #writeMpReach(
     target: PackerTarget,
     sets: OutgoingSets,
     set: number,
-    ids: Uint32Array,
-    next: Int32Array,
+    chains: PrefixChains,
     head: number,
     start: number,
   ): number {
@@ -118,7 +119,7 @@ export class Packer {
     this.#buffer.set(nextHop, this.#offset);
     this.#offset += nextHop.length;
     this.#buffer[this.#offset++] = 0;
-    const rest = this.#prefixes(target, ids, next, head, start + target.maxMessage - length);
+    const rest = this.#prefixes(target, chains, head, start + target.maxMessage - length);
     this.#u16(this.#offset - from - 8, from + 6);
     this.#offset = sets.copy(set, this.#buffer, this.#offset, null);
     this.#u16(this.#offset - from - 4, from + 2);
@@ -126,13 +127,48 @@ export class Packer {
   }
 
   /** Writes prefixes of the chain while they fit; returns where the chain goes on, -1 at its end. */
-  #prefixes(target: PackerTarget, ids: Uint32Array, next: Int32Array, head: number, limit: number): number {
+  #prefixes(target: PackerTarget, { ids, next, pathIds }: PrefixChains, head: number, limit: number): number {
     let at = head;
+    if (pathIds !== undefined) {
+      while (at >= 0 && this.#offset + PATH_ID_LENGTH + octets(target, ids[at]) <= limit) {
+        this.#path(target, pathIds[at], ids[at]);
+        at = next[at];
+      }
+      return at;
+    }
     while (at >= 0 && this.#offset + octets(target, ids[at]) <= limit) {
       this.#prefix(target, ids[at]);
       at = next[at];
     }
     return at;
+  }
+
+  /** Writes ids[from, count) while they fit; returns where to go on. */
+  #withdrawn(
+    target: PackerTarget,
+    ids: Uint32Array,
+    from: number,
+    count: number,
+    limit: number,
+    pathIds: Uint32Array | undefined,
+  ): number {
+    let at = from;
+    if (pathIds === undefined) {
+      while (at < count && this.#offset + octets(target, ids[at]) <= limit) this.#prefix(target, ids[at++]);
+      return at;
+    }
+    while (at < count && this.#offset + PATH_ID_LENGTH + octets(target, ids[at]) <= limit) {
+      this.#path(target, pathIds[at], ids[at]);
+      at++;
+    }
+    return at;
+  }
+
+  #path(target: PackerTarget, pathId: number, id: number): void {
+    this.#u16(pathId >>> 16, this.#offset);
+    this.#u16(pathId & 0xffff, this.#offset + 2);
+    this.#offset += PATH_ID_LENGTH;
+    this.#prefix(target, id);
   }
 
   #prefix({ prefixes }: PackerTarget, id: number): void {

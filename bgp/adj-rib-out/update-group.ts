@@ -23,8 +23,8 @@ import { NextHopForm, type OutgoingSets } from "./outgoing-sets.ts";
 export type ExportProblem = "no address of ours" | "next hop of the other family" | "attributes too long";
 
 const REJECTED = 0xffff_ffff;
-/** Header, both lengths, MP_REACH_NLRI with a 32-octet next hop, and one IPv6 prefix. */
-const LONGEST_OVERHEAD = 23 + 4 + 5 + 32 + 17;
+/** Header, both lengths, MP_REACH_NLRI with a 32-octet next hop, and one IPv6 prefix with a path identifier. */
+const LONGEST_OVERHEAD = 23 + 4 + 5 + 32 + 17 + 4;
 
 export class UpdateGroup {
   readonly facts: GroupFacts;

@@ -14,9 +14,11 @@ import { type Candidate, decide } from "./decision.ts";
 import { LongLivedVariants } from "./long-lived-variants.ts";
 import { type IdSource, NextHopSets } from "./next-hop-sets.ts";
 import type { NextHops } from "./next-hops.ts";
-import type { PathStatus, RouteSource } from "./source.ts";
+import { pathStatuses } from "./path-status.ts";
+import type { PathSelection, PathStatus, RouteSource } from "./source.ts";
 import { type Interest, Subscription } from "./subscription.ts";
 import type { LocRibSubscription, LocRibView, ResolvedMember } from "./types.ts";
+import { walkPaths } from "./walk.ts";
 import { Weights } from "./weights.ts";
 
 /** Of a prefix: the best path's attributes after policy; the slot of the next-hop set; both of the rest in 16 bits each. */
@@ -49,6 +51,8 @@ export class LocRib implements LocRibView {
   /** By prefix id, see Column. */
   readonly #rows = new PagedRows(3);
   #subscriptions: readonly Subscription[] = [];
+  /** Those with interest in paths that are not used too. */
+  #pathSubscriptions: readonly Subscription[] = [];
   readonly #candidates: Candidate[] = [];
   #size = 0;
 
@@ -113,6 +117,7 @@ export class LocRib implements LocRibView {
     const at = this.#rows.offset(id) + Column.SOURCE_AND_PATHS;
     page[at] += change;
     const paths = page[at] & PATHS_MASK;
+    if (this.#pathSubscriptions.length !== 0) this.#pathsChanged(id);
     if (paths === 0) this.#settle(id, 0, 0, 0);
     else if (paths === 1 && attributes !== 0) this.#decideAlone(source, index, id, attributes);
     else this.#decide(id);
@@ -133,6 +138,7 @@ export class LocRib implements LocRibView {
     const page = this.#rows.page(id);
     const at = this.#rows.offset(id) + Column.SOURCE_AND_PATHS;
     page[at] = ((page[at] & ~PATHS_MASK) | paths) >>> 0;
+    this.#pathsChanged(id);
     this.#decide(id);
   }
 
@@ -150,58 +156,44 @@ export class LocRib implements LocRibView {
     return this.#sources[this.#sourceIndex(id)]?.source ?? null;
   }
 
-  /**
-   * For a walk in order: a function that returns the first prefix from `from` on that has a path from any source, or -1.
-   * It remembers where each source goes on, because a sparse one would be searched through again for every prefix of a
-   * full one; what comes behind that point meanwhile is not seen.
-   */
+  /** Prefixes with a path from any source, in order. */
   walk(): (from: number) => number {
-    const positions = new Map<RouteSource, number>();
-    return (from) => {
-      let next = Number.POSITIVE_INFINITY;
-      for (const state of this.#sources) {
-        if (!state) continue;
-        let at = positions.get(state.source) ?? -1;
-        if (at < from) {
-          at = state.source.adjRibIn.next(from);
-          if (at < 0) at = Number.POSITIVE_INFINITY;
-          positions.set(state.source, at);
-        }
-        if (at < next) next = at;
-      }
-      return next === Number.POSITIVE_INFINITY ? -1 : next;
-    };
+    return walkPaths(this.#sources);
   }
 
   /** All paths of a prefix, best first, unused last. */
   pathsOf(id: number): PathStatus[] {
     const eligible = this.#collect(id);
-    const used = decide(this.#candidates, eligible, this.#store, this.#options);
+    const used = this.#rank(this.#candidates, eligible);
     const order = this.#candidates.slice(0, eligible).map((candidate) => candidate.source);
-    const paths: PathStatus[] = [];
-    for (const state of this.#sources) {
-      const raw = state?.source.adjRibIn.get(id) ?? 0;
-      if (!state || raw === 0) continue;
-      const { source } = state;
-      const attributes = this.#imported(source, id);
-      const at = order.indexOf(source);
-      let rejected: PathStatus["rejected"] = null;
-      if (attributes === 0) rejected = source.filter.ineligible(raw) ?? "policy";
-      else if (at < 0) rejected = "next hop";
-      paths.push({
-        source,
-        raw,
-        attributes,
-        nextHop: attributes === 0 ? 0 : this.#nextHopOf(source, attributes),
-        best: at === 0,
-        used: at >= 0 && at < used,
-        multipath: at >= 0 && at < used && used > 1,
-        stale: source.adjRibIn.isStale(id),
-        rejected,
-      });
+    return pathStatuses(id, this.sources, order, used, {
+      imported: (source) => this.#imported(source, id),
+      nextHopOf: (source, attributes) => this.#nextHopOf(source, attributes),
+    });
+  }
+
+  /** Paths of a prefix that can be used, for consumers that take several; valid until the next decision. */
+  select(id: number, selection: PathSelection): readonly Candidate[] {
+    const eligible = this.#collect(id);
+    if (selection === "all") return this.#candidates.slice(0, eligible);
+    if (selection === "multipath") return this.#candidates.slice(0, this.#rank(this.#candidates, eligible));
+    // The best, then the best of the rest, and so on.
+    const rest = this.#candidates.slice(0, eligible);
+    const ordered: Candidate[] = [];
+    for (let first: Candidate | undefined; ; ordered.push(first)) {
+      this.#rank(rest, rest.length);
+      first = rest.shift();
+      if (!first) return ordered;
     }
-    const rank = (path: PathStatus): number => (path.used ? order.indexOf(path.source) : order.length);
-    return paths.sort((a, b) => rank(a) - rank(b));
+  }
+
+  /** A number for the source while it is here, from 1 on. */
+  indexOf(source: RouteSource): number {
+    return this.#indexes.get(source) ?? 0;
+  }
+
+  sourceAt(index: number): RouteSource | null {
+    return this.#sources[index]?.source ?? null;
   }
 
   /** Next hops of the forwarding set, resolved. */
@@ -213,9 +205,11 @@ export class LocRib implements LocRibView {
   watch(interest: Interest, wake: () => void, present = true): Subscription {
     const subscription = new Subscription(interest, wake, (closed) => {
       this.#subscriptions = this.#subscriptions.filter((other) => other !== closed);
+      this.#pathSubscriptions = this.#pathSubscriptions.filter((other) => other !== closed);
     });
     if (present) this.markAll(subscription);
-    this.#subscriptions = [...this.#subscriptions, subscription];
+    if (interest === "paths") this.#pathSubscriptions = [...this.#pathSubscriptions, subscription];
+    else this.#subscriptions = [...this.#subscriptions, subscription];
     return subscription;
   }
 
@@ -228,7 +222,8 @@ export class LocRib implements LocRibView {
 
   /** Whether some consumer has yet to see the prefix, so that its id must not be given to another. */
   isAwaited(id: number): boolean {
-    return this.bestOf(id) !== 0 || this.#subscriptions.some((subscription) => subscription.dirty.has(id));
+    const awaits = ({ dirty }: Subscription) => dirty.has(id);
+    return this.bestOf(id) !== 0 || this.#subscriptions.some(awaits) || this.#pathSubscriptions.some(awaits);
   }
 
   // LocRibView
@@ -281,6 +276,10 @@ export class LocRib implements LocRibView {
     return attributes !== 0 && source.adjRibIn.isLongLived(id) ? this.#longLived.of(attributes) : attributes;
   }
 
+  #pathsChanged(id: number): void {
+    for (const subscription of this.#pathSubscriptions) subscription.add(id);
+  }
+
   #sourceIndex(id: number): number {
     return this.#rows.get(id, Column.SOURCE_AND_PATHS) >>> SOURCE_SHIFT;
   }
@@ -309,9 +308,13 @@ export class LocRib implements LocRibView {
       this.#settle(id, 0, 0, 0);
       return;
     }
-    const used = decide(this.#candidates, eligible, this.#store, this.#options);
+    const used = this.#rank(this.#candidates, eligible);
     const [best] = this.#candidates;
     this.#settle(id, best.attributes, this.#indexes.get(best.source) as number, this.#slotOf(best, used));
+  }
+
+  #rank(candidates: Candidate[], count: number): number {
+    return decide(candidates, count, this.#store, this.#options);
   }
 
   /** The next-hop set of the first `used` candidates. */

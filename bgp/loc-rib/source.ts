@@ -28,6 +28,9 @@ export interface SourceSession {
   readonly nextHops: NextHopView;
 }
 
+/** Which eligible paths a consumer takes: all, those in use, or all in the order of preference. */
+export type PathSelection = "all" | "multipath" | "ordered";
+
 /** A path of a prefix and what becomes of it, for those who look. */
 export interface PathStatus {
   readonly source: RouteSource;

@@ -2,8 +2,11 @@
 import { DirtySet } from "../../net/dirty-set.ts";
 import type { LocRibSubscription } from "./types.ts";
 
-/** Which changes make a prefix dirty: where traffic goes, any change of the best path, or only our own routes' coming and going. */
-export type Interest = "forwarding" | "best" | "local";
+/**
+ * Which changes make a prefix dirty: where traffic goes, any change of the best path, of any path, or only our own routes'
+ * coming and going.
+ */
+export type Interest = "forwarding" | "best" | "paths" | "local";
 
 export class Subscription implements LocRibSubscription {
   readonly interest: Interest;
