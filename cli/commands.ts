@@ -92,7 +92,8 @@ async function peers(invocation: Invocation): Promise<number> {
 async function peerDetails(output: Output, view: PeerView): Promise<void> {
   const counts = (kind: "received" | "accepted" | "advertised") => {
     const { total, ipv4, ipv6 } = view.prefixes[kind];
-    return `${total} (${ipv4} IPv4, ${ipv6} IPv6)`;
+    const paths = view.paths[kind].total;
+    return `${total} (${ipv4} IPv4, ${ipv6} IPv6)${paths === total ? "" : `, ${paths} paths`}`;
   };
   const { messages, errors } = view;
   const lines: [string, string][] = [
@@ -109,7 +110,10 @@ async function peerDetails(output: Output, view: PeerView): Promise<void> {
     ...(view.bfd ? bfdLines(view.bfd) : []),
     ["sessions", `Established ${view.establishedCount} times, hold time ${view.holdTime ?? "-"} s`],
     ["policy", `import ${view.import}, export ${view.export}, table ${view.table}`],
-    ["received", `${counts("received")}${staleText(view)}`],
+    [
+      "received",
+      `${counts("received")}${staleText(view)}${view.pathsIgnored > 0 ? `, ${view.pathsIgnored} paths ignored` : ""}`,
+    ],
     ["accepted", counts("accepted")],
     ["advertised", counts("advertised")],
     [
@@ -165,7 +169,7 @@ async function routeTable(invocation: Invocation, path: string, empty: string): 
       yield [
         route.prefix,
         route.table,
-        route.peer,
+        route.pathId === null ? route.peer : `${route.peer} #${route.pathId}`,
         route.nextHops.join(" "),
         route.asPath,
         route.origin,

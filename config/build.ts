@@ -96,6 +96,7 @@ function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): Speake
     hostname: peer.advertiseHostname ? context.hostname : null,
     gracefulRestart: peer.gracefulRestart === false ? null : peer.gracefulRestart,
     bfd: peer.bfd === true ? defaultBfd : peer.bfd === false ? null : peer.bfd,
+    addPath: peer.addPath,
     import: context.policies.chain(imports) as ImportPolicy,
     export: context.policies.chain(exports, communityChanges(peer.communities ?? {})) as ExportPolicy,
     table: context.table,

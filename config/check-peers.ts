@@ -108,6 +108,9 @@ function checkCombinations(check: Check, name: string, peer: ParsedPeer): void {
   if (new Set(peer.families).size < peer.families.length) check.problem(at("families"), "names a family twice");
   if (peer.passive && check.parsed.bgp?.listenPort === null)
     check.problem(at("passive"), "a passive peer needs a listener", "set bgp.listenPort, or remove passive");
+  const { addPath } = peer;
+  if (addPath && !addPath.receive && addPath.send === null)
+    check.problem(at("addPath"), "neither receives nor sends", "write addPath: false, or leave it out");
   if (peer.asn === 65535 || peer.asn === 0xffffffff) check.warning(at("asn"), `AS ${peer.asn} is reserved (RFC 7300)`);
 }
 

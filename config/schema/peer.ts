@@ -3,6 +3,7 @@ import * as z from "zod";
 import { durationOrFalse, holdTime, milliseconds, seconds } from "../durations.ts";
 import { boolean, integer, list, one } from "../scalar.ts";
 import * as s from "../scalars.ts";
+import { addPath } from "./add-path.ts";
 import { family, otherwise } from "./common.ts";
 import { routeKeys } from "./peer-routes.ts";
 import { policyChain, sentCommunities } from "./policy.ts";
@@ -120,6 +121,7 @@ export const peer = z
       boolean,
       "`false`: BMP collectors and MRT files are told nothing of this neighbour and what it says; what is in use of that stays visible in the Loc-RIB.",
     ).prefault(true),
+    addPath,
     maxPrefixes: one(integer("number", 1, s.MAX_U32), "More prefixes than this end the session (Cease, RFC 4486).")
       .optional()
       .meta(otherwise("no limit")),

@@ -69,16 +69,24 @@ export async function renderMetrics({ status, peers, pods, blocks }: MetricsInpu
     "Routes treated as withdrawn and attributes discarded for malformed attributes (RFC 7606).",
     ...perPeer((peer) => peer.errors.treatedAsWithdrawn + peer.errors.attributesDiscarded),
   );
+  const perKind = (of: "prefixes" | "paths") =>
+    peers.flatMap((peer) =>
+      (["received", "accepted", "advertised"] as const).flatMap((kind) =>
+        (["ipv4", "ipv6"] as const).map(
+          (family): Sample => [peer[of][kind][family], { peer: peer.name, kind, family }],
+        ),
+      ),
+    );
   gauge(
     "peer_prefixes",
     "Prefixes per peer and family: received, accepted by policy, advertised.",
-    ...peers.flatMap((peer) =>
-      (["received", "accepted", "advertised"] as const).flatMap((kind) =>
-        (["ipv4", "ipv6"] as const).map(
-          (family): Sample => [peer.prefixes[kind][family], { peer: peer.name, kind, family }],
-        ),
-      ),
-    ),
+    ...perKind("prefixes"),
+  );
+  gauge("peer_paths", "As peer_prefixes, each path of a prefix counted (ADD-PATH).", ...perKind("paths"));
+  counter(
+    "peer_paths_ignored_total",
+    "Paths beyond addPath.limit of a prefix.",
+    ...perPeer((peer) => peer.pathsIgnored),
   );
 
   gauge(

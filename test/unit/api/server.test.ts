@@ -119,6 +119,8 @@ describe("reads", () => {
       'underlay_peer_established{peer="tor-a"} 1',
       'underlay_peer_established{peer="tor-b"} 0',
       'underlay_peer_prefixes{peer="tor-a",kind="received",family="ipv4"} 3',
+      'underlay_peer_paths{peer="tor-a",kind="received",family="ipv4"} 4',
+      'underlay_peer_paths_ignored_total{peer="tor-a"} 0',
       'underlay_routes{family="ipv6"} 1',
       "underlay_kernel_routes_failed 0",
       "underlay_pods 1",

@@ -100,6 +100,7 @@ it("any value under any known key", () => {
     "file",
     "gracefulRestart",
     "bfd",
+    "addPath",
     "interval",
     "time",
     "policies",

@@ -243,6 +243,33 @@ export const bad: readonly Bad[] = [
     says: ["2:19 bgp.clusterId: 7 is not a router id"],
   },
   {
+    name: "a direction of ADD-PATH that does not exist",
+    top: peer("    addPath: tx\n"),
+    says: ['8:14 peers.tor-a.addPath: "tx" is not one of receive, send, both, false, nor a map'],
+    hints: ["the map has receive, send and limit"],
+  },
+  {
+    name: "a word of ADD-PATH with a slip",
+    top: peer("    addPath: recieve\n"),
+    says: ['8:14 peers.tor-a.addPath: "recieve" is not one of receive, send, both, false, nor a map'],
+    hints: ["did you mean receive?"],
+  },
+  {
+    name: "ADD-PATH in the terms of another router",
+    top: peer("    addPath: { send: best, limit: 0, sendMax: 2 }\n"),
+    says: [
+      '8:22 peers.tor-a.addPath.send: "best" is not a choice of paths',
+      "8:35 peers.tor-a.addPath.limit: 0 is outside of 1 to 255",
+      "8:38 peers.tor-a.addPath.sendMax: is not a known key",
+    ],
+    hints: ["a number of best paths from 1 to 255"],
+  },
+  {
+    name: "ADD-PATH in no direction",
+    top: peer("    addPath: { receive: false }\n"),
+    says: ["8:14 peers.tor-a.addPath: neither receives nor sends"],
+  },
+  {
     name: "an unknown key deep inside",
     top: policy("{ set: { community: { plus: no-export } }, then: accept }"),
     says: ["4:29 policies.p[0].set.community.plus: is not a known key"],

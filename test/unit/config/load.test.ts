@@ -208,6 +208,7 @@ describe("good configurations", () => {
         role: null,
         requireRole: false,
         ...plainRules,
+        addPath: null,
       },
     ]);
   });
