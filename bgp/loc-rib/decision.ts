@@ -74,6 +74,21 @@ export function decide(
   return distinctNextHops(candidates, used, store, options);
 }
 
+/** All candidates in order: the best one, then the best one of the rest, and so on. */
+export function bestFirst(
+  candidates: readonly Candidate[],
+  store: AttributeStore,
+  options: BestPathOptions,
+): Candidate[] {
+  const rest = [...candidates];
+  const ordered: Candidate[] = [];
+  while (rest.length > 0) {
+    decide(rest, rest.length, store, options);
+    ordered.push(...rest.splice(0, 1));
+  }
+  return ordered;
+}
+
 /** Moves the candidates that nobody beats to the front, in no particular order; returns how many. */
 function keepBest(candidates: Candidate[], count: number, store: AttributeStore, compare: Comparison): number {
   let kept = 0;

@@ -10,7 +10,7 @@ import { PagedRows } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import type { BestPathOptions } from "./best-path-options.ts";
-import { type Candidate, decide } from "./decision.ts";
+import { bestFirst, type Candidate, decide } from "./decision.ts";
 import { LongLivedVariants } from "./long-lived-variants.ts";
 import { type IdSource, NextHopSets } from "./next-hop-sets.ts";
 import type { NextHops } from "./next-hops.ts";
@@ -174,17 +174,9 @@ export class LocRib implements LocRibView {
 
   /** Paths of a prefix that can be used, for consumers that take several; valid until the next decision. */
   select(id: number, selection: PathSelection): readonly Candidate[] {
-    const eligible = this.#collect(id);
-    if (selection === "all") return this.#candidates.slice(0, eligible);
-    if (selection === "multipath") return this.#candidates.slice(0, this.#rank(this.#candidates, eligible));
-    // The best, then the best of the rest, and so on.
-    const rest = this.#candidates.slice(0, eligible);
-    const ordered: Candidate[] = [];
-    for (let first: Candidate | undefined; ; ordered.push(first)) {
-      this.#rank(rest, rest.length);
-      first = rest.shift();
-      if (!first) return ordered;
-    }
+    const candidates = this.#candidates.slice(0, this.#collect(id));
+    if (selection === "multipath") return candidates.slice(0, this.#rank(candidates, candidates.length));
+    return selection === "all" ? candidates : bestFirst(candidates, this.#store, this.#options);
   }
 
   /** A number for the source while it is here, from 1 on. */
