@@ -40,7 +40,9 @@ describe("a neighbour is sent", () => {
     announce(others[2], ["2001:db8:1::/48"], 7);
     for (const other of others.slice(0, 2)) {
       announce(other, [PREFIX]);
-      other.announce(["2001:db8:1::/48"], { nextHop: address(`2001:db8::${other.options.address[3]}`) });
+      other.announce(["2001:db8:1::/48"], {
+        nextHop: address(`2001:db8::${other.session.negotiated.remoteAddress[3]}`),
+      });
     }
     await simulation.settle();
     const both = [...expected.map((path) => `${PREFIX} ${path}`), ...expected.map((path) => `2001:db8:1::/48 ${path}`)];
