@@ -84,7 +84,8 @@ export class PeerRib implements UpdateSink, SliceTask {
   /** Every negotiated family's table has arrived. */
   get converged(): boolean {
     const session = this.#session;
-    if (!session) return false;
+    // Nobody waits for a neighbour that may never come again.
+    if (!session) return this.#options.dynamic;
     return session.negotiated.families.every((family) => this.families.get(family)?.converged);
   }
 

@@ -113,9 +113,12 @@ export class Rib implements SessionHandler {
     const received = count((family) => part(family).received);
     const accepted = count((family) => part(family).accepted);
     const advertised = count((family) => part(family).advertised);
+    const { lastError, lastErrorAt } = peer.errors.newest(status);
     return {
       ...status,
-      ...peer.errors.newest(status),
+      lastError,
+      lastErrorAt,
+      lastErrorAge: lastErrorAt === null ? null : Math.floor((this.#core.clock.now() - lastErrorAt) / 1000),
       received: received.total,
       accepted: accepted.total,
       advertised: advertised.total,
@@ -168,6 +171,13 @@ export class Rib implements SessionHandler {
 
   get peers(): readonly PeerRib[] {
     return [...this.#peers.values()];
+  }
+
+  /** Routes kept although the peer's session is down. */
+  staleCount(name: string): number {
+    let count = 0;
+    for (const part of this.#peers.get(name)?.families.values() ?? []) count += part.stale;
+    return count;
   }
 
   /** What is held, for metrics and leak tests. */

@@ -1,4 +1,5 @@
 // What the speaker is configured with: peers with their policies, and the tables they import into.
+import type { Prefix } from "../net/prefix.ts";
 import type { BestPathOptions } from "./loc-rib/best-path-options.ts";
 import type { MonitoringOptions } from "./monitor/types.ts";
 import type { ExportPolicy, ImportPolicy } from "./policy/types.ts";
@@ -17,6 +18,22 @@ export interface SpeakerPeer extends PeerOptions, RouteRules {
   readonly monitored?: boolean;
   /** BFD beside the BGP session (RFC 5880); interval in milliseconds. */
   readonly bfd?: { readonly interval: number; readonly multiplier: number } | null;
+}
+
+/** Addresses that a peer group listens for. */
+export interface ListenRange {
+  readonly prefix: Prefix;
+  /** The interface they are on; null: wherever they come from. */
+  readonly interface: string | null;
+}
+
+/** A peer group with listen ranges: what a peer out of them is like. `name` is the group's. */
+export interface SpeakerGroup
+  extends Omit<SpeakerPeer, "address" | "interface" | "group" | "dynamic" | "passive" | "extendedNextHop"> {
+  readonly listen: readonly ListenRange[];
+  readonly listenLimit: number;
+  /** Null: for neighbours with an IPv6 address. */
+  readonly extendedNextHop: boolean | null;
 }
 
 /** What a route of our own is announced with. */

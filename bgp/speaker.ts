@@ -1,5 +1,5 @@
 // The BGP speaker: sessions on one side, the RIB on the other. Wires them, has no logic of its own.
-import type { Family } from "../net/address.ts";
+import { type Family, formatScoped } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
@@ -11,7 +11,13 @@ import type { NextHopResolver } from "./next-hop-resolver.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
 import { SessionManager } from "./session/session-manager.ts";
-import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type {
+  EstablishedInterface,
+  OriginatedAttributes,
+  SpeakerGroup,
+  SpeakerOptions,
+  SpeakerPeer,
+} from "./speaker-types.ts";
 import { NeighbourDiscovery } from "./unnumbered/discovery.ts";
 import type { LinkSource } from "./unnumbered/types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
@@ -30,10 +36,15 @@ export interface SpeakerRestartState {
   forwarding(table: number, family: Family): boolean;
 }
 
+type DynamicPeer = SpeakerPeer & { readonly address: Uint8Array };
+
 export class Speaker {
   readonly #rib: Rib;
   readonly #sessions: SessionManager;
   readonly #monitoring: Monitoring;
+  readonly #groups = new Map<string, SpeakerGroup>();
+  readonly #dynamic = new Map<string, DynamicPeer>();
+  readonly #dynamicListeners: ((peer: SpeakerPeer, present: boolean) => void)[] = [];
 
   constructor(options: SpeakerOptions, dependencies: SpeakerDependencies) {
     this.#rib = new Rib(options, dependencies);
@@ -50,7 +61,20 @@ export class Speaker {
     this.#rib.setMonitor(this.#monitoring, this.#monitoring.updateTap);
     const { listenPort, listenAddresses } = options;
     const neighbours = links && new NeighbourDiscovery({ clock, log, links });
-    this.#sessions = new SessionManager({ handler: this.#rib, clock, log, listenPort, listenAddresses, neighbours });
+    const dynamic = {
+      open: (group: string, address: Uint8Array, device: string | null) => this.#openDynamic(group, address, device),
+      close: (name: string) => this.#closeDynamic(name),
+      keeps: (name: string) => this.#rib.staleCount(name) > 0,
+    };
+    this.#sessions = new SessionManager({
+      handler: this.#rib,
+      clock,
+      log,
+      listenPort,
+      listenAddresses,
+      neighbours,
+      dynamic,
+    });
   }
 
   /** Throws when name or address are taken, the table is not configured, or a policy does not compile. */
@@ -89,6 +113,39 @@ export class Speaker {
     this.#sessions.setOptions(peer);
     this.#rib.setPolicies(peer);
     if (impact === "refresh") for (const family of peer.families) this.#sessions.requestRefresh(peer.name, family);
+  }
+
+  /** A peer group with listen ranges; peers come out of it by themselves. */
+  addGroup(group: SpeakerGroup): void {
+    this.#groups.set(group.name, group);
+    this.#sessions.setGroup(group);
+  }
+
+  removeGroup(name: string, reason = "peer group removed from the configuration"): void {
+    this.#sessions.removeGroup(name, reason);
+    this.#groups.delete(name);
+  }
+
+  /** As changePeer, for the group and all peers that have come out of it. */
+  changeGroup(group: SpeakerGroup, impact: "live" | "refresh" | "reset"): void {
+    if (impact === "reset") this.#sessions.removeGroup(group.name, "configuration changed", "changed");
+    this.addGroup(group);
+    for (const peer of [...this.#dynamic.values()].filter((entry) => entry.group === group.name)) {
+      const changed = dynamicPeer(group, peer.address, peer.interface);
+      this.#dynamic.set(peer.name, changed);
+      this.changePeer(changed, impact);
+      this.#tellDynamic(changed, true);
+    }
+  }
+
+  /** Told of each peer that comes out of a group, or is changed, and (false) that is gone. */
+  onDynamicPeer(listener: (peer: SpeakerPeer, present: boolean) => void): void {
+    this.#dynamicListeners.push(listener);
+  }
+
+  /** Names of the peers there are, those out of groups too. */
+  peerNames(): string[] {
+    return this.#sessions.names();
   }
 
   /** Rejects when the port is taken. */
@@ -207,4 +264,40 @@ export class Speaker {
   resetPeer(peer: string, reason: string, subcode?: number): void {
     this.#sessions.reset(peer, reason, subcode);
   }
+
+  #openDynamic(group: string, address: Uint8Array, device: string | null): SpeakerPeer {
+    const options = this.#groups.get(group);
+    if (!options) throw new Error(`no peer group ${group}`);
+    const peer = dynamicPeer(options, address, device);
+    this.#rib.addPeer(peer);
+    this.#dynamic.set(peer.name, peer);
+    this.#tellDynamic(peer, true);
+    return peer;
+  }
+
+  #closeDynamic(name: string): void {
+    const peer = this.#dynamic.get(name);
+    if (!peer) return;
+    this.#dynamic.delete(name);
+    this.#rib.removePeer(name);
+    this.#tellDynamic(peer, false);
+  }
+
+  #tellDynamic(peer: SpeakerPeer, present: boolean): void {
+    for (const listener of this.#dynamicListeners) listener(peer, present);
+  }
+}
+
+function dynamicPeer(group: SpeakerGroup, address: Uint8Array, device: string | null): DynamicPeer {
+  const { listen, listenLimit, ...common } = group;
+  return {
+    ...common,
+    name: `${group.name}/${formatScoped(address, device)}`,
+    group: group.name,
+    dynamic: true,
+    passive: true,
+    address,
+    interface: device,
+    extendedNextHop: group.extendedNextHop ?? address.length === 16,
+  };
 }

@@ -10,6 +10,8 @@ export interface PrefixCounts {
 }
 
 export interface PeerView extends PeerStatus {
+  /** Seconds since `lastError`. */
+  readonly lastErrorAge: number | null;
   readonly received: number;
   readonly accepted: number;
   readonly advertised: number;

@@ -5,7 +5,7 @@ import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
 import { dump } from "./dump.ts";
 import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
-import { bfdLines, unnumberedLines } from "./peer-lines.ts";
+import { peerDetails, stateColour } from "./peer-details.ts";
 import { policy } from "./policy.ts";
 import { type PolicyOptions, policyOptions } from "./policy-options.ts";
 import { plan, reload } from "./reload.ts";
@@ -45,9 +45,6 @@ async function jsonList({ client, output }: Invocation, path: string): Promise<n
   return count;
 }
 
-const stateColour = (state: string): Colour =>
-  state === "Established" ? "green" : state === "Idle" ? "red" : "yellow";
-
 async function peers(invocation: Invocation): Promise<number> {
   const { client, output, options } = invocation;
   const [name] = invocation.arguments;
@@ -55,7 +52,7 @@ async function peers(invocation: Invocation): Promise<number> {
     name === undefined
       ? await client.get<PeerView[]>("/v1/peers")
       : [await client.get<PeerView>(`/v1/peers/${encodeURIComponent(name)}`)];
-  const code = views.every((view) => view.state === "Established") ? 0 : 1;
+  const code = views.every((view) => view.state === "Established" || view.dynamic) ? 0 : 1;
   if (options.json) await output.line(JSON.stringify(views, null, 2));
   else if (name !== undefined) await peerDetails(output, views[0]);
   else if (views.length === 0) await output.line("no peers are configured");
@@ -87,50 +84,6 @@ async function peers(invocation: Invocation): Promise<number> {
       ),
     );
   return code;
-}
-
-async function peerDetails(output: Output, view: PeerView): Promise<void> {
-  const counts = (kind: "received" | "accepted" | "advertised") => {
-    const { total, ipv4, ipv6 } = view.prefixes[kind];
-    const paths = view.paths[kind].total;
-    return `${total} (${ipv4} IPv4, ${ipv6} IPv6)${paths === total ? "" : `, ${paths} paths`}`;
-  };
-  const { messages, errors } = view;
-  const lines: [string, string][] = [
-    [
-      "address",
-      `${view.address ?? "not known yet"}, AS ${view.asn ?? "unknown"}, router id ${view.remoteRouterId ?? "unknown"}`,
-    ],
-    [
-      "state",
-      output.paint(view.state, stateColour(view.state)) + (view.uptime === null ? "" : `, up ${duration(view.uptime)}`),
-    ],
-    ["last error", view.lastError ?? "none"],
-    ...(view.unnumbered ? unnumberedLines(view.unnumbered) : []),
-    ...(view.bfd ? bfdLines(view.bfd) : []),
-    ["sessions", `Established ${view.establishedCount} times, hold time ${view.holdTime ?? "-"} s`],
-    ["policy", `import ${view.import}, export ${view.export}, table ${view.table}`],
-    [
-      "received",
-      `${counts("received")}${staleText(view)}${view.pathsIgnored > 0 ? `, ${view.pathsIgnored} paths ignored` : ""}`,
-    ],
-    ["accepted", counts("accepted")],
-    ["advertised", counts("advertised")],
-    [
-      "messages",
-      `${messages.received} received (${messages.updatesReceived} updates), ${messages.sent} sent (${messages.updatesSent} updates)`,
-    ],
-    ["malformed", `${errors.treatedAsWithdrawn} routes withdrawn, ${errors.attributesDiscarded} attributes discarded`],
-    ["families", view.families.map((family) => `IPv${family}`).join(", ") || "-"],
-    ["capabilities", view.capabilities.join(", ") || "-"],
-  ];
-  await output.line(output.paint(plain(view.name), "bold"));
-  for (const [key, value] of lines) await output.line(`  ${key.padEnd(14)}${key === "state" ? value : plain(value)}`);
-}
-
-function staleText({ stale, helper }: PeerView): string {
-  if (stale === 0) return "";
-  return `, ${stale} stale${helper ? ` (${helper.phase}, for ${duration(helper.left)} at most)` : ""}`;
 }
 
 function routesPath(base: string, { options }: Invocation, prefix: string | undefined): string {

@@ -17,7 +17,10 @@ export async function status({ client, output, options }: Invocation): Promise<n
   const failed = kernel.failed.length > 0 ? output.paint(`${kernel.failed.length} refused`, "red") : "none refused";
   const lines: [string, string][] = [
     ["state", `${state}, up ${duration(view.uptime)}, underlayd ${view.version}, pid ${view.pid}`],
-    ["sessions", `${view.peers.established} of ${view.peers.configured} Established`],
+    [
+      "sessions",
+      `${view.peers.established} of ${view.peers.configured} Established${view.peers.dynamic > 0 ? `, ${view.peers.dynamic} dynamic` : ""}`,
+    ],
     ["routes", `${view.routes.ipv4} IPv4, ${view.routes.ipv6} IPv6`],
     [
       "kernel",

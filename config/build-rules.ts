@@ -1,5 +1,6 @@
 // A peer's keys about its routes -> the rules that the speaker goes by.
 import type { RouteRules } from "../bgp/route-rules.ts";
+import type { CommonKeys } from "./check-peers.ts";
 import type { ParsedPeer } from "./schema.ts";
 
 /** What a peer takes over from the whole. */
@@ -14,7 +15,7 @@ export function sessionAsn({ localAsn }: Pick<ParsedPeer, "localAsn">, nodeAsn: 
   return typeof localAsn === "object" ? localAsn.asn : (localAsn ?? nodeAsn);
 }
 
-export function buildRules(peer: ParsedPeer, { asn, internal, allowAsSets }: RuleDefaults): RouteRules {
+export function buildRules(peer: CommonKeys, { asn, internal, allowAsSets }: RuleDefaults): RouteRules {
   const other = sessionAsn(peer, asn) !== asn;
   const { noPrepend, replaceAs } =
     typeof peer.localAsn === "object" ? peer.localAsn : { noPrepend: false, replaceAs: false };

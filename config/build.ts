@@ -1,13 +1,15 @@
 // Parsed and checked sections -> Config, in the terms of the components.
 import { join } from "node:path";
 import type { ExportPolicy, ImportPolicy } from "../bgp/policy/types.ts";
-import type { SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { SpeakerGroup } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import { communityChanges, originatedAttributes, PolicyBuilder } from "./build-policies.ts";
 import { buildRules, sessionAsn } from "./build-rules.ts";
-import { isInternal } from "./check-peers.ts";
+import { rangesOf } from "./check-groups.ts";
+import { type CommonKeys, isInternal, type Secrets } from "./check-peers.ts";
 import { bfd } from "./schema/peer.ts";
-import type { Parsed, ParsedPeer } from "./schema.ts";
+import type { Parsed, ParsedPeer, ParsedPeerGroup } from "./schema.ts";
+import type { Passwords } from "./secret.ts";
 import type { Config } from "./types.ts";
 import { socketPath } from "./validate.ts";
 
@@ -16,7 +18,7 @@ type Complete = { [K in keyof Parsed]: NonNullable<Parsed[K]> };
 export interface BuildContext {
   readonly file: string;
   readonly hostname: string;
-  readonly secrets: ReadonlyMap<string, Uint8Array>;
+  readonly secrets: Secrets;
 }
 
 export function buildConfig(parsed: Complete, context: BuildContext): Config {
@@ -26,6 +28,14 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
     return table.id;
   };
   const policies = new PolicyBuilder(parsed, node.asn);
+  const peerContext = (table: string | undefined, passwords: Passwords | undefined): PeerContext => ({
+    node,
+    hostname: node.name ?? context.hostname,
+    bgp,
+    table: tableId(table),
+    policies,
+    passwords: passwords ?? null,
+  });
   return {
     file: context.file,
     node: { name: node.name ?? context.hostname, asn: node.asn, routerId: node.routerId },
@@ -38,16 +48,27 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
       announced: originatedAttributes(pool.communities),
     })),
     tables: [...parsed.tables].map(([name, table]) => ({ name, ...table })),
-    peers: [...parsed.peers].map(([name, peer]) =>
-      buildPeer(name, peer, {
-        node,
-        hostname: node.name ?? context.hostname,
-        bgp,
-        table: tableId(peer.table),
-        policies,
-        password: context.secrets.get(name) ?? null,
-      }),
-    ),
+    peerGroups: [...parsed.peerGroups]
+      .filter(([, group]) => group.listen.length > 0)
+      .map(([name, group]) => ({
+        ...buildCommon(
+          name,
+          group as ParsedPeerGroup & Asn,
+          peerContext(group.table, context.secrets.peerGroups.get(name)),
+        ),
+        listen: rangesOf(group),
+        listenLimit: group.listenLimit,
+        extendedNextHop: group.extendedNextHop ?? null,
+      })),
+    peers: [...parsed.peers].map(([name, peer]) => ({
+      ...buildCommon(name, peer, peerContext(peer.table, context.secrets.peers.get(name))),
+      group: peer.group ?? null,
+      dynamic: false,
+      address: peer.address ?? null,
+      interface: peer.interface ?? null,
+      passive: peer.passive,
+      extendedNextHop: peer.extendedNextHop ?? peer.address?.length !== 4,
+    })),
     monitoring: buildMonitoring(parsed.monitoring, paths.state),
     policies: policies.all(),
     routing,
@@ -67,31 +88,32 @@ interface PeerContext {
   readonly bgp: Complete["bgp"];
   readonly table: number;
   readonly policies: PolicyBuilder;
-  readonly password: Uint8Array | null;
+  readonly passwords: Passwords | null;
 }
 
-function buildPeer(name: string, peer: ParsedPeer, context: PeerContext): SpeakerPeer {
+type Asn = Pick<ParsedPeer, "asn">;
+/** What a peer and a group that listens have in common. */
+type Common = Omit<SpeakerGroup, "listen" | "listenLimit" | "extendedNextHop">;
+
+function buildCommon(name: string, peer: CommonKeys & Asn, context: PeerContext): Common {
   const internal = isInternal(peer, context.node.asn);
   const imports = peer.import ?? [internal ? "all" : "none"];
   const exports = peer.export ?? [internal ? "blocks" : "none"];
   return {
     name,
-    address: peer.address ?? null,
-    interface: peer.interface ?? null,
     routerAdvertisements: peer.routerAdvertisements ?? true,
     localAsn: sessionAsn(peer, context.node.asn),
     routerId: context.node.routerId,
     remoteAsn: peer.asn,
     port: peer.port,
-    passive: peer.passive,
     localAddress: peer.localAddress ?? null,
     holdTime: peer.holdTime,
     connectRetry: peer.connectRetry,
     families: peer.families,
-    extendedNextHop: peer.extendedNextHop ?? peer.address?.length !== 4,
-    password: context.password,
-    ttlSecurity: peer.ttlSecurity,
-    multihop: peer.multihop ?? null,
+    password: context.passwords?.password ?? null,
+    acceptedPasswords: context.passwords?.accepted ?? [],
+    ttlSecurity: peer.ttlSecurity !== false,
+    multihop: peer.multihop ?? (typeof peer.ttlSecurity === "number" && peer.ttlSecurity > 1 ? peer.ttlSecurity : null),
     extendedMessages: peer.extendedMessages,
     hostname: peer.advertiseHostname ? context.hostname : null,
     gracefulRestart: peer.gracefulRestart === false ? null : peer.gracefulRestart,

@@ -8,18 +8,24 @@ import type { PlacedBlock } from "./check-pools.ts";
 import { checkRoutes } from "./check-routes.ts";
 import { checkUnnumbered } from "./check-unnumbered.ts";
 import type { ParsedPeer } from "./schema.ts";
-import { MAX_SECRET, type ReadSecret, systemErrorWords, trimSecret } from "./secret.ts";
+import { MAX_SECRET, type Passwords, type ReadSecret, systemErrorWords, trimSecret } from "./secret.ts";
+import type { Path } from "./source.ts";
 
 export const importBuiltIns: readonly string[] = ["all", "none", "default-route"];
 export const exportBuiltIns: readonly string[] = ["all", "none", "blocks"];
 
-/** Returns the peers' secrets by peer name. */
+/** Secrets of peers and of peer groups, by name. */
+export interface Secrets {
+  readonly peers: ReadonlyMap<string, Passwords>;
+  readonly peerGroups: ReadonlyMap<string, Passwords>;
+}
+
 export function checkPeers(
   check: Check,
   blocks: readonly PlacedBlock[],
   readSecret: ReadSecret,
-): Map<string, Uint8Array> {
-  const secrets = new Map<string, Uint8Array>();
+): ReadonlyMap<string, Passwords> {
+  const secrets = new Map<string, Passwords>();
   const seen = new Map<string, string>();
   for (const [name, peer] of check.parsed.peers) {
     const path = ["peers", name];
@@ -27,12 +33,21 @@ export function checkPeers(
       check.problem(path, "this name is taken", "routes of this node itself are shown with peer local", "key");
     checkAddress(check, name, peer, blocks);
     checkDuplicate(check, name, peer, seen);
-    checkCombinations(check, name, peer);
-    checkRoutes(check, name, peer);
-    checkPolicies(check, name, peer);
+    checkCombinations(check, path, peer);
+    checkRoutes(check, path, peer);
+    if (peer.localAddress && peer.address && peer.localAddress.length !== peer.address.length)
+      check.problem(
+        [...path, "localAddress"],
+        `${formatAddress(peer.localAddress)} is not of the same family as the peer's address`,
+      );
+    if (peer.multihop !== undefined && peer.address?.length === 16 && isLinkLocal(peer.address))
+      check.problem([...path, "multihop"], "a link-local address is never more than one hop away", "remove multihop");
+    if (peer.passive && check.parsed.bgp?.listenPort === null)
+      check.problem([...path, "passive"], "a passive peer needs a listener", "set bgp.listenPort, or remove passive");
+    checkPolicies(check, path, peer);
     check.tableName(path, peer.table);
-    const secret = peer.password && loadSecret(check, name, peer.password.file, readSecret);
-    if (secret) secrets.set(name, secret);
+    const passwords = peer.password && loadPasswords(check, [...path, "password"], peer.password, readSecret);
+    if (passwords) secrets.set(name, passwords);
   }
   return secrets;
 }
@@ -82,44 +97,63 @@ function checkDuplicate(check: Check, name: string, peer: ParsedPeer, seen: Map<
     );
 }
 
-function checkCombinations(check: Check, name: string, peer: ParsedPeer): void {
-  const at = (key: string) => ["peers", name, key];
-  if (peer.ttlSecurity && peer.multihop !== undefined)
+/** What does not depend on the neighbour's address. */
+export function checkCombinations(check: Check, path: Path, peer: CommonKeys): void {
+  const at = (key: string) => [...path, key];
+  const { multihop, ttlSecurity } = peer;
+  if (typeof ttlSecurity === "number" && multihop !== undefined && multihop !== ttlSecurity)
     check.problem(
       at("ttlSecurity"),
-      "does not go together with multihop",
-      "ttlSecurity is for neighbours one hop away; remove one",
-    );
-  if (peer.multihop !== undefined && peer.address?.length === 16 && isLinkLocal(peer.address))
-    check.problem(at("multihop"), "a link-local address is never more than one hop away", "remove multihop");
-  if (peer.localAddress && peer.address && peer.localAddress.length !== peer.address.length)
-    check.problem(
-      at("localAddress"),
-      `${formatAddress(peer.localAddress)} is not of the same family as the peer's address`,
+      `${ttlSecurity} hops here, and ${multihop} in multihop`,
+      "write ttlSecurity: true beside multihop",
     );
   const { gracefulRestart } = peer;
   const own = check.parsed.node?.asn;
   if (gracefulRestart !== false && gracefulRestart.partialDeployment && own !== undefined && !isInternal(peer, own))
     check.problem(
-      ["peers", name, "gracefulRestart", "partialDeployment"],
+      [...path, "gracefulRestart", "partialDeployment"],
       "is for neighbours in our own AS (RFC 9494 §4.6)",
       "remove it, or set asn: internal",
     );
   if (new Set(peer.families).size < peer.families.length) check.problem(at("families"), "names a family twice");
-  if (peer.passive && check.parsed.bgp?.listenPort === null)
-    check.problem(at("passive"), "a passive peer needs a listener", "set bgp.listenPort, or remove passive");
-  const { addPath } = peer;
+  const { addPath, asn } = peer;
   if (addPath && !addPath.receive && addPath.send === null)
     check.problem(at("addPath"), "neither receives nor sends", "write addPath: false, or leave it out");
-  if (peer.asn === 65535 || peer.asn === 0xffffffff) check.warning(at("asn"), `AS ${peer.asn} is reserved (RFC 7300)`);
+  if (asn === 65535 || asn === 0xffffffff) check.warning(at("asn"), `AS ${asn} is reserved (RFC 7300)`);
+  if (own !== undefined && typeof asn === "object" && asn.some(({ from, to }) => from <= own && own <= to))
+    check.problem(
+      at("asn"),
+      `our own AS ${own} is among them: a neighbour is either in our AS or in another one`,
+      "leave it out; a peer with asn: internal is one of our own",
+    );
 }
 
+/** What a peer and a group have in common; what a group lacks is for its peers to have. */
+export type CommonKeys = Omit<ParsedPeer, "address" | "asn"> & Pick<Partial<ParsedPeer>, "asn">;
+
 /** True when both ends are in the same AS. */
-export function isInternal(peer: ParsedPeer, ownAsn: number): boolean {
+export function isInternal(peer: Pick<CommonKeys, "asn" | "localAsn">, ownAsn: number): boolean {
   return peer.asn === "internal" || peer.asn === sessionAsn(peer, ownAsn);
 }
 
-function checkPolicies(check: Check, name: string, peer: ParsedPeer): void {
+/** That they are there, and that a neighbour in another AS has them. */
+export function checkPolicies(check: Check, path: Path, peer: CommonKeys): void {
+  checkPolicyNames(check, path, peer);
+  const own = check.parsed.node?.asn;
+  if (own === undefined || isInternal(peer, own)) return;
+  const missing = [peer.import === undefined && "import", peer.export === undefined && "export"].filter(Boolean);
+  if (missing.length === 0) return;
+  const nothing = { import: "imports nothing", export: "exports nothing", both: "imports and exports nothing" };
+  const what = missing.length === 2 ? nothing.both : nothing[missing[0] as "import" | "export"];
+  check.warning(
+    path,
+    `${what}: a neighbour in another AS needs a policy in so many words (RFC 8212)`,
+    "usual: import: default-route, export: blocks",
+    "key",
+  );
+}
+
+export function checkPolicyNames(check: Check, path: Path, peer: CommonKeys): void {
   const { policies } = check.names;
   const directions = [
     { key: "import", builtIns: importBuiltIns, others: exportBuiltIns, other: "export" },
@@ -128,36 +162,37 @@ function checkPolicies(check: Check, name: string, peer: ParsedPeer): void {
   for (const { key, builtIns, others, other } of directions) {
     const chain = peer[key] ?? [];
     for (const [index, policy] of chain.entries()) {
-      const path = ["peers", name, key, index];
+      const at = [...path, key, index];
       if (others.includes(policy) && !builtIns.includes(policy) && !policies.includes(policy))
         check.problem(
-          path,
+          at,
           `"${policy}" is for ${other}`,
           `built in for ${key}: ${builtIns.join(", ")}; or a policy's name`,
         );
-      else check.reference(path, policy, "policy", [...builtIns, ...policies]);
+      else check.reference(at, policy, "policy", [...builtIns, ...policies]);
       if (policy === "all" && index < chain.length - 1)
-        check.warning(path, "all accepts every route: what follows is never reached");
+        check.warning(at, "all accepts every route: what follows is never reached");
       if (policy === "none" && chain.length > 1)
-        check.warning(path, "none decides nothing among others", "remove it: what nobody accepts is rejected anyway");
+        check.warning(at, "none decides nothing among others", "remove it: what nobody accepts is rejected anyway");
     }
   }
-  const own = check.parsed.node?.asn;
-  if (own === undefined || isInternal(peer, own)) return;
-  const missing = [peer.import === undefined && "import", peer.export === undefined && "export"].filter(Boolean);
-  if (missing.length === 0) return;
-  const nothing = { import: "imports nothing", export: "exports nothing", both: "imports and exports nothing" };
-  const what = missing.length === 2 ? nothing.both : nothing[missing[0] as "import" | "export"];
-  check.warning(
-    ["peers", name],
-    `${what}: a neighbour in another AS needs a policy in so many words (RFC 8212)`,
-    "usual: import: default-route, export: blocks",
-    "key",
-  );
 }
 
-function loadSecret(check: Check, name: string, file: string, readSecret: ReadSecret): Uint8Array | null {
-  const path = ["peers", name, "password", "file"];
+/** Null when the first is not there. */
+export function loadPasswords(
+  check: Check,
+  path: Path,
+  { file, accept }: NonNullable<ParsedPeer["password"]>,
+  readSecret: ReadSecret,
+): Passwords | null {
+  const password = loadSecret(check, [...path, "file"], file, readSecret);
+  const accepted = accept.flatMap(
+    (other, index) => loadSecret(check, [...path, "accept", index], other, readSecret) ?? [],
+  );
+  return password && { password, accepted: accepted.filter((other) => Buffer.compare(other, password) !== 0) };
+}
+
+function loadSecret(check: Check, path: Path, file: string, readSecret: ReadSecret): Uint8Array | null {
   const absolute = resolve(dirname(check.source.file), file);
   try {
     const { bytes, worldReadable } = readSecret(absolute);

@@ -1,15 +1,15 @@
 // A peer's keys about its routes: what goes together and what does not.
 import { sessionAsn } from "./build-rules.ts";
 import type { Check } from "./check.ts";
-import { isInternal } from "./check-peers.ts";
-import type { ParsedPeer } from "./schema.ts";
+import { type CommonKeys, isInternal } from "./check-peers.ts";
+import type { Path } from "./source.ts";
 
 /** Keys that say something about neighbours in another AS only, and in our own only. */
 const externalKeys = ["enforceFirstAs", "asOverride", "removePrivateAs", "role"] as const;
 const internalKeys = ["nextHopSelf", "routeReflectorClient"] as const;
 
-export function checkRoutes(check: Check, name: string, peer: ParsedPeer): void {
-  const at = (key: string) => ["peers", name, key];
+export function checkRoutes(check: Check, path: Path, peer: CommonKeys): void {
+  const at = (key: string) => [...path, key];
   const own = check.parsed.node?.asn;
   if (own === undefined) return;
   checkLocalAsn(check, at("localAsn"), peer, own);
@@ -26,7 +26,7 @@ export function checkRoutes(check: Check, name: string, peer: ParsedPeer): void 
     check.problem(at("requireRole"), "needs a role of our own", "add role: customer (or what we are to the neighbour)");
 }
 
-function checkLocalAsn(check: Check, path: string[], peer: ParsedPeer, own: number): void {
+function checkLocalAsn(check: Check, path: Path, peer: CommonKeys, own: number): void {
   if (peer.localAsn === undefined) return;
   const asn = sessionAsn(peer, own);
   const where = typeof peer.localAsn === "object" ? [...path, "asn"] : path;

@@ -1,9 +1,10 @@
 // Two configurations -> what is different, key by key, and what that does to a running daemon. They are compared as they
 // are after loading: a default written out, or another order of keys, is no difference.
 import { isDeepStrictEqual } from "node:util";
-import type { SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { SpeakerGroup, SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatAddress } from "../net/address.ts";
-import { fileKeys, type Impact, type PeerImpact, peerImpact, sectionImpact, stronger } from "./impact.ts";
+import { formatPrefix, type Prefix } from "../net/prefix.ts";
+import { fileKeys, groupImpact, type Impact, type PeerImpact, peerImpact, sectionImpact, stronger } from "./impact.ts";
 import type { Config } from "./types.ts";
 
 export interface ConfigChange {
@@ -16,47 +17,65 @@ export interface ConfigChange {
   readonly to: string | null;
 }
 
-export interface PeerChange {
+/** `entry` is as it is to be (what is equal being the very objects of before), or as it was. */
+export interface EntryChange<T> {
   readonly kind: ConfigChange["kind"];
-  readonly peer: SpeakerPeer;
+  readonly entry: T;
   readonly impact: PeerImpact;
 }
 
 export interface ConfigDiff {
   readonly changes: readonly ConfigChange[];
-  /** The peers that are different, `peer` as it is to be (what is equal being the very objects of before), or as it was. */
-  readonly peers: readonly PeerChange[];
+  /** Those that are different. */
+  readonly peers: readonly EntryChange<SpeakerPeer>[];
+  readonly peerGroups: readonly EntryChange<SpeakerGroup>[];
   /** The strongest of all; null: nothing is different. */
   readonly impact: Impact | null;
 }
 
 type Section = keyof typeof sectionImpact;
-type PeerKey = keyof typeof peerImpact;
 
 export function diffConfig(before: Config, after: Config): ConfigDiff {
-  const sections = (Object.keys(sectionImpact) as Section[]).flatMap((section) =>
+  const changes: ConfigChange[] = (Object.keys(sectionImpact) as Section[]).flatMap((section) =>
     diffSection(section, before[section], after[section]),
   );
-  const peers: PeerChange[] = [];
-  const changes: ConfigChange[] = [...sections];
-  for (const [name, old, peer] of pairs(before.peers, after.peers)) {
-    const path = `peers.${name}`;
-    if (!old || !peer) {
+  const peers = diffEntries("peers", peerImpact, before.peers, after.peers, changes);
+  const ofGroup: Readonly<Record<string, PeerImpact>> = { ...peerImpact, ...groupImpact };
+  const peerGroups = diffEntries("peerGroups", ofGroup, before.peerGroups, after.peerGroups, changes);
+  const impact = changes.length === 0 ? null : changes.map((change) => change.impact).reduce(stronger);
+  return { changes, peers, peerGroups, impact };
+}
+
+/** What is different goes into `changes`, too. */
+function diffEntries<T extends Named>(
+  section: "peers" | "peerGroups",
+  impacts: Readonly<Record<string, PeerImpact>>,
+  before: readonly T[],
+  after: readonly T[],
+  changes: ConfigChange[],
+): EntryChange<T>[] {
+  const entries: EntryChange<T>[] = [];
+  for (const [name, old, now] of pairs(before, after)) {
+    const path = `${section}.${name}`;
+    if (!old || !now) {
       const kind = old ? "removed" : "added";
       changes.push({ kind, path, impact: "live", from: null, to: null });
-      peers.push({ kind, peer: (peer ?? old) as SpeakerPeer, impact: "live" });
+      entries.push({ kind, entry: (now ?? old) as T, impact: "live" });
       continue;
     }
-    const keys = (Object.keys(peerImpact) as PeerKey[]).filter((key) => !isDeepStrictEqual(old[key], peer[key]));
+    const values = (entry: T) => entry as Readonly<Record<string, unknown>>;
+    const keys = Object.keys(impacts).filter((key) => !isDeepStrictEqual(values(old)[key], values(now)[key]));
     if (keys.length === 0) continue;
+    // A key that takes the place of another one is changed on the live connection.
+    const rekeyed = values(old)["password"] !== null && values(now)["password"] !== null;
+    const impactOf = (key: string): PeerImpact => (key === "password" && rekeyed ? "live" : impacts[key]);
     for (const key of keys)
-      changes.push(changed(`${path}.${fileKeys[key] ?? key}`, peerImpact[key], old[key], peer[key]));
-    const kept = Object.fromEntries(Object.entries(old).filter(([key]) => !keys.includes(key as PeerKey)));
-    const impact = keys.map((key) => peerImpact[key]).reduce(stronger);
-    peers.push({ kind: "changed", peer: { ...peer, ...kept }, impact });
+      changes.push(changed(`${path}.${fileKeys[key] ?? key}`, impactOf(key), values(old)[key], values(now)[key]));
+    const kept = Object.fromEntries(Object.entries(old).filter(([key]) => !keys.includes(key)));
+    const impact = keys.map(impactOf).reduce(stronger);
+    entries.push({ kind: "changed", entry: { ...now, ...kept }, impact });
   }
-  const impact = changes.length === 0 ? null : changes.map((change) => change.impact).reduce(stronger);
-  return { changes, peers, impact };
+  return entries;
 }
 
 function diffSection(section: Section, before: unknown, after: unknown): ConfigChange[] {
@@ -84,13 +103,14 @@ function diffKeys(path: string, impact: Impact, before: object, after: object): 
 }
 
 function changed(path: string, impact: Impact, from: unknown, to: unknown): ConfigChange {
-  const secret = path.endsWith(".password");
+  const secret = /assword(s|\.accept)?$/.test(path);
   const text = (value: unknown) => (secret && value !== null ? "a secret" : describe(value));
   return { kind: "changed", path, impact, from: text(from), to: text(to) };
 }
 
 function describe(value: unknown): string | null {
   if (value === null || value === undefined) return null;
+  if (isPrefix(value)) return formatPrefix(value);
   if (value instanceof Uint8Array) return value.length === 4 || value.length === 16 ? formatAddress(value) : "bytes";
   if (Array.isArray(value)) return value.map(describe).join(", ");
   if (typeof value !== "object") return String(value);
@@ -98,6 +118,10 @@ function describe(value: unknown): string | null {
   return Object.entries(value)
     .map(([key, entry]) => `${key}: ${describe(entry)}`)
     .join(", ");
+}
+
+function isPrefix(value: unknown): value is Prefix {
+  return typeof value === "object" && value !== null && "family" in value && "bytes" in value;
 }
 
 interface Named {

@@ -1,7 +1,7 @@
 // What a changed key does to a running daemon: the table behind `underlayctl plan` and `underlayctl reload`, and behind
 // the section about it in docs/configuration.md. Every key of a peer has to have its row here, or this does not compile;
 // test/interop/reload.test.ts shows that each row is true.
-import type { SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { SpeakerGroup, SpeakerPeer } from "../bgp/speaker-types.ts";
 import type { Config } from "./types.ts";
 
 /**
@@ -12,7 +12,8 @@ export const impacts = ["live", "refresh", "reset", "restart"] as const;
 export type Impact = (typeof impacts)[number];
 export type PeerImpact = Exclude<Impact, "restart">;
 
-export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, PeerImpact>> = {
+export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name" | "dynamic">, PeerImpact>> = {
+  group: "live",
   address: "reset",
   interface: "reset",
   routerAdvertisements: "reset",
@@ -27,6 +28,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
   families: "reset",
   extendedNextHop: "reset",
   password: "reset",
+  acceptedPasswords: "live",
   ttlSecurity: "reset",
   multihop: "reset",
   extendedMessages: "reset",
@@ -54,17 +56,24 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name">, Pee
   monitored: "live",
 };
 
+/** What a peer group with listen ranges has beside the keys of a peer; what these do, they do to its dynamic peers. */
+export const groupImpact: Readonly<Record<Exclude<keyof SpeakerGroup, keyof SpeakerPeer>, PeerImpact>> = {
+  listen: "live",
+  listenLimit: "live",
+};
+
 /** Keys of a peer that have another name in the file. */
 export const fileKeys: Readonly<Record<string, string>> = {
   remoteAsn: "asn",
   hostname: "advertiseHostname",
+  acceptedPasswords: "password.accept",
   prependReceived: "localAsn.noPrepend",
   hideNodeAsn: "localAsn.replaceAs",
   monitored: "monitoring",
 };
 
-/** Everything but the peers, by section. */
-export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers">, Impact>> = {
+/** Everything but the peers and their groups, by section. */
+export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers" | "peerGroups">, Impact>> = {
   node: "restart",
   bgp: "restart",
   monitoring: "live",

@@ -56,10 +56,22 @@ export function parseConfig(text: string, file: string, readSecret: ReadSecret =
   const host = hostname();
   if (result.parsed.node && result.parsed.node.name === undefined && nodeName.parse(host) instanceof Refusal)
     check.problem(["node", "name"], `is missing, and the host's name "${host}" cannot stand for it`);
-  if (check.problems.length > 0) throw new ConfigError(check.problems);
+  if (check.problems.length > 0) throw new ConfigError(distinct(check.problems));
   // Without problems every section is there.
   const parsed = result.parsed as Parameters<typeof buildConfig>[0];
-  return { config: buildConfig(parsed, { file, hostname: host, secrets }), warnings: check.warnings.sort(byPlace) };
+  return {
+    config: buildConfig(parsed, { file, hostname: host, secrets }),
+    warnings: distinct(check.warnings).sort(byPlace),
+  };
+}
+
+/** What is wrong with an inherited value is wrong for all that inherit it: once is enough. */
+function distinct(problems: readonly ConfigProblem[]): ConfigProblem[] {
+  const key = ({ line, column, path, message }: ConfigProblem) =>
+    `${line}:${column} ${path.slice(path.lastIndexOf(".") + 1)} ${message}`;
+  const first = new Map<string, ConfigProblem>();
+  for (const problem of problems) if (!first.has(key(problem))) first.set(key(problem), problem);
+  return [...first.values()];
 }
 
 function wholeFile(file: string, message: string, hint: string | null): ConfigError {

@@ -2,6 +2,7 @@
 // wrong with another one, or between two others.
 import type * as z from "zod";
 import { problemsOf } from "./issues.ts";
+import { inheritGroups } from "./peer-groups.ts";
 import type { ConfigProblem } from "./problem.ts";
 import { isMap, quote, Refusal } from "./scalar.ts";
 import { name as nameScalar } from "./scalars.ts";
@@ -27,13 +28,21 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
       ...problemsOf(source, schema, top, [], [{ code: "unrecognized_keys", keys: unknown, path: [], message: "" }]),
     );
 
+  const inherited = inheritGroups(source, top, Object.keys(maps.peers.shape));
+  problems.push(...inherited.problems);
   const parseOne = <T>(type: z.ZodType<T>, value: unknown, path: Path): T | null => {
     const result = type.safeParse(value);
     if (result.success) return result.data;
-    problems.push(...problemsOf(source, type, value, path, result.error.issues));
+    const found = problemsOf(source, type, value, path, result.error.issues);
+    // What is missing may be in a group that is missing itself.
+    problems.push(...found.filter(({ message }) => message !== "is missing" || !inherited.orphans.has(value)));
     return null;
   };
-  const parseMap = <T>(key: keyof typeof maps, type: z.ZodType<T>): [Map<string, T>, string[]] => {
+  const parseMap = <T>(
+    key: keyof typeof maps,
+    type: z.ZodType<T>,
+    merged: Record<string, unknown> | null = null,
+  ): [Map<string, T>, string[]] => {
     const entries = new Map<string, T>();
     const value = top[key] ?? (key === "tables" ? defaultTables : {});
     if (!isMap(value)) {
@@ -45,7 +54,8 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
     for (const name of names) {
       const refusal = nameScalar.parse(name);
       if (refusal instanceof Refusal) problems.push(source.problem([key, name], refusal.message, refusal.hint, "key"));
-      const entry = parseOne(type, value[name] ?? (key === "policies" || key in sets ? [] : {}), [key, name]);
+      const written = (merged ?? value)[name] ?? (key === "policies" || key in sets ? [] : {});
+      const entry = parseOne(type, written, [key, name]);
       if (entry !== null) entries.set(name, entry);
     }
     return [entries, names];
@@ -53,7 +63,8 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
 
   const [pools, poolNames] = parseMap("pools", maps.pools);
   const [tables, tableNames] = parseMap("tables", maps.tables);
-  const [peers, peerNames] = parseMap("peers", maps.peers);
+  const [peerGroups, peerGroupNames] = parseMap("peerGroups", maps.peerGroups, inherited.groups);
+  const [peers, peerNames] = parseMap("peers", maps.peers, inherited.peers);
   const [policies, policyNames] = parseMap("policies", maps.policies);
   const [prefixSets, prefixSetNames] = parseMap("prefixSets", maps.prefixSets);
   const [communitySets, communitySetNames] = parseMap("communitySets", maps.communitySets);
@@ -68,6 +79,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
     parsed: {
       pools,
       tables,
+      peerGroups,
       peers,
       policies,
       prefixSets,
@@ -87,6 +99,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
     names: {
       pools: poolNames,
       tables: tableNames,
+      peerGroups: peerGroupNames,
       peers: peerNames,
       policies: policyNames,
       prefixSets: prefixSetNames,

@@ -31,18 +31,6 @@ export const asn: Scalar<number> = {
   },
 };
 
-export const remoteAsn: Scalar<number | "external" | "internal"> = {
-  json: { title: "AS number, `external` or `internal`", anyOf: [asn.json, { enum: ["external", "internal"] }] },
-  parse(value) {
-    if (value === "external" || value === "internal") return value;
-    const parsed = asn.parse(value);
-    if (!(parsed instanceof Refusal)) return parsed;
-    return typeof value === "string" && !/\d/.test(value)
-      ? new Refusal(parsed.message, "write the neighbour's AS number, external or internal")
-      : parsed;
-  },
-};
-
 export const routerId: Scalar<number> = {
   json: { title: "router id", type: "string", format: "ipv4" },
   parse(value) {

@@ -8,7 +8,7 @@ import { boolean, integer, list, one, word } from "./scalar.ts";
 import * as s from "./scalars.ts";
 import { otherwise } from "./schema/common.ts";
 import { monitoring } from "./schema/monitoring.ts";
-import { peer } from "./schema/peer.ts";
+import { peer, peerAsWritten, peerGroup } from "./schema/peer.ts";
 import { originatedCommunities, sets, type statement, statements } from "./schema/policy.ts";
 
 export const node = z
@@ -170,7 +170,14 @@ export const log = z
   .describe("Logging, to standard output.");
 
 /** Maps from a name to one of many. */
-export const maps = { pools: pool, tables: table, peers: peer, policies: statements, ...sets } as const;
+export const maps = {
+  pools: pool,
+  tables: table,
+  peerGroups: peerGroup,
+  peers: peer,
+  policies: statements,
+  ...sets,
+} as const;
 /** Maps that are there once. */
 export const sections = { node, routing, bgp, monitoring, cni, api, paths, log } as const;
 
@@ -182,7 +189,11 @@ export const schema = z
     node,
     pools: named(pool, "Pools of pod addresses, by name.").prefault({}),
     tables: named(table, "Kernel routing tables, by name.").prefault({ fabric: { id: 7100 } }),
-    peers: named(peer, "BGP neighbours, by name.").prefault({}),
+    peers: named(peerAsWritten, "BGP neighbours, by name.").prefault({}),
+    peerGroups: named(
+      peerGroup,
+      "Peer groups, by name: keys that peers have in common, and ranges to listen for.",
+    ).prefault({}),
     policies: named(statements, "Routing policies, by name: lists of statements.").prefault({}),
     prefixSets: named(sets.prefixSets, "Sets of prefixes, by name, for `prefix` and `nextHop` of `match`.").prefault(
       {},
@@ -211,6 +222,7 @@ export type Parsed = {
   [K in keyof typeof maps]: Map<string, z.output<(typeof maps)[K]>>;
 } & { [K in keyof typeof sections]: z.output<(typeof sections)[K]> | null };
 export type ParsedPeer = z.output<typeof peer>;
+export type ParsedPeerGroup = z.output<typeof peerGroup>;
 export type ParsedPool = z.output<typeof pool>;
 export type ParsedTable = z.output<typeof table>;
 export type ParsedStatement = z.output<typeof statement>;

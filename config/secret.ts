@@ -6,6 +6,13 @@ export interface Secret {
   readonly worldReadable: boolean;
 }
 
+/** TCP MD5 keys of one neighbour. */
+export interface Passwords {
+  readonly password: Uint8Array;
+  /** Other keys that the neighbour may have while they are being changed. */
+  readonly accepted: readonly Uint8Array[];
+}
+
 /** Throws a system error (ENOENT, EACCES, EISDIR). Never reads more than a little over what is allowed. */
 export type ReadSecret = (file: string) => Secret;
 

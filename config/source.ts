@@ -34,6 +34,8 @@ export class Source {
   /** What was wrong with the text itself; read() returns undefined when that leaves nothing to work with. */
   readonly problems: ConfigProblem[] = [];
   readonly #places = new Map<string, Place>();
+  /** Values that stand elsewhere: their path -> the path that they were written at. */
+  readonly #inherited = new Map<string, Path>();
   readonly #anchors: { readonly name: string; readonly offset: number; readonly node: Node }[] = [];
   #text: YamlText | null = null;
   #values = 0;
@@ -69,17 +71,23 @@ export class Source {
   /** A problem at `path`, or at the nearest thing above it that is written. */
   problem(path: Path, message: string, hint: string | null = null, at: "key" | "value" = "value"): ConfigProblem {
     // A single value that stands for a list of one has no index.
-    const single = typeof path.at(-1) === "number" && !this.#places.has(placeKey(path));
+    const single = typeof path.at(-1) === "number" && !this.#places.has(placeKey(this.#origin(path)));
     const written = single ? path.slice(0, -1) : path;
     return new ConfigProblem({ file: this.file, ...this.locate(written, at), path: pathText(written), message, hint });
   }
 
   /** Whether something is written at the very path. */
   isWritten(path: Path): boolean {
-    return this.#places.has(placeKey(path));
+    return this.#places.has(placeKey(this.#origin(path)));
   }
 
-  locate(path: Path, at: "key" | "value" = "value"): { line: number; column: number } {
+  /** The value at `path`, with all that is below it, stands at `from`. */
+  inherit(path: Path, from: Path): void {
+    this.#inherited.set(placeKey(path), from);
+  }
+
+  locate(asked: Path, at: "key" | "value" = "value"): { line: number; column: number } {
+    const path = this.#origin(asked);
     for (let depth = path.length; depth >= 0; depth--) {
       const place = this.#places.get(placeKey(path.slice(0, depth)));
       if (!place) continue;
@@ -88,6 +96,16 @@ export class Source {
       return this.#lineColumn(offset);
     }
     return { line: 1, column: 1 };
+  }
+
+  /** Where what is asked about was written. */
+  #origin(path: Path): Path {
+    if (this.#inherited.size === 0) return path;
+    for (let depth = 1; depth <= path.length; depth++) {
+      const from = this.#inherited.get(placeKey(path.slice(0, depth)));
+      if (from) return this.#origin([...from, ...path.slice(depth)]);
+    }
+    return path;
   }
 
   #lineColumn(offset: number): { line: number; column: number } {

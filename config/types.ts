@@ -2,7 +2,7 @@
 import type { BestPathOptions } from "../bgp/loc-rib/best-path-options.ts";
 import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import type { Policy } from "../bgp/policy/types.ts";
-import type { OriginatedAttributes, SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { OriginatedAttributes, SpeakerGroup, SpeakerPeer } from "../bgp/speaker-types.ts";
 import type { PoolOptions } from "../cni/types.ts";
 import type { RoutingOptions } from "../routing/types.ts";
 
@@ -37,6 +37,8 @@ export interface Config {
   };
   readonly pools: readonly PoolConfig[];
   readonly tables: readonly TableConfig[];
+  /** Those with listen ranges; the others have gone into the peers. */
+  readonly peerGroups: readonly SpeakerGroup[];
   readonly peers: readonly SpeakerPeer[];
   readonly monitoring: Pick<MonitoringOptions, "bmp" | "mrt">;
   /** Every policy of the file, used or not. */

@@ -1,7 +1,8 @@
 // What takes more than one key to judge. Works on what could be parsed, so that one fault does not hide another.
 import type { Check } from "./check.ts";
+import { checkGroups } from "./check-groups.ts";
 import { checkMonitoring } from "./check-monitoring.ts";
-import { checkPeers } from "./check-peers.ts";
+import { checkPeers, type Secrets } from "./check-peers.ts";
 import { checkPolicies, checkUnused } from "./check-policies.ts";
 import { checkPools } from "./check-pools.ts";
 import type { ReadSecret } from "./secret.ts";
@@ -35,8 +36,8 @@ const foreignProtocols: Readonly<Record<number, string>> = {
 /** Linux's sun_path without its closing zero byte. */
 const MAX_SOCKET_PATH = 107;
 
-/** Adds to check.problems and check.warnings; returns the secrets by peer name. */
-export function validate(check: Check, readSecret: ReadSecret): Map<string, Uint8Array> {
+/** Adds to check.problems and check.warnings; returns the secrets. */
+export function validate(check: Check, readSecret: ReadSecret): Secrets {
   checkNode(check);
   checkTables(check);
   checkRouting(check);
@@ -44,7 +45,8 @@ export function validate(check: Check, readSecret: ReadSecret): Map<string, Uint
   checkSocket(check);
   checkPolicies(check);
   checkMonitoring(check);
-  const secrets = checkPeers(check, checkPools(check), readSecret);
+  const blocks = checkPools(check);
+  const secrets = { peerGroups: checkGroups(check, readSecret), peers: checkPeers(check, blocks, readSecret) };
   checkUnused(check);
   return secrets;
 }

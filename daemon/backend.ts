@@ -54,7 +54,8 @@ export class Backend implements ApiBackend {
     const config = this.#parts.config();
     const kernel = await fib.status();
     const peers = this.peers();
-    const down = peers.filter((peer) => peer.state !== "Established");
+    const configured = peers.filter((peer) => !peer.dynamic);
+    const down = configured.filter((peer) => peer.state !== "Established");
     const problems = [
       ...down.map((peer) => `peer ${peer.name} is ${peer.state}${peer.lastError ? `: ${peer.lastError}` : ""}`),
       ...bfd.problems(peers),
@@ -77,7 +78,11 @@ export class Backend implements ApiBackend {
       uptime: Math.round((clock.now() - this.#startedAt) / 1000),
       state: running ? (problems.length > 0 ? "degraded" : "ok") : (state() as "starting" | "stopping"),
       problems,
-      peers: { configured: peers.length, established: peers.length - down.length },
+      peers: {
+        configured: configured.length,
+        established: configured.length - down.length,
+        dynamic: peers.length - configured.length,
+      },
       routes: speaker.counts(),
       kernel,
       monitoring,
@@ -184,7 +189,7 @@ export class Backend implements ApiBackend {
   }
 
   #requirePeer(name: string): void {
-    const names = this.#parts.config().peers.map((peer) => peer.name);
+    const names = this.#parts.speaker.peerNames();
     if (!names.includes(name)) throw new ApiError(404, `no peer ${name}; there are ${names.join(", ") || "none"}`);
   }
 

@@ -186,6 +186,7 @@ export class Daemon {
       this.#cni.setBlockState(block.prefix, "announced");
     }
     for (const peer of peers) this.#speaker.addPeer(peer);
+    for (const group of this.#config.peerGroups) this.#speaker.addGroup(group);
     this.#speaker.onConverged(() => void this.#converged(), this.#config.bgp.deferralTime);
     await this.#speaker.start();
 
@@ -230,15 +231,20 @@ export class Daemon {
     this.#loopDelay.stop();
   }
 
-  async #apply(config: Config, { peers }: ConfigDiff): Promise<void> {
+  async #apply(config: Config, { peers, peerGroups }: ConfigDiff): Promise<void> {
     // The only part that can fail (its port is taken) comes first.
-    for (const { kind, peer } of peers) if (kind !== "removed") await this.#bfd.update(peer);
-    for (const { kind, peer, impact } of peers) {
+    for (const { kind, entry } of peers) if (kind !== "removed") await this.#bfd.update(entry);
+    for (const { kind, entry: peer, impact } of peers) {
       if (kind === "removed") {
         this.#speaker.removePeer(peer.name);
         await this.#bfd.remove(peer.name);
       } else if (kind === "added") this.#speaker.addPeer(peer);
       else this.#speaker.changePeer(peer, impact);
+    }
+    for (const { kind, entry: group, impact } of peerGroups) {
+      if (kind === "removed") this.#speaker.removeGroup(group.name);
+      else if (kind === "added") this.#speaker.addGroup(group);
+      else this.#speaker.changeGroup(group, impact);
     }
     this.#speaker.setMonitoring(monitoringOf(config));
     for (const log of [this.#log, ...this.#logs]) log.level = config.log.level;
@@ -256,6 +262,12 @@ export class Daemon {
   }
 
   #connectEvents(): void {
+    this.#speaker.onDynamicPeer((peer, present) => {
+      const done = present ? this.#bfd.update(peer) : this.#bfd.remove(peer.name);
+      done.catch((error: Error) =>
+        this.#log.error({ peer: peer.name, reason: error.message }, "BFD for a dynamic peer failed"),
+      );
+    });
     this.#speaker.onEvent((event) => {
       this.#events.emit(event.type, event);
       if (event.type === "session") this.#reportSummary();

@@ -71,7 +71,10 @@ function section(key, node) {
   const of = entry ? (entry.items ?? entry) : node;
   // A map of lists of values.
   if (!objectOf(of)) return [...lines, "", `Type: ${typeName(entry)}.`, ""].join("\n");
-  lines.push("", "| Key | Type | Default | Meaning |", "|---|---|---|---|", ...rows(of), "");
+  // A group has what a peer has: only what is its own needs words.
+  const known = key === "peerGroups" ? Object.keys(json.properties.peers.additionalProperties.properties) : [];
+  const own = (row) => !known.some((name) => row.startsWith(`| \`${name}\``) || row.startsWith(`| \`${name}.`));
+  lines.push("", "| Key | Type | Default | Meaning |", "|---|---|---|---|", ...rows(of).filter(own), "");
   return lines.join("\n");
 }
 
@@ -102,6 +105,7 @@ const order = [
   "pools",
   "tables",
   "peers",
+  "peerGroups",
   "policies",
   ...sets,
   "routing",
@@ -154,6 +158,10 @@ Peers come and go without touching the others.
 | Impact | Keys | What happens |
 |---|---|---|
 ${impactRows().join("\n")}
+
+Another secret in place of one (\`password\`) is live, too: the connection goes on with the old one as long as \`accept\` has
+it, and with the new one otherwise. What a peer group with \`listen\` has counts for the peers that have come out of it;
+\`listen\` and \`listenLimit\` are live, and peers that no range covers any more are ended.
 
 ## How policies decide
 

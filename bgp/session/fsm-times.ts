@@ -4,6 +4,8 @@ import type { FsmConfig } from "./fsm-types.ts";
 
 /** How long an OPEN may take (RFC 4271 §8.2.2 suggests 4 minutes), milliseconds. */
 export const OPEN_HOLD_TIME = 240_000;
+/** The same for neighbours that are not configured one by one: they have few places, and lose nothing by coming again. */
+const DYNAMIC_OPEN_HOLD_TIME = 30_000;
 /** One attempt to connect is given up after this time, milliseconds: GTSM and a wrong MD5 key answer with silence. */
 export const CONNECT_TIMEOUT = 5_000;
 export const FIRST_RETRY = 1_000;
@@ -14,6 +16,10 @@ export const STABLE_AFTER = 60_000;
 export const PATIENT_FAILURES = 2;
 /** RFC 9687 §4: the greater of 8 minutes and twice the hold time. */
 export const SHORTEST_SEND_HOLD = 480_000;
+
+export function openHoldTime({ dynamic }: FsmConfig): number {
+  return dynamic ? DYNAMIC_OPEN_HOLD_TIME : OPEN_HOLD_TIME;
+}
 
 /** Milliseconds to stay Idle after that many failures in a row. */
 export function idleHoldTime(failures: number): number {

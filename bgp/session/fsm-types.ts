@@ -84,6 +84,7 @@ export interface Fsm {
 
 export interface FsmConfig {
   readonly passive: boolean;
+  readonly dynamic?: boolean;
   /** Longest time between connection attempts, seconds. */
   readonly connectRetry: number;
 }

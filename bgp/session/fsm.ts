@@ -20,7 +20,7 @@ import {
   connectRetryTime,
   idleHoldTime,
   isOrderlyEnd,
-  OPEN_HOLD_TIME,
+  openHoldTime,
   PATIENT_FAILURES,
   STABLE_AFTER,
   sendHoldTime,
@@ -104,7 +104,7 @@ function idle(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): FsmResult
       return fsm.enabled ? startConnecting(fsm, environment, "idle hold time over") : stay(fsm);
     case "TcpConnectionConfirmed":
       // Refused with a plain close otherwise: the neighbour's session kept failing and is being damped.
-      if (fsm.enabled && fsm.failures <= PATIENT_FAILURES) return sendOpen(fsm, "incoming connection");
+      if (fsm.enabled && fsm.failures <= PATIENT_FAILURES) return sendOpen(fsm, environment, "incoming connection");
       return { fsm, actions: [{ kind: "close" }], reason: "" };
     case "TcpCrAcked":
       return { fsm, actions: [{ kind: "close" }], reason: "" };
@@ -148,9 +148,9 @@ function connecting(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): Fsm
         fsm.state === "Connect" ? "no answer to our connection attempt" : "retry",
       );
     case "TcpCrAcked":
-      return sendOpen(fsm, "connected");
+      return sendOpen(fsm, environment, "connected");
     case "TcpConnectionConfirmed":
-      return sendOpen(fsm, "incoming connection");
+      return sendOpen(fsm, environment, "incoming connection");
     case "TcpConnectionFails":
       return waitActive(fsm, environment, event.reason);
     default: {
@@ -171,14 +171,14 @@ function waitActive(fsm: Fsm, environment: FsmEnvironment, reason: string): FsmR
   return { fsm: { ...fsm, state: "Active" }, actions, reason };
 }
 
-function sendOpen(fsm: Fsm, reason: string): FsmResult {
+function sendOpen(fsm: Fsm, environment: FsmEnvironment, reason: string): FsmResult {
   return {
     fsm: { ...fsm, state: "OpenSent" },
     actions: [
       { kind: "stopTimer", timer: "idleHold" },
       { kind: "stopTimer", timer: "connectRetry" },
       { kind: "sendOpen" },
-      { kind: "startTimer", timer: "hold", ms: OPEN_HOLD_TIME },
+      { kind: "startTimer", timer: "hold", ms: openHoldTime(environment.config) },
     ],
     reason,
   };
@@ -219,7 +219,7 @@ function openSent(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): FsmRe
       };
     }
     case "HoldTimerExpires":
-      return holdExpired(fsm, environment, OPEN_HOLD_TIME / 1000, "an OPEN");
+      return holdExpired(fsm, environment, openHoldTime(environment.config) / 1000, "an OPEN");
     case "KeepaliveTimerExpires":
       return stay(fsm);
     case "KeepAliveMsg":

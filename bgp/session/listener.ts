@@ -73,12 +73,12 @@ export class Listener {
     return this.#bound.length > 0 ? localEnd(this.#bound[0].fd).port : null;
   }
 
-  /** The kernel demands, and signs with, `key` for segments of this neighbour; null removes the key. */
-  setKey(neighbour: SocketAddress, key: Uint8Array | null): void {
+  /** The kernel demands, and signs with, `key` for segments of these addresses; null removes the key. */
+  setKey(neighbour: SocketAddress, key: Uint8Array | null, prefixLength = neighbour.address.length * 8): void {
     for (const { fd, length } of this.#bound) {
       if (length !== neighbour.address.length) continue;
       try {
-        setMd5Key(fd, neighbour, key ?? new Uint8Array(0));
+        setMd5Key(fd, neighbour, key ?? new Uint8Array(0), prefixLength);
       } catch (error) {
         // Removing a key that is not there is what was wanted anyway.
         if (key !== null) throw error;

@@ -9,6 +9,7 @@ import type { OpenMessage } from "../wire/open.ts";
 import { Afi, AS_TRANS, ErrorCode, OpenSubcode, Safi } from "../wire/registry.ts";
 import { addPathCapabilities, agreedAddPath } from "./add-path.ts";
 import { negotiateRestart, type RestartState, restartCapabilities } from "./graceful-restart.ts";
+import { describeExpected, isExpected } from "./remote-asn.ts";
 import { checkRole } from "./role.ts";
 import type { Negotiated, PeerOptions } from "./types.ts";
 
@@ -19,12 +20,6 @@ export type SessionEndpoints = Pick<
 >;
 
 const afiOf = (family: Family) => (family === 4 ? Afi.IPV4 : Afi.IPV6);
-
-/** True when the configured remote AS makes this an eBGP session; known before any OPEN. */
-export function isExternal(options: Pick<PeerOptions, "localAsn" | "remoteAsn">): boolean {
-  if (options.remoteAsn === "internal") return false;
-  return options.remoteAsn === "external" || options.remoteAsn !== options.localAsn;
-}
 
 export function buildOpen(options: PeerOptions, restart: RestartState): OpenMessage {
   const capabilities: Capability[] = options.families.map((family) => ({
@@ -102,21 +97,9 @@ function openError(subcode: number, message: string, data = new Uint8Array(0)): 
 }
 
 function checkAsn(options: PeerOptions, asn: number): void {
-  const expected = options.remoteAsn;
-  const right =
-    asn !== 0 &&
-    (expected === "external"
-      ? asn !== options.localAsn
-      : expected === "internal"
-        ? asn === options.localAsn
-        : asn === expected);
-  if (right) return;
-  const wanted =
-    expected === "external"
-      ? `another than our own ${options.localAsn}`
-      : expected === "internal"
-        ? `our own ${options.localAsn}`
-        : `${expected}`;
+  const { remoteAsn, localAsn } = options;
+  if (isExpected(asn, remoteAsn, localAsn)) return;
+  const wanted = describeExpected(remoteAsn, localAsn);
   throw openError(OpenSubcode.BAD_PEER_AS, `neighbour is in AS ${asn}, configured is ${wanted}`);
 }
 

@@ -4,11 +4,10 @@
 //
 // The first session is the one that restarts by itself. A second one exists only while an incoming connection competes with
 // it, and takes its place when the first is dumped or has no connection.
-import { type Family, formatIpv4, formatScoped, sameBytes } from "../../net/address.ts";
+import { type Family, formatScoped, sameBytes } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import type { WorkQueue } from "../../net/work-queue.ts";
-import { describeCapability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
 import { shutdownCommunication } from "../wire/notification.ts";
 import type { OpenMessage } from "../wire/open.ts";
@@ -24,6 +23,8 @@ import type { Notification } from "./fsm-types.ts";
 import { endsGracefully, isHardReset, type RestartState, restartsGracefully, unwrapped } from "./graceful-restart.ts";
 import { findEndpoints } from "./local-addresses.ts";
 import { buildOpen, negotiate } from "./negotiate.ts";
+import { PeerKey } from "./peer-key.ts";
+import { PeerRecord } from "./peer-record.ts";
 import { type PeerStop, stopNotification } from "./peer-stop.ts";
 import { type Ended, type MessageCounters, Session, type SessionOwner } from "./session.ts";
 import type { Transport } from "./transport.ts";
@@ -38,6 +39,10 @@ export interface PeerDependencies {
   readonly neighbour: FoundNeighbour | null;
   random(): number;
   restartState(): RestartState;
+  /** Where failures are logged; default: a log of the peer's own. */
+  readonly failures?: FailureLog;
+  /** The peer waits for a connection (again). */
+  readonly onWaiting?: () => void;
 }
 
 const rank: Readonly<Record<SessionState, number>> = {
@@ -54,33 +59,39 @@ export class Peer implements SessionOwner {
   options: PeerOptions;
   readonly clock: Clock;
   readonly work: WorkQueue;
-  readonly counters: MessageCounters = { sent: 0, received: 0, updatesSent: 0, updatesReceived: 0 };
+  readonly counters: MessageCounters;
+  readonly #record: PeerRecord;
   readonly #handler: SessionHandler;
   readonly #neighbour: FoundNeighbour | null;
   readonly #log: Log;
   readonly #random: () => number;
   readonly #restartState: () => RestartState;
+  readonly #onWaiting: () => void;
   /** Connections whose descriptor is not closed yet. */
   readonly #connections = new Set<Connection>();
   #first: Session;
   #second: Session | null = null;
   #state: SessionState = "Idle";
-  #lastError: string | null = null;
-  #lastErrorAt: number | null = null;
   readonly #failures: FailureLog;
-  #establishedAt: number | null = null;
-  #establishedCount = 0;
+  readonly #key: PeerKey;
 
   constructor(options: PeerOptions, dependencies: PeerDependencies) {
     this.options = options;
     this.clock = dependencies.clock;
     this.work = dependencies.work;
+    this.#record = new PeerRecord(this.clock);
+    this.counters = this.#record.counters;
     this.#handler = dependencies.handler;
     this.#neighbour = dependencies.neighbour;
     this.#log = dependencies.log;
-    this.#failures = new FailureLog(this.clock, (fields) =>
-      this.#log.info({ ...this.#fields(), ...fields }, "session failed"),
-    );
+    this.#failures =
+      dependencies.failures ??
+      new FailureLog(this.clock, (fields) => this.#log.info({ ...this.#fields(), ...fields }, "session failed"));
+    this.#onWaiting = dependencies.onWaiting ?? (() => {});
+    this.#key = new PeerKey(this.clock, {
+      tried: () => this.#log.info(this.#fields(), "the neighbour acknowledges nothing: trying another TCP MD5 key"),
+      failed: (error) => this.#log.error({ ...this.#fields(), err: error }, "changing the TCP MD5 key failed"),
+    });
     this.#random = dependencies.random;
     this.#restartState = dependencies.restartState;
     this.#first = new Session(this, initialFsm);
@@ -110,7 +121,11 @@ export class Peer implements SessionOwner {
 
   /** Counts from the next attempt to connect, which is now when the session is not up. */
   setOptions(options: PeerOptions): void {
+    const signed = this.options.password !== null;
     this.options = options;
+    if (signed !== (options.password !== null))
+      this.reset("password added or removed", CeaseSubcode.OTHER_CONFIGURATION_CHANGE);
+    else this.#key.setKeys(options);
     if (!this.#first.fsm.enabled || this.#current().state === "Established") return;
     const stop = { kind: "ManualStop", notification: null, reason: "configuration changed" } as const;
     this.#second?.dispatch(stop);
@@ -152,6 +167,17 @@ export class Peer implements SessionOwner {
     return enabled && (state !== "Idle" || failures <= PATIENT_FAILURES);
   }
 
+  /** Neither a session nor the damping of one: what there is waits for the neighbour. */
+  get waiting(): boolean {
+    return this.#state === "Active";
+  }
+
+  /** An incoming connection was not taken, for a reason of the configuration. */
+  refused(reason: string): void {
+    this.#record.error(reason);
+    this.#failures.add(reason);
+  }
+
   /** An incoming connection from this neighbour. */
   accept(transport: Transport): void {
     // The newest of two incoming ones is the live one: a neighbour that restarted has forgotten the other.
@@ -169,29 +195,24 @@ export class Peer implements SessionOwner {
 
   status(): PeerStatus {
     const session = this.#current();
-    const negotiated = session.hasOpen ? session.negotiated : null;
-    const { remoteAsn } = this.options;
-    const established = session.state === "Established";
-    return {
-      name: this.options.name,
-      address: this.#addressText(),
-      asn: negotiated?.remoteAsn ?? (typeof remoteAsn === "number" ? remoteAsn : null),
+    const { open, transport } = session;
+    return this.#record.status(this.options, {
       state: this.#state,
-      remoteRouterId: negotiated ? formatIpv4(negotiated.remoteRouterId) : null,
-      establishedAt: this.#establishedAt,
-      uptime: this.#establishedAt === null ? null : Math.floor((this.clock.now() - this.#establishedAt) / 1000),
-      holdTime: established ? (negotiated?.holdTime ?? null) : null,
-      lastError: this.address || !this.#neighbour ? this.#lastError : this.#neighbour.awaited,
-      lastErrorAt: this.#lastErrorAt,
-      establishedCount: this.#establishedCount,
-      messages: { ...this.counters },
-      families: negotiated?.families ?? this.options.families,
-      capabilities: negotiated ? session.capabilities.map(describeCapability) : [],
+      address: this.#addressText(),
+      awaited: this.address || !this.#neighbour ? null : this.#neighbour.awaited,
       unnumbered: this.#neighbour?.view() ?? null,
-    };
+      negotiated: session.hasOpen ? session.negotiated : null,
+      open,
+      transport,
+      key: transport && (this.#key.current ?? transport.key),
+    });
   }
 
   // ---- SessionOwner ----
+
+  attemptKey(): Uint8Array | null {
+    return this.#key.forAttempt(this.options);
+  }
 
   random(): number {
     return this.#random();
@@ -237,15 +258,15 @@ export class Peer implements SessionOwner {
   }
 
   connectFailed(reason: string): void {
-    this.#setLastError(reason);
+    this.#record.error(reason);
     this.#neighbour?.failed();
   }
 
   established(session: Session): void {
-    this.#establishedAt = this.clock.now();
-    this.#establishedCount++;
+    this.#record.established();
     const { remoteAsn, families, holdTime } = session.negotiated;
     this.#log.info({ ...this.#fields(), remoteAsn, families, holdTime }, "session established");
+    this.#key.established(session.transport, this.options);
     this.#neighbour?.spoke(session.negotiated.remoteAddress, false);
     const other = session === this.#first ? this.#second : this.#first;
     if (other && !other.waiting) other.dispatch({ kind: "OpenCollisionDump" });
@@ -275,6 +296,7 @@ export class Peer implements SessionOwner {
   ended(session: Session, ended: Ended): void {
     const { notification, wasEstablished, lost, local } = ended;
     let { reason } = ended;
+    if (notification) this.#record.notification(notification);
     if (notification?.sent) reason += ` (sent NOTIFICATION ${describeSent(notification)})`;
     if (!wasEstablished) {
       // What happens to a second connection beside a session that works is nobody's trouble.
@@ -282,13 +304,14 @@ export class Peer implements SessionOwner {
         this.#log.debug({ ...this.#fields(), reason }, "second connection ended");
         return;
       }
-      this.#setLastError(reason);
-      this.#failures.add(reason);
+      this.#record.error(reason);
+      this.#failures.add(this.options.dynamic ? `${this.#addressText()}: ${reason}` : reason);
       this.#neighbour?.failed();
       return;
     }
-    this.#setLastError(reason);
-    this.#establishedAt = null;
+    this.#record.error(reason);
+    this.#record.down();
+    this.#key.ended();
     const graceful = session.hasOpen && endsGracefully(this.options, session.negotiated, { lost, notification });
     const down: SessionDown = { reason, notification, local, graceful };
     this.#log.warn({ ...this.#fields(), reason, graceful }, "session down");
@@ -350,11 +373,7 @@ export class Peer implements SessionOwner {
     } catch (error) {
       this.#log.error({ ...this.#fields(), err: error }, "handling a change of session state failed");
     }
-  }
-
-  #setLastError(reason: string): void {
-    this.#lastError = reason;
-    this.#lastErrorAt = this.clock.now();
+    if (to === "Active") this.#onWaiting();
   }
 
   #guard(session: Session, call: () => void): void {

@@ -2,18 +2,30 @@
 // In: PeerOptions. Out: SessionHandler callbacks (established, update, down, ...) and PeerStatus.
 //
 // Link-local neighbours are known by interface and address together, because every switch port may have the same one. A
-// peer without an address is known by its interface alone; who the neighbour is there, a NeighbourFinder knows.
-import { type Family, formatScoped, isLinkLocal, sameBytes } from "../../net/address.ts";
+// peer without an address is known by its interface alone; who the neighbour is there, a NeighbourFinder knows. What is
+// no peer's may be in a listen range; dynamic-peers.ts knows those.
+import { type Family, formatAddress, formatScoped, isLinkLocal, sameBytes } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { native } from "../../net/native.ts";
 import { WorkQueue } from "../../net/work-queue.ts";
+import { type DynamicGroup, type DynamicHost, DynamicPeers } from "./dynamic-peers.ts";
+import type { FailureLog } from "./failure-log.ts";
 import type { FoundNeighbour, NeighbourChange, NeighbourFinder } from "./found-neighbour.ts";
 import { noRestart, type RestartState } from "./graceful-restart.ts";
+import { keysOf } from "./key-rollover.ts";
 import { Listener } from "./listener.ts";
 import { ListenerKeys } from "./listener-keys.ts";
-import { Peer } from "./peer.ts";
-import { type SocketAddress, setMd5Key, setSessionOptions, setTtlSecurity } from "./socket-options.ts";
+import { Peer, type PeerDependencies } from "./peer.ts";
+import { refuse } from "./refusal.ts";
+import {
+  bindToDevice,
+  localEnd,
+  type SocketAddress,
+  setMd5Key,
+  setSessionOptions,
+  setTtlSecurity,
+} from "./socket-options.ts";
 import { hopOptions, wrap } from "./transport.ts";
 import type { PeerOptions, PeerStatus, SessionHandler } from "./types.ts";
 
@@ -25,6 +37,8 @@ export interface SessionManagerOptions {
   readonly listenPort: number | null;
   /** Empty: all addresses of both families. */
   readonly listenAddresses: readonly Uint8Array[];
+  /** Makes peers for groups that listen; absent: there are none. */
+  readonly dynamic?: DynamicHost;
   /** 0 to 1, for timer jitter. */
   readonly random?: () => number;
   /** For peers without an address. */
@@ -37,8 +51,11 @@ export class SessionManager {
   readonly #options: SessionManagerOptions;
   readonly #listener: Listener;
   readonly #work: WorkQueue;
-  readonly #peers = new Map<string, Peer>();
   readonly #keys: ListenerKeys;
+  readonly #dynamic: DynamicPeers | null;
+  readonly #peers = new Map<string, Peer>();
+  /** By the text of their address, of those that are configured with one: several only on different interfaces. */
+  readonly #byAddress = new Map<string, Peer[]>();
   /** By name of a peer without an address. */
   readonly #found = new Map<string, FoundNeighbour>();
   readonly #neighbourListeners: ((peer: PeerOptions, address: Uint8Array | null) => void)[] = [];
@@ -47,46 +64,76 @@ export class SessionManager {
 
   constructor(options: SessionManagerOptions) {
     this.#options = options;
-    this.#work = new WorkQueue(options.clock);
-    this.#listener = new Listener(options.log, (fd, remote) => this.#accept(fd, remote));
-    this.#keys = new ListenerKeys(this.#listener);
+    const { clock, log, dynamic } = options;
+    this.#work = new WorkQueue(clock);
+    this.#listener = new Listener(log, (fd, remote) => this.#accept(fd, remote));
+    this.#keys = new ListenerKeys(this.#listener, clock, log);
+    this.#dynamic =
+      dynamic === undefined
+        ? null
+        : new DynamicPeers(
+            dynamic,
+            options,
+            (peer, failures, waiting) => this.#createDynamic(peer, failures, waiting),
+            (peer) => this.#forget(peer),
+          );
   }
 
   /** Adds a neighbour; it starts at once when the manager is running. Throws when the name or the address is taken. */
   addPeer(options: PeerOptions): void {
     if (this.#peers.has(options.name)) throw new Error(`peer ${options.name} exists already`);
-    for (const { options: other } of this.#peers.values())
-      if (samePlace(other, options))
+    for (const { options: other } of [...this.#peers.values()]) {
+      if (!samePlace(other, options)) continue;
+      if (!other.dynamic)
         throw new Error(`peers ${other.name} and ${options.name} have the same ${placeText(options)}`);
-    const neighbour = options.address ? null : this.#findNeighbour(options);
-    const peer = new Peer(options, {
-      handler: this.#options.handler,
-      clock: this.#options.clock,
-      log: this.#options.log,
-      work: this.#work,
-      neighbour,
-      random: this.#options.random ?? Math.random,
-      restartState: () => this.#restart,
-    });
-    this.#keys.set(options.name, endOf(peer), options.password);
-    this.#peers.set(options.name, peer);
+      this.#removeDynamic(this.#peers.get(other.name) as Peer, "configured by itself now", "changed");
+    }
+    const peer = this.#create(options, { neighbour: options.address ? null : this.#findNeighbour(options) });
     if (this.#running) peer.start();
   }
 
   /** Ends the session and forgets the neighbour: Cease/3 (Peer De-configured), or Cease/6 when it is about to come back. */
   removePeer(name: string, reason: string, kind: "deconfigured" | "changed" = "deconfigured"): void {
     const peer = this.#peers.get(name);
-    if (!peer) return;
-    this.#peers.delete(name);
-    this.#keys.set(name, null, null);
+    if (!peer || peer.options.dynamic) return;
+    this.#forget(peer);
+    this.#keys.set(name, null, []);
     this.#found.get(name)?.close();
     this.#found.delete(name);
     void peer.stop({ kind, reason });
   }
 
+  /** A group that listens, or new ranges, limits and keys of one. Peers that no range covers any more are ended. */
+  setGroup(group: DynamicGroup): void {
+    const dynamic = this.#requireDynamic();
+    this.#setRangeKeys(group.name, []);
+    for (const peer of dynamic.set(group)) this.#removeDynamic(peer, "no longer in a listen range", "deconfigured");
+    this.#setRangeKeys(group.name, keysOf(group));
+  }
+
+  /** Ends the sessions of its peers: Cease/3, or Cease/6 when they may come back at once. */
+  removeGroup(name: string, reason: string, kind: "deconfigured" | "changed" = "deconfigured"): void {
+    const dynamic = this.#requireDynamic();
+    for (const peer of dynamic.peersOf(name)) this.#removeDynamic(peer, reason, kind);
+    this.#setRangeKeys(name, []);
+    dynamic.delete(name);
+  }
+
   /** What does not touch an Established session: how connections are attempted. */
   setOptions(options: PeerOptions): void {
-    this.#peers.get(options.name)?.setOptions(options);
+    const peer = this.#peers.get(options.name);
+    if (!peer) return;
+    if (!options.dynamic) this.#keys.set(options.name, endOf(peer), keysOf(options));
+    peer.setOptions(options);
+  }
+
+  /**
+   * Other TCP MD5 keys for a neighbour. Its session stays up: a key that is still accepted stays in use until the neighbour
+   * changes it, another one is replaced at once. Only from no key to one, and back, the session is reset (Cease/6).
+   */
+  setPassword(name: string, password: Uint8Array | null, accepted: readonly Uint8Array[] = []): void {
+    const peer = this.#peers.get(name);
+    if (peer) this.setOptions({ ...peer.options, password, acceptedPasswords: accepted });
   }
 
   /** Opens the listeners and starts every peer. Rejects with a clear Error (port taken, no privilege, ...). */
@@ -98,6 +145,7 @@ export class SessionManager {
       try {
         this.#keys.apply();
       } catch (error) {
+        this.#keys.stop();
         this.#listener.close();
         throw error;
       }
@@ -112,6 +160,7 @@ export class SessionManager {
    */
   async stop(mode: StopMode, text = "daemon stopped"): Promise<void> {
     this.#running = false;
+    this.#keys.stop();
     this.#listener.close();
     for (const neighbour of this.#found.values()) neighbour.close();
     await Promise.all([...this.#peers.values()].map((peer) => peer.stop({ kind: mode, reason: text })));
@@ -120,6 +169,10 @@ export class SessionManager {
   /** R and F bits of the OPENs to come. */
   setRestartState(state: RestartState): void {
     this.#restart = state;
+  }
+
+  names(): string[] {
+    return [...this.#peers.keys()];
   }
 
   status(): PeerStatus[] {
@@ -161,7 +214,7 @@ export class SessionManager {
   #neighbourChanged(peer: Peer, change: NeighbourChange): void {
     const { options, address } = peer;
     try {
-      this.#keys.set(options.name, endOf(peer), options.password);
+      this.#keys.set(options.name, endOf(peer), keysOf(options));
     } catch (error) {
       this.#options.log.error({ err: error, peer: options.name }, "setting the key of a neighbour failed");
     }
@@ -170,20 +223,34 @@ export class SessionManager {
   }
 
   #accept(fd: number, remote: SocketAddress): boolean {
-    const peer = this.#find(remote);
-    if (!peer || !this.#running) return false;
-    if (!peer.acceptsConnections()) {
-      native().close(fd);
+    if (!this.#running) return false;
+    const known = this.#find(remote);
+    const admission = known ? ({ kind: "peer", peer: known } as const) : this.#dynamic?.admit(remote);
+    if (!admission || admission.kind === "stranger") return false;
+    if (admission.kind !== "peer" || !admission.peer.acceptsConnections()) {
+      refuse(fd);
       return true;
     }
+    const { peer } = admission;
+    const { options } = peer;
+    const { localAddress, interface: device } = options;
     if (!peer.admits(remote.address)) return false;
-    const { password } = peer.options;
+    const local = localEnd(fd);
+    if (localAddress && !sameBytes(local.address, localAddress)) {
+      const [to, wanted] = [formatAddress(local.address), formatAddress(localAddress)];
+      peer.refused(`the neighbour connects to ${to}, but localAddress is ${wanted}: refused`);
+      refuse(fd);
+      return true;
+    }
+    const key = this.#keys.current(keysOf(options));
     // It may have come in before the listener had the key.
-    if (password && peer.options.address === null) setMd5Key(fd, remote, password);
-    const hops = hopOptions(peer.options);
+    if (key && options.address === null) setMd5Key(fd, remote, key);
+    // The kernel has done so already where the address itself is tied to the interface.
+    if (device !== null && remote.scope === 0) bindToDevice(fd, device);
+    const hops = hopOptions(options);
     setSessionOptions(fd, remote.address.length, hops);
     setTtlSecurity(fd, remote.address.length, hops);
-    const transport = wrap(fd, remote, "remote");
+    const transport = wrap(fd, remote, "remote", key);
     try {
       peer.accept(transport);
     } catch (error) {
@@ -196,16 +263,62 @@ export class SessionManager {
 
   /** Null: nobody's. A peer without an address has all of its interface but what other peers have. */
   #find(remote: SocketAddress): Peer | null {
-    const linkLocal = remote.address.length === 16 && isLinkLocal(remote.address);
-    let unnumbered: Peer | null = null;
-    for (const peer of this.#peers.values()) {
-      const { address, interface: device } = peer.options;
-      if (address ? !sameBytes(address, remote.address) : !linkLocal || remote.scope === 0) continue;
-      if (remote.scope !== 0 && device !== null && native().ifNameToIndex(device) !== remote.scope) continue;
-      if (address) return peer;
-      unnumbered = peer;
+    const here = (device: string | null) =>
+      remote.scope === 0 || device === null || native().ifNameToIndex(device) === remote.scope;
+    for (const peer of this.#byAddress.get(formatAddress(remote.address)) ?? [])
+      if (here(peer.options.interface)) return peer;
+    if (remote.scope === 0 || remote.address.length !== 16 || !isLinkLocal(remote.address)) return null;
+    for (const name of this.#found.keys()) {
+      const peer = this.#peers.get(name);
+      if (peer && here(peer.options.interface)) return peer;
     }
-    return unnumbered;
+    return null;
+  }
+
+  #create(options: PeerOptions, more: Pick<PeerDependencies, "neighbour" | "failures" | "onWaiting">): Peer {
+    const { handler, clock, log, random = Math.random } = this.#options;
+    const restartState = () => this.#restart;
+    const peer = new Peer(options, { handler, clock, log, work: this.#work, random, restartState, ...more });
+    if (!options.dynamic) this.#keys.set(options.name, endOf(peer), keysOf(options));
+    this.#peers.set(options.name, peer);
+    if (options.address) {
+      const text = formatAddress(options.address);
+      this.#byAddress.set(text, [...(this.#byAddress.get(text) ?? []), peer]);
+    }
+    return peer;
+  }
+
+  #createDynamic(options: PeerOptions, failures: FailureLog, onWaiting: () => void): Peer {
+    const peer = this.#create(options, { neighbour: null, failures, onWaiting });
+    peer.start();
+    return peer;
+  }
+
+  #forget(peer: Peer): void {
+    const { name, address } = peer.options;
+    this.#peers.delete(name);
+    if (!address) return;
+    const text = formatAddress(address);
+    const others = (this.#byAddress.get(text) ?? []).filter((other) => other !== peer);
+    if (others.length > 0) this.#byAddress.set(text, others);
+    else this.#byAddress.delete(text);
+  }
+
+  #removeDynamic(peer: Peer, reason: string, kind: "deconfigured" | "changed"): void {
+    this.#forget(peer);
+    void peer.stop({ kind, reason });
+    this.#dynamic?.removed(peer);
+  }
+
+  #setRangeKeys(group: string, keys: readonly Uint8Array[]): void {
+    const { listen = [] } = this.#dynamic?.groups.find(({ name }) => name === group) ?? {};
+    for (const [index, { prefix }] of listen.entries())
+      this.#keys.set(`${group}/${index}`, { address: prefix.bytes, port: 0, scope: 0 }, keys, prefix.length);
+  }
+
+  #requireDynamic(): DynamicPeers {
+    if (!this.#dynamic) throw new Error("this manager has nobody who makes peers for groups");
+    return this.#dynamic;
   }
 }
 

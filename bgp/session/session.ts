@@ -5,7 +5,6 @@
 import type { Family } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { WorkQueue } from "../../net/work-queue.ts";
-import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
 import { HEADER_LENGTH, KEEPALIVE, MAX_EXTENDED_MESSAGE } from "../wire/message.ts";
 import { decodeNotification, encodeNotification } from "../wire/notification.ts";
@@ -48,6 +47,8 @@ export interface SessionOwner {
   readonly work: WorkQueue;
   readonly counters: MessageCounters;
   random(): number;
+  /** For the next attempt to connect. */
+  attemptKey(): Uint8Array | null;
   buildOpen(): OpenMessage;
   /** Checks the neighbour's OPEN and resolves collisions. Null: this session has lost one and is ended already. */
   receivedOpen(session: Session, open: OpenMessage): Negotiated | null;
@@ -80,8 +81,8 @@ export class Session {
   #sentOpen: Uint8Array = noData;
   #receivedOpen: Uint8Array = noData;
   fsm: Fsm;
-  /** Of the neighbour's OPEN. */
-  capabilities: readonly Capability[] = [];
+  /** The neighbour's. */
+  open: OpenMessage | null = null;
 
   constructor(owner: SessionOwner, fsm: Fsm) {
     this.#owner = owner;
@@ -212,6 +213,7 @@ export class Session {
         this.#live?.end();
         this.#live = null;
         this.#negotiated = null;
+        this.open = null;
         break;
     }
   }
@@ -223,6 +225,7 @@ export class Session {
     this.#attempt = connect(
       options,
       address,
+      this.#owner.attemptKey(),
       (transport) => {
         this.#attempt = null;
         this.#attach(transport);
@@ -346,7 +349,7 @@ export class Session {
     if (!negotiated || !this.#connection) return;
     this.#negotiated = negotiated;
     this.#receivedOpen = buffer.slice(start - HEADER_LENGTH, end);
-    this.capabilities = open.capabilities;
+    this.open = open;
     // A neighbour that got our capability may send long messages, whether it takes them itself or not (RFC 8654 §4).
     if (this.#owner.options.extendedMessages) this.#connection.maxMessage = MAX_EXTENDED_MESSAGE;
     this.dispatch({ kind: "BgpOpen", holdTime: negotiated.holdTime, keepaliveTime: negotiated.keepaliveTime });

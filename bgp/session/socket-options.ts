@@ -17,7 +17,12 @@ const IP_TTL = 2;
 const IP_MINTTL = 21;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
-const TCP_MD5SIG = 14;
+const TCP_INFO = 11;
+/** Of struct tcp_info, as far as it is read. */
+const TCP_INFO_LENGTH = 28;
+const TCP_INFO_RETRANSMITS_AT = 2;
+const TCP_INFO_UNACKED_AT = 24;
+const TCP_MD5SIG_EXT = 32;
 const IPPROTO_IPV6 = 41;
 const IPV6_UNICAST_HOPS = 16;
 const IPV6_V6ONLY = 26;
@@ -28,6 +33,9 @@ const DSCP_CS6 = 0xc0;
 
 const little = endianness() === "LE";
 const MD5SIG_SIZE = 216;
+const MD5SIG_FLAGS_AT = 128;
+const MD5SIG_FLAG_PREFIX = 1;
+const MD5SIG_PREFIX_LENGTH_AT = 129;
 const MD5SIG_KEY_LENGTH_AT = 130;
 const MD5SIG_KEY_AT = 136;
 /** TCP_MD5SIG_MAXKEYLEN. */
@@ -89,15 +97,34 @@ export function setV6Only(fd: number): void {
   setInteger(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
 }
 
-/** Key for segments exchanged with `peer` (RFC 2385); an empty key removes it. On a listener: for that peer only. */
-export function setMd5Key(fd: number, peer: SocketAddress, key: Uint8Array): void {
+/**
+ * Key for segments exchanged with `peer` (RFC 2385), or with every address that shares its first `prefixLength` bits; an
+ * empty key removes it. On a listener the longest prefix decides.
+ */
+export function setMd5Key(
+  fd: number,
+  peer: SocketAddress,
+  key: Uint8Array,
+  prefixLength = peer.address.length * 8,
+): void {
   if (key.length > LONGEST_MD5_KEY)
     throw new RangeError(`a TCP MD5 key has at most ${LONGEST_MD5_KEY} bytes, this one has ${key.length}`);
   const bytes = new Uint8Array(MD5SIG_SIZE);
   bytes.set(encodeSocketAddress({ ...peer, port: 0 }));
+  bytes[MD5SIG_FLAGS_AT] = MD5SIG_FLAG_PREFIX;
+  bytes[MD5SIG_PREFIX_LENGTH_AT] = prefixLength;
   new DataView(bytes.buffer).setUint16(MD5SIG_KEY_LENGTH_AT, key.length, little);
   bytes.set(key, MD5SIG_KEY_AT);
-  check(native().setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG, bytes), "setsockopt", "TCP_MD5SIG");
+  check(native().setsockopt(fd, IPPROTO_TCP, TCP_MD5SIG_EXT, bytes), "setsockopt", "TCP_MD5SIG_EXT");
+}
+
+/** Retransmissions of data that the other side has acknowledged nothing of since; 0: none is waiting. */
+export function unansweredRetransmissions(fd: number): number {
+  const info = new Uint8Array(TCP_INFO_LENGTH);
+  const length = native().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info);
+  if (length < TCP_INFO_LENGTH) return 0;
+  const unacknowledged = new DataView(info.buffer).getUint32(TCP_INFO_UNACKED_AT, little);
+  return unacknowledged === 0 ? 0 : info[TCP_INFO_RETRANSMITS_AT];
 }
 
 export function setTtl(fd: number, length: number, ttl: number): void {

@@ -5,7 +5,7 @@ import { Socket } from "node:net";
 import { constants } from "node:os";
 import { isLinkLocal } from "../../net/address.ts";
 import { check, errnoName, native, SystemError, UV_WRITABLE } from "../../net/native.ts";
-import { isExternal } from "./negotiate.ts";
+import { isExternal } from "./remote-asn.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -29,6 +29,8 @@ export interface Transport {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
   readonly initiator: "local" | "remote";
+  /** The TCP MD5 key that it began with; null: none. */
+  readonly key: Uint8Array | null;
 }
 
 export interface ConnectAttempt {
@@ -36,10 +38,14 @@ export interface ConnectAttempt {
   abort(): void;
 }
 
-/** Starts connecting to `address`, which is the peer's, or was found for it. Exactly one callback is called later, never synchronously. */
+/**
+ * Starts connecting to `address`, which is the peer's, or was found for it; signed with `key`. Exactly one callback is
+ * called later, never synchronously.
+ */
 export function connect(
   options: PeerOptions,
   address: Uint8Array,
+  key: Uint8Array | null,
   connected: (transport: Transport) => void,
   failed: (reason: string) => void,
 ): ConnectAttempt {
@@ -69,7 +75,7 @@ export function connect(
       done = true;
       let transport: Transport;
       try {
-        transport = wrap(fd, remote, "local");
+        transport = wrap(fd, remote, "local", key);
       } catch (error) {
         release();
         failed(error instanceof Error ? error.message : String(error));
@@ -80,7 +86,7 @@ export function connect(
   };
   try {
     const remote = remoteEnd(options, address);
-    fd = openSocket(options, remote);
+    fd = openSocket(options, key, remote);
     const result = system.connect(fd, encodeSocketAddress(remote));
     if (result < 0 && -result !== constants.errno.EINPROGRESS) throw new SystemError("connect", result);
     poll = new system.Poll(fd, () => {
@@ -114,10 +120,15 @@ export function hopOptions(options: PeerOptions): HopOptions {
 }
 
 /** The descriptor belongs to the socket from here on. */
-export function wrap(fd: number, remote: SocketAddress, initiator: "local" | "remote"): Transport {
+export function wrap(
+  fd: number,
+  remote: SocketAddress,
+  initiator: "local" | "remote",
+  key: Uint8Array | null,
+): Transport {
   const local = localEnd(fd);
   const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: false });
-  return { socket, fd, local, remote, initiator };
+  return { socket, fd, local, remote, initiator, key };
 }
 
 function remoteEnd(options: PeerOptions, address: Uint8Array): SocketAddress {
@@ -129,7 +140,7 @@ function remoteEnd(options: PeerOptions, address: Uint8Array): SocketAddress {
   return { address, port: options.port, scope };
 }
 
-function openSocket(options: PeerOptions, remote: SocketAddress): number {
+function openSocket(options: PeerOptions, key: Uint8Array | null, remote: SocketAddress): number {
   const system = native();
   const { length } = remote.address;
   const domain = length === 4 ? AF_INET : AF_INET6;
@@ -137,7 +148,7 @@ function openSocket(options: PeerOptions, remote: SocketAddress): number {
   try {
     if (options.interface !== null) bindToDevice(fd, options.interface);
     setSessionOptions(fd, length, hopOptions(options));
-    if (options.password) setMd5Key(fd, remote, options.password);
+    if (key) setMd5Key(fd, remote, key);
     if (options.localAddress) {
       const local = { address: options.localAddress, port: 0, scope: remote.scope };
       check(system.bind(fd, encodeSocketAddress(local)), "bind", "the configured local address");

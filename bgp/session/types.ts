@@ -2,6 +2,9 @@
 import type { Family } from "../../net/address.ts";
 import type { WireContext } from "../wire/context.ts";
 import type { InterfaceNeighbours } from "./found-neighbour.ts";
+import type { RemoteAsn } from "./remote-asn.ts";
+
+export type { RemoteAsn } from "./remote-asn.ts";
 
 /** RFC 4271 §8.2.2. */
 export type SessionState = "Idle" | "Connect" | "Active" | "OpenSent" | "OpenConfirm" | "Established";
@@ -18,6 +21,10 @@ export interface AddPathOptions {
 /** One configured neighbour. Times in seconds. */
 export interface PeerOptions {
   readonly name: string;
+  /** The peer group it belongs to, for the operator; null: none. */
+  readonly group: string | null;
+  /** Came by itself out of a group's listen range: never connected to, gone with its session. */
+  readonly dynamic: boolean;
   /** The neighbour's address, 4 or 16 bytes; null: it is found on `interface` (unnumbered). */
   readonly address: Uint8Array | null;
   /** Needed for link-local addresses: the interface the neighbour is on; the socket is bound to it. */
@@ -28,7 +35,7 @@ export interface PeerOptions {
   readonly localAsn: number;
   /** Host-order number (RFC 6286: not 0). */
   readonly routerId: number;
-  readonly remoteAsn: number | "external" | "internal";
+  readonly remoteAsn: RemoteAsn;
   readonly port: number;
   readonly passive: boolean;
   readonly localAddress: Uint8Array | null;
@@ -38,6 +45,8 @@ export interface PeerOptions {
   readonly extendedNextHop: boolean;
   /** TCP MD5 (RFC 2385); the key's bytes. */
   readonly password: Uint8Array | null;
+  /** Keys that the neighbour may still, or already, have instead of `password`. */
+  readonly acceptedPasswords: readonly Uint8Array[];
   /** GTSM (RFC 5082). */
   readonly ttlSecurity: boolean;
   /** TTL for neighbours more than one hop away; null: 1 for eBGP. */
@@ -168,6 +177,15 @@ export interface SessionHandler {
   stateChanged(peer: PeerOptions, from: SessionState, to: SessionState, reason: string): void;
 }
 
+/** `text`: name, and what the neighbour's operator says (RFC 9003). */
+export interface NotificationStatus {
+  readonly code: number;
+  readonly subcode: number;
+  readonly text: string;
+  /** Seconds since. */
+  readonly age: number;
+}
+
 /** One neighbour's status for the API. Times in milliseconds of the injected clock. */
 export interface PeerStatus {
   readonly name: string;
@@ -175,13 +193,35 @@ export interface PeerStatus {
   readonly address: string | null;
   readonly asn: number | null;
   readonly state: SessionState;
+  /** Peer group, null: none. */
+  readonly group: string | null;
+  /** Came out of a listen range of its group. */
+  readonly dynamic: boolean;
   readonly remoteRouterId: string | null;
+  /** What the neighbour calls itself, when it says so. */
+  readonly hostname: string | null;
+  /** Ends of the connection, null: there is none. */
+  readonly localAddress: string | null;
+  readonly localPort: number | null;
+  readonly remotePort: number | null;
   readonly establishedAt: number | null;
   /** Seconds since Established, null when not. */
   readonly uptime: number | null;
   readonly holdTime: number | null;
+  /** Seconds; null: not known yet, or off. */
+  readonly timers: {
+    readonly holdTime: { readonly local: number; readonly remote: number | null; readonly negotiated: number | null };
+    readonly keepalive: number | null;
+    /** How long the neighbour may take no data (RFC 9687). */
+    readonly sendHold: number | null;
+    readonly connectRetry: number;
+  };
+  /** The connection is signed with `password.file`, or one of `password.accept`; null: unsigned, or no connection. */
+  readonly md5: "password" | "accepted" | null;
   readonly lastError: string | null;
   readonly lastErrorAt: number | null;
+  /** The last ones. */
+  readonly notifications: { readonly sent: NotificationStatus | null; readonly received: NotificationStatus | null };
   readonly establishedCount: number;
   readonly messages: {
     readonly sent: number;
@@ -190,7 +230,10 @@ export interface PeerStatus {
     readonly updatesReceived: number;
   };
   readonly families: readonly Family[];
+  /** Of the neighbour's OPEN. */
   readonly capabilities: readonly string[];
+  /** Octets, as negotiated. */
+  readonly maxMessage: number | null;
   /** Of a peer without an address: who is on its interface. */
   readonly unnumbered: InterfaceNeighbours | null;
 }

@@ -3,6 +3,7 @@ import * as z from "zod";
 import { durationOrFalse, holdTime, milliseconds, seconds } from "../durations.ts";
 import { boolean, integer, list, one } from "../scalar.ts";
 import * as s from "../scalars.ts";
+import { hopsOrBoolean, listenRange, remoteAsn } from "../scalars-peer.ts";
 import { addPath } from "./add-path.ts";
 import { family, otherwise } from "./common.ts";
 import { routeKeys } from "./peer-routes.ts";
@@ -43,6 +44,7 @@ export const bfd = z.strictObject({
 
 export const peer = z
   .strictObject({
+    group: one(s.name, "Peer group that the keys not given here come from.").optional(),
     address: one(
       s.unicastAddress,
       "The neighbour's address. Without one the neighbour is found on `interface` (unnumbered).",
@@ -59,7 +61,10 @@ export const peer = z
     )
       .optional()
       .meta(otherwise("true")),
-    asn: one(s.remoteAsn, "The neighbour's AS number, or `external` (any but ours) or `internal` (ours)."),
+    asn: one(
+      remoteAsn,
+      "The neighbour's AS number, or `external` (any but ours) or `internal` (ours), or a list of numbers and ranges (`65001-65099`) that are all another AS.",
+    ),
     import: policyChain(
       "What is taken from the neighbour: `all`, `none`, `default-route` (only 0.0.0.0/0 and ::/0), or the name of a policy; or several of these: the first one that accepts or rejects decides.",
     )
@@ -88,12 +93,16 @@ export const peer = z
           s.path,
           "File that holds the secret, relative to the configuration's directory. One line of at most 80 bytes, readable by root only.",
         ),
+        accept: list(
+          s.path,
+          "Files with other secrets that the neighbour may still, or already, have: to change a secret without losing the session, first have the new one accepted at either end.",
+        ).prefault([]),
       })
       .optional()
       .describe("TCP MD5 signatures (RFC 2385)."),
     ttlSecurity: one(
-      boolean,
-      "Take packets only from one hop away (GTSM, RFC 5082). The neighbour must do it too. Not together with `multihop`.",
+      hopsOrBoolean,
+      "Take packets only from so many hops away at most (GTSM, RFC 5082); `true`: from as many as `multihop` says, or one. The neighbour must do it too.",
     ).prefault(false),
     multihop: one(integer("number of hops", 1, 255), "Most hops to the neighbour.")
       .optional()
@@ -131,3 +140,26 @@ export const peer = z
       .meta(otherwise("`fabric`, or the only table there is")),
   })
   .describe("One BGP neighbour; its name is yours to choose.");
+
+const asnInGroup = peer.shape.asn.optional().meta(otherwise("the group's"));
+
+/** As a person writes it: what is not here may be in its group. */
+export const peerAsWritten = peer.extend({ asn: asnInGroup }).describe(peer.description ?? "");
+
+export const peerGroup = peer
+  .omit({ address: true })
+  .extend({
+    group: one(s.name, "Another peer group that the keys not given here come from.").optional(),
+    asn: asnInGroup,
+    listen: list(
+      listenRange,
+      "Prefixes whose addresses may connect without being a peer each: one that does becomes the peer GROUP/ADDRESS until its session has ended. The longest matching prefix counts, configured peers come first. Link-local ones are on an interface: `fe80::/64%eth1`, or the group's `interface`.",
+    ).prefault([]),
+    listenLimit: one(
+      integer("number", 1, 100_000),
+      "Most peers that the ranges may have at once; further connections are refused (Cease, RFC 4486).",
+    ).prefault(100),
+  })
+  .describe(
+    "What peers have in common: every key of a peer but `address`, and the ones below. A peer's own key wins over its group's, a group's over that of its own `group`. Maps are merged key by key; all else, lists too, is replaced as a whole.",
+  );

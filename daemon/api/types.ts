@@ -18,7 +18,8 @@ export interface StatusView {
   /** `ok`, or `degraded` with reasons. */
   readonly state: "starting" | "ok" | "degraded" | "stopping";
   readonly problems: readonly string[];
-  readonly peers: { readonly configured: number; readonly established: number };
+  /** `dynamic`: those that have come out of listen ranges, which neither of the others counts. */
+  readonly peers: { readonly configured: number; readonly established: number; readonly dynamic: number };
   readonly routes: { readonly ipv4: number; readonly ipv6: number };
   readonly kernel: FibStatus;
   /** BMP collectors and MRT files. */

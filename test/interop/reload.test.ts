@@ -1,7 +1,7 @@
 // A configuration that changes under a running daemon, with FRR as neighbour: every row of the impact table is what FRR
 // sees, policies change what is announced and believed without a word on the session, and a bad file changes nothing.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { peerImpact } from "../../config/impact.ts";
+import { fileKeys, peerImpact } from "../../config/impact.ts";
 import type { PlanView } from "../../daemon/reload.ts";
 import { Frr } from "./support/frr.ts";
 import { Lab, type Node } from "./support/namespace.ts";
@@ -34,6 +34,7 @@ policies:
   no-routes: [{ then: reject }]
   first-block: [{ match: { prefix: [10.244.1.0/26], peer: [local] }, then: accept }]
   prefer: [{ set: { localPref: 333 }, then: accept }]
+peerGroups: { tors: {} }
 peers:
   tor: { ${Object.entries(peer)
     .map(([key, value]) => `${key}: ${value}`)
@@ -93,6 +94,9 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
   { key: "families", value: "[ipv4]" },
   { key: "extendedNextHop", value: "true" },
   { key: "multihop", value: "2" },
+  { key: "group", value: "tors" },
+  { key: "extendedMessages", value: "false" },
+  { key: "hostname", value: "true" },
   { key: "gracefulRestart", value: "{ time: 60s }" },
   { key: "localAddress", value: US },
   { key: "interface", value: "eth0" },
@@ -104,10 +108,12 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
 ];
 /** Follow from node, whose change takes a restart. */
 const derived: readonly PeerKey[] = ["localAsn", "routerId"];
+/** Takes both ends: session-md5.test.ts. */
+const elsewhere: readonly PeerKey[] = ["acceptedPasswords"];
 
 describe("a reload", () => {
   it("has a case for every key of a peer", () => {
-    expect([...cases.map(({ key }) => key), ...derived].sort()).toEqual(Object.keys(peerImpact).sort());
+    expect([...cases.map(({ key }) => key), ...derived, ...elsewhere].sort()).toEqual(Object.keys(peerImpact).sort());
   });
 
   it("does to the session what the table says, key by key", async () => {
@@ -115,7 +121,7 @@ describe("a reload", () => {
     let peer: Record<string, string> = { ...base, passive: "false" };
     for (const { key, value, ends } of cases) {
       const before = await sessions();
-      const name = key === "remoteAsn" ? "asn" : key;
+      const name = fileKeys[key] ?? key;
       const next: Record<string, string> = { ...peer, [name]: value };
       if (key === "ttlSecurity") delete next["multihop"];
       const report = await reload(yaml(next));

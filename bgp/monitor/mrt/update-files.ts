@@ -197,7 +197,7 @@ export class UpdateFiles {
 
 /** Before there is a session: what is configured. */
 function unconnected({ address, remoteAsn, localAsn, localAddress }: PeerOptions): MrtSession {
-  const asn = remoteAsn === "internal" ? localAsn : remoteAsn === "external" ? 0 : remoteAsn;
+  const asn = remoteAsn === "internal" ? localAsn : typeof remoteAsn === "number" ? remoteAsn : 0;
   return {
     remoteAsn: asn,
     localAsn,

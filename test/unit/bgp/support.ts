@@ -43,6 +43,8 @@ export function peer(name: string, at: string, asn: number, options: Partial<Spe
   return {
     name,
     address: address(at),
+    group: null,
+    dynamic: false,
     interface: null,
     localAsn: LOCAL_ASN,
     routerId: 0x0a000001,
@@ -55,6 +57,7 @@ export function peer(name: string, at: string, asn: number, options: Partial<Spe
     families: [4, 6],
     extendedNextHop: true,
     password: null,
+    acceptedPasswords: [],
     ttlSecurity: false,
     multihop: null,
     extendedMessages: false,

@@ -610,9 +610,15 @@ export const bad: readonly Bad[] = [
     says: ['8:22 peers.tor-a.gracefulRestart: "yes" is neither false nor a map'],
   },
   {
-    name: "GTSM with multihop",
-    top: peer("    ttlSecurity: true\n    multihop: 3\n"),
-    says: ["8:18 peers.tor-a.ttlSecurity: does not go together with multihop"],
+    name: "GTSM and multihop that do not agree",
+    top: peer("    ttlSecurity: 2\n    multihop: 3\n"),
+    says: ["8:18 peers.tor-a.ttlSecurity: 2 hops here, and 3 in multihop"],
+    hints: ["write ttlSecurity: true beside multihop"],
+  },
+  {
+    name: "GTSM over more hops than a TTL has",
+    top: peer("    ttlSecurity: 255\n"),
+    says: ["8:18 peers.tor-a.ttlSecurity: 255 is neither true, false nor a number of hops"],
   },
   {
     name: "a word for a truth",

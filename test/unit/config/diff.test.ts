@@ -31,7 +31,7 @@ describe("diffConfig", () => {
       "address: 192.0.2.1, ",
       "families: [ipv4, ipv6], address: 192.0.2.1, ",
     );
-    expect(diffConfig(load(BASE), load(reordered))).toEqual({ changes: [], peers: [], impact: null });
+    expect(diffConfig(load(BASE), load(reordered))).toEqual({ changes: [], peers: [], peerGroups: [], impact: null });
   });
 
   it.each([
@@ -85,7 +85,7 @@ describe("diffConfig", () => {
       "asn: 65002, import: all",
     );
     const { peers, impact } = diffConfig(load(BASE), load(after));
-    expect(peers.map(({ peer, impact }) => [peer.name, impact])).toEqual([
+    expect(peers.map(({ entry: peer, impact }) => [peer.name, impact])).toEqual([
       ["tor-a", "reset"],
       ["tor-b", "live"],
     ]);

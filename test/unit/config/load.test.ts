@@ -174,6 +174,8 @@ describe("good configurations", () => {
     expect(config.peers).toEqual([
       {
         name: "t",
+        group: null,
+        dynamic: false,
         address: Uint8Array.of(192, 0, 2, 1),
         interface: null,
         routerAdvertisements: true,
@@ -188,6 +190,7 @@ describe("good configurations", () => {
         families: [4, 6],
         extendedNextHop: false,
         password: null,
+        acceptedPasswords: [],
         ttlSecurity: false,
         multihop: null,
         extendedMessages: true,

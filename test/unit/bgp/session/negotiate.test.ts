@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { noRestart } from "../../../../bgp/session/graceful-restart.ts";
-import { buildOpen, isExternal, negotiate } from "../../../../bgp/session/negotiate.ts";
+import { buildOpen, negotiate } from "../../../../bgp/session/negotiate.ts";
+import { isExternal } from "../../../../bgp/session/remote-asn.ts";
 import type { Capability } from "../../../../bgp/wire/capability.ts";
 import { WireError } from "../../../../bgp/wire/error.ts";
 import { decodeOpen, encodeOpen, type OpenMessage } from "../../../../bgp/wire/open.ts";

@@ -1,5 +1,6 @@
 // Two real session managers, or one and a raw TCP neighbour, over loopback on unprivileged ports.
 import { connect, createServer, type Server, type Socket } from "node:net";
+import type { DynamicHost } from "../../../../bgp/session/dynamic-peers.ts";
 import { SessionManager } from "../../../../bgp/session/session-manager.ts";
 import type {
   EstablishedSession,
@@ -88,7 +89,7 @@ const running: SessionManager[] = [];
 /** Listens on a free port of `address`. */
 export async function startSpeaker(
   address: Uint8Array,
-  { clock = systemClock, listen = true }: { clock?: Clock; listen?: boolean } = {},
+  { clock = systemClock, listen = true, dynamic }: { clock?: Clock; listen?: boolean; dynamic?: DynamicHost } = {},
 ): Promise<Speaker> {
   const handler = new RecordingHandler();
   const log = new RecordingLog();
@@ -98,6 +99,7 @@ export async function startSpeaker(
     log,
     listenPort: listen ? 0 : null,
     listenAddresses: [address],
+    dynamic,
   });
   await manager.start();
   running.push(manager);

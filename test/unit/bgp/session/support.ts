@@ -50,6 +50,8 @@ export function peerOptions(options: Partial<PeerOptions> = {}): PeerOptions {
   return {
     name: "peer",
     address: Uint8Array.of(127, 0, 0, 1),
+    group: null,
+    dynamic: false,
     interface: null,
     localAsn: 65001,
     routerId: 0x0a000001,
@@ -62,6 +64,7 @@ export function peerOptions(options: Partial<PeerOptions> = {}): PeerOptions {
     families: [4, 6],
     extendedNextHop: false,
     password: null,
+    acceptedPasswords: [],
     ttlSecurity: false,
     multihop: null,
     extendedMessages: false,
