@@ -2,8 +2,10 @@
 // instead of at its hold time, and with it the routes.
 //
 // A BFD session that has never been up holds nothing back: the neighbour may not have BFD yet. AdminDown, said by either
-// side, is no failure. While a neighbour restarts (RFC 4724) there is no BGP session to end, and what it sent before stays
-// for the restart time. A peer that is found on its interface is watched as soon as its address is known.
+// side, is no failure. A failure while the neighbour restarts (RFC 4724), when there is no BGP session to end: its BFD restarts
+// with it, unless it says that it does not (C bit); then packets do not arrive, and what it sent before goes at once
+// (§4.3.1; that our own BFD shares the fate of our control plane, as our C bit says, is no doubt here: we are alive). A peer that is
+// found on its interface is watched as soon as its address is known.
 import { BfdClient } from "../bgp/bfd/client.ts";
 import type { BfdChange, BfdPeer } from "../bgp/bfd/types.ts";
 import type { Speaker } from "../bgp/speaker.ts";
@@ -107,6 +109,7 @@ export class Bfd {
     const { state } = this.#speaker.peers().find(({ name }) => name === change.peer) ?? {};
     if (state === "Established")
       this.#speaker.resetPeer(change.peer, `BFD session down: ${change.reason}`, CeaseSubcode.BFD_DOWN);
+    else if (change.independent) this.#speaker.abortRestart(change.peer, `BFD session down: ${change.reason}`);
   }
 }
 

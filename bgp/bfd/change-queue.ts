@@ -37,5 +37,7 @@ export class ChangeQueue {
 /** The reason of a failure outlives that of the recovery after it. */
 function merge(first: BfdChange, second: BfdChange): BfdChange {
   const reason = first.failed && !second.failed ? first.reason : second.reason;
-  return { ...second, from: first.from, reason, failed: first.failed || second.failed };
+  const failure = second.failed ? second : first;
+  const { independent } = failure.failed ? failure : second;
+  return { ...second, from: first.from, reason, failed: failure.failed, independent };
 }

@@ -25,6 +25,8 @@ export interface StateChange {
   readonly reason: string;
   /** From Up to Down, and neither side asked for it: the path has failed. */
   readonly failed: boolean;
+  /** The neighbour's BFD outlives its control plane (C bit), so that a failure is not that of its restart (RFC 5882 §4.3). */
+  readonly independent: boolean;
 }
 
 export interface SessionDependencies {
@@ -212,7 +214,7 @@ export class BfdSession {
     }
     // The neighbour hears of a new state at once, not at the next turn of a slow timer (§6.8.7).
     this.#transmit();
-    this.#dependencies.stateChanged({ from, to, reason, failed });
+    this.#dependencies.stateChanged({ from, to, reason, failed, independent: this.#remoteIndependent });
   }
 
   #pollAnswered(): void {

@@ -19,7 +19,9 @@ describe("state machine (RFC 5880 §6.2, §6.8.6)", () => {
     session.receive(packet(received));
     expect(session.state).toBe(to);
     expect(changes.slice(changed)).toEqual(
-      from === to ? [] : [{ from, to, reason: expect.any(String), failed: from === "Up" && received === "Down" }],
+      from === to
+        ? []
+        : [{ from, to, reason: expect.any(String), failed: from === "Up" && received === "Down", independent: false }],
     );
     // The neighbour hears of it at once, and from nothing else than a change.
     expect(sent.slice(said).map(({ state }) => state)).toEqual(from === to ? [] : [to]);
@@ -151,6 +153,7 @@ describe("detection", () => {
       to: "Down",
       reason: "nothing received for 800 ms (detection time 800 ms)",
       failed: true,
+      independent: false,
     });
     expect(test.sent.at(-1)).toMatchObject({
       state: "Down",
@@ -160,6 +163,15 @@ describe("detection", () => {
       poll: false,
     });
     expect(test.session.detectionTime).toBe(0);
+  });
+
+  it("says whether the neighbour's BFD outlives its control plane (C bit), as the last packet before said", () => {
+    const test = new TestSession().to("Up");
+    test.session.receive(packet("Up", { controlPlaneIndependent: true }));
+    test.clock.advance(900);
+    expect(test.changes.at(-1)).toMatchObject({ to: "Down", failed: true, independent: true });
+    // Ours does not.
+    expect(test.sent.every(({ controlPlaneIndependent }) => !controlPlaneIndependent)).toBe(true);
   });
 
   it("is no failure in Init, and forgets the neighbour in Down", () => {
