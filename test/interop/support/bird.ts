@@ -67,9 +67,10 @@ export class Bird {
     this.#process = null;
   }
 
-  async restart(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  /** `-R` has it say that it recovers from a restart. */
+  async restart(signal: NodeJS.Signals = "SIGTERM", ...more: string[]): Promise<void> {
     await this.stop(signal);
-    await this.#start();
+    await this.#start(more);
   }
 
   close(): Promise<void> {
@@ -84,10 +85,10 @@ export class Bird {
     return join(this.node.lab.directory, `${this.node.name}.bird.conf`);
   }
 
-  async #start(): Promise<void> {
+  async #start(more: readonly string[] = []): Promise<void> {
     rmSync(this.#socket, { force: true });
     writeFileSync(this.#file, this.#config);
-    const args = ["-f", "-c", this.#file, "-s", this.#socket];
+    const args = ["-f", "-c", this.#file, "-s", this.#socket, ...more];
     const child = this.node.spawn("bird", args, { stdio: ["ignore", "ignore", "pipe"] });
     let errors = "";
     child.stderr?.on("data", (chunk) => {

@@ -50,7 +50,7 @@ export const features = {
   // Graceful restart
   "gr-helper": { title: "Graceful restart: it restarts (RFC 4724)", without: ["openbgpd", "exabgp"] },
   "gr-restarting": { title: "Graceful restart: we restart (RFC 4724)", without: ["exabgp"] },
-  "gr-notification": { title: "N bit and hard reset (RFC 8538)", without: ["bird", "exabgp"] },
+  "gr-notification": { title: "N bit and hard reset (RFC 8538)", without: ["bird", "openbgpd", "exabgp"] },
   llgr: { title: "Long-lived graceful restart (RFC 9494)", without: ["openbgpd", "exabgp"] },
   // Routes
   communities: { title: "Communities (RFC 1997)" },
