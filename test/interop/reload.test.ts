@@ -108,8 +108,8 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
 ];
 /** Follow from node, whose change takes a restart. */
 const derived: readonly PeerKey[] = ["localAsn", "routerId"];
-/** Takes both ends: session-md5.test.ts. */
-const elsewhere: readonly PeerKey[] = ["acceptedPasswords"];
+/** Takes both ends, session-md5.test.ts; is for peers without an address, unnumbered.test.ts. */
+const elsewhere: readonly PeerKey[] = ["acceptedPasswords", "routerAdvertisements"];
 
 describe("a reload", () => {
   it("has a case for every key of a peer", () => {
