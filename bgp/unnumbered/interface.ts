@@ -154,9 +154,12 @@ export class UnnumberedInterface implements FoundNeighbour {
     } else if (link && !link.up) {
       this.#shut();
       this.#neighbours.clear(`interface ${this.#device} went down`);
+    } else if (linkLocals.length === 0) {
+      this.#shut();
+      this.#neighbours.clear(`the link-local address of ${this.#device} is gone`);
     }
-    if (!link?.up || linkLocals.length === 0) this.#shut();
-    else if (!this.#outlet) this.#open(link);
+    if (!link?.up || linkLocals.length === 0) return;
+    if (!this.#outlet) this.#open(link);
     // Neighbours know us by what has changed.
     else if (!same) this.#advertiser.start();
   }

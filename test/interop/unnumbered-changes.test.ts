@@ -170,7 +170,7 @@ describe("unnumbered neighbours that change", () => {
     link("eth2");
     await underlay.waitEstablished("other", 60_000);
     const { ifindex } = (await underlay.peer("other")).unnumbered ?? {};
-    expect(Number((await us.exec("cat", "/sys/class/net/eth2/ifindex")).trim())).toBe(ifindex);
+    expect(JSON.parse(us.ip("-j", "link", "show", "eth2"))[0].ifindex).toBe(ifindex);
     await waitFor(async () => (await nextHopsOf(us, SHARED)).includes("fe80::2 eth2"), "its next hop");
     us.ip("link", "set", "eth2", "name", "spare");
     await waitFor(async () => (await underlay.peer("other")).address === null, "the renamed interface to be left");

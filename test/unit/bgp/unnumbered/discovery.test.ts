@@ -191,6 +191,16 @@ describe("an interface without addresses", () => {
     expect(host.changes).toHaveLength(1);
   });
 
+  it("knows no neighbour while it has no link-local address itself", () => {
+    const host = new Host([link(7, "eth1")]);
+    const found = host.find("eth1");
+    host.hear(7, "fe80::2");
+    host.set(link(7, "eth1", { addresses: ["2001:db8::1"] }));
+    expect(host.changes[1]).toBe("eth1 lost: the link-local address of eth1 is gone");
+    expect(found.awaited).toContain("interface eth1 has no link-local address");
+    expect(host.receivers.size).toBe(0);
+  });
+
   it("asks for the neighbour's address when another router speaks", () => {
     const host = new Host([link(7, "eth1")]);
     const found = host.find("eth1");
