@@ -244,9 +244,8 @@ export class Station implements SliceTask {
       }
       const { session } = subject;
       if (session && !report.told) {
-        const { localAddress, information } = subject;
         const peer = subject.headerOf(session);
-        writePeerUp(writer, peer, subject.establishedAt, localAddress, session.handshake, information);
+        writePeerUp(writer, peer, subject.establishedAt, subject.localAddress, session.handshake, []);
         this.#messages++;
         report.told = session;
         report.feeds = subject.feeds(this.options, () => this.#wake());

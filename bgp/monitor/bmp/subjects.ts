@@ -71,10 +71,6 @@ export class PeerSubject {
     return this.#peer.session?.negotiated.localAddress ?? unspecified;
   }
 
-  get information(): readonly Information[] {
-    return [{ type: InformationType.STRING, text: this.name }];
-  }
-
   /**
    * Link-local neighbours on several interfaces may have one address: they are told apart by the interface's index, as
    * "local instance" peers (RFC 7854 §4.2).
@@ -163,7 +159,9 @@ export class LocRibSubject {
     this.#locRibs = locRibs;
     this.#shared = shared;
     this.peer = { type: PeerType.LOC_RIB, flags: 0, distinguisher, address: unspecified, asn, routerId };
-    this.information = [{ type: InformationType.TABLE_NAME, text: locRibs[0].tableName }];
+    // RFC 9069 §5.2.1: that of the default instance has to be "global".
+    const text = distinguisher === 0 ? "global" : locRibs[0].tableName;
+    this.information = [{ type: InformationType.TABLE_NAME, text }];
     const open = locRibOpen(asn, routerId);
     this.handshake = { sentOpen: open, receivedOpen: open, localPort: 0, remotePort: 0 };
   }
