@@ -38,8 +38,10 @@ export function keyTests({ prefix, family, peer }: PolicyMatch): [ConditionName,
   if (family !== undefined) tests.push(["family", (table) => table.family === family]);
   if (peer) tests.push(["peer", (_table, _id, name) => peer.includes(name)]);
   if (prefix) {
-    const sets = compilePrefixes(prefix);
-    tests.push(["prefix", (table, id) => sets.some((set) => set.has(table, id))]);
+    const [set, ...others] = compilePrefixes(prefix);
+    // Nearly always one; this runs for every route.
+    if (others.length === 0) tests.push(["prefix", (table, id) => set.has(table, id)]);
+    else tests.push(["prefix", (table, id) => set.has(table, id) || others.some((other) => other.has(table, id))]);
   }
   return tests;
 }
