@@ -24,6 +24,8 @@ import type { SpeakerOptions } from "./speaker-types.ts";
 const SWEEP_DELAY = 1000;
 /** Prefixes per slice that are decided again. */
 const REVISIT_BATCH = 1024;
+/** Prefix ids per slice that are looked at for it. */
+const REVISIT_MARKED = 8192;
 
 export class RibCore {
   readonly routerId: number;
@@ -139,6 +141,9 @@ export class RibCore {
 
 class Revisit implements SliceTask {
   readonly #locRib: LocRib;
+  /** Sources whose prefixes are to be marked, and from which on. */
+  readonly #marking = new Set<RouteSource>();
+  #at = 0;
   readonly #dirty = new DirtySet();
   readonly #batch = new Uint32Array(REVISIT_BATCH);
 
@@ -146,14 +151,30 @@ class Revisit implements SliceTask {
     this.#locRib = locRib;
   }
 
-  add({ adjRibIn }: RouteSource): void {
-    for (let id = adjRibIn.next(0); id >= 0; id = adjRibIn.next(id + 1)) this.#dirty.add(id);
+  /** What has been decided since the last time is decided again too. */
+  add(source: RouteSource): void {
+    this.#marking.add(source);
+    this.#at = 0;
   }
 
   step(): boolean {
+    if (this.#marking.size > 0 && this.#dirty.size < REVISIT_BATCH) this.#mark();
     const count = this.#dirty.take(this.#batch);
     for (let i = 0; i < count; i++) this.#locRib.revisit(this.#batch[i]);
-    return this.#dirty.size > 0;
+    return this.#dirty.size > 0 || this.#marking.size > 0;
+  }
+
+  /** Marks the next prefixes, of all sources at once: what several of them have is decided about once. */
+  #mark(): void {
+    const to = this.#at + REVISIT_MARKED;
+    let last = true;
+    for (const { adjRibIn } of this.#marking) {
+      let id = adjRibIn.next(this.#at);
+      for (; id >= 0 && id < to; id = adjRibIn.next(id + 1)) this.#dirty.add(id);
+      if (id >= 0) last = false;
+    }
+    this.#at = to;
+    if (last) this.#marking.clear();
   }
 }
 

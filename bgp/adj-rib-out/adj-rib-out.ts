@@ -22,6 +22,8 @@ import type { UpdateGroup } from "./update-group.ts";
 export const BATCH = 8192;
 /** Prefixes that one batch looks at, most of them perhaps nothing that the peer is to be told. */
 export const LONGEST_LOOK = 2 * BATCH;
+/** Prefix ids that one step looks at to find what is there. */
+const MARKED = 2 * BATCH;
 export const BATCH_OCTETS = 256 * 1024;
 export const STEP = 256;
 
@@ -78,6 +80,8 @@ export abstract class AdjRibOut implements SliceTask {
   #blocked = false;
   #closed = false;
   #endOfRibSent = false;
+  /** Where the pass goes on that marks what is there and what was announced, for a first or another policy; -1: done. */
+  #presentAt = -1;
   /** Where the pass that marks announced prefixes for a refresh goes on; -1: no refresh under way. */
   #refreshAt = -1;
   /** A refresh was begun and has not been sent to its end. */
@@ -103,6 +107,7 @@ export abstract class AdjRibOut implements SliceTask {
     this.mpTarget = { ...target, mpWithdraw: true };
     this.#group = options.group;
     this.#subscription = this.#subscribe();
+    if (this.#subscription) this.#presentAt = 0;
     this.#schedule();
   }
 
@@ -158,9 +163,8 @@ export abstract class AdjRibOut implements SliceTask {
     this.#subscription?.close();
     this.#group = group;
     // Even a policy that announces nothing has to take back what was announced before.
-    const subscription = this.#subscribe() ?? this.options.locRib.watch("local", () => this.#schedule(), false);
-    this.#subscription = subscription;
-    for (let id = this.next(0); id >= 0; id = this.next(id + 1)) subscription.add(id);
+    this.#subscription = this.#subscribe() ?? this.options.locRib.watch("local", () => this.#schedule(), false);
+    this.#presentAt = 0;
     this.#schedule();
   }
 
@@ -176,13 +180,14 @@ export abstract class AdjRibOut implements SliceTask {
     if (this.#closed) return this.release();
     if (this.#blocked) return false;
     const { packer } = this.options;
+    this.#markPresent();
     this.#beginRefresh();
     this.#markRefresh();
     if (this.#subscription) this.batch(this.#subscription);
     packer.flush(this.target);
     this.#endRefresh();
     if (this.#blocked) return false;
-    if (this.pending > 0 || this.#refreshAt >= 0) return true;
+    if (this.pending > 0 || this.#presentAt >= 0 || this.#refreshAt >= 0) return true;
     if (!this.#endOfRibSent && !this.#awaitsOthers) {
       this.#endOfRibSent = true;
       this.target.send(encodeEndOfRib(this.family));
@@ -227,11 +232,23 @@ export abstract class AdjRibOut implements SliceTask {
   #subscribe(): Subscription | null {
     const { builtIn } = this.#group.policy;
     if (builtIn === "none") return null;
-    return this.options.locRib.watch(builtIn === "blocks" ? "local" : this.#interest, () => this.#schedule());
+    return this.options.locRib.watch(builtIn === "blocks" ? "local" : this.#interest, () => this.#schedule(), false);
   }
 
   #schedule(): void {
     this.options.slices.schedule(this);
+  }
+
+  /** Marks the next prefixes that are there, or that the peer was told of. */
+  #markPresent(): void {
+    const subscription = this.#subscription;
+    if (this.#presentAt < 0 || !subscription) return;
+    const { locRib } = this.options;
+    const from = this.#presentAt;
+    const to = Math.min(from + MARKED, locRib.prefixes.limit);
+    locRib.mark(subscription, from, to);
+    for (let id = this.next(from); id >= 0 && id < to; id = this.next(id + 1)) subscription.add(id);
+    this.#presentAt = to < locRib.prefixes.limit ? to : -1;
   }
 
   /** Marks the next announced prefixes to be sent again. */

@@ -212,6 +212,15 @@ export class LocRib implements LocRibView {
     });
   }
 
+  /** As markAll, for ids from `from` up to `to`: a consumer that has time does it piece by piece. */
+  mark(subscription: Subscription, from: number, to: number): void {
+    const local = subscription.interest === "local";
+    for (let id = from; id < to; id++) {
+      if (this.#rows.get(id, Column.BEST) !== 0 && (!local || this.#isLocal(this.#sourceIndex(id))))
+        subscription.add(id);
+    }
+  }
+
   /** Whether some consumer has yet to see the prefix, so that its id must not be given to another. */
   isAwaited(id: number): boolean {
     const awaits = ({ dirty }: Subscription) => dirty.has(id);

@@ -216,12 +216,19 @@ export class Neighbor {
 }
 
 export class Simulation {
-  readonly clock = new ManualClock();
+  readonly clock: ManualClock;
   readonly rib: Rib;
 
   constructor(
-    options: { resolver?: NextHopResolver; maxPaths?: number; bestPath?: Partial<BestPathOptions>; log?: Log } = {},
+    options: {
+      resolver?: NextHopResolver;
+      maxPaths?: number;
+      bestPath?: Partial<BestPathOptions>;
+      log?: Log;
+      clock?: ManualClock;
+    } = {},
   ) {
+    this.clock = options.clock ?? new ManualClock();
     const { resolver = resolveAll, maxPaths = 4, bestPath = {}, log = silentLog } = options;
     this.rib = new Rib(
       {

@@ -5,7 +5,7 @@ import type { ExportPolicy, ImportPolicy } from "../../../../bgp/policy/types.ts
 import type { SpeakerPeer } from "../../../../bgp/speaker-types.ts";
 import { parseConfig } from "../../../../config/load.ts";
 import { prefix } from "../../../../net/prefix.ts";
-import { Simulation } from "../simulation.ts";
+import { ManualClock, Simulation } from "../simulation.ts";
 import { LOCAL_ASN } from "../support.ts";
 
 /** Policies as an operator writes them, by peer name. */
@@ -226,6 +226,51 @@ describe("a change of policy", () => {
     // One UPDATE that withdraws, one that announces with the MED.
     expect(b.messages.length - before).toBe(2);
   });
+});
+
+/** Every look at it costs 10 ms: each turn of the event loop has time for one step. */
+class HastyClock extends ManualClock {
+  #looks = 0;
+  override now(): number {
+    return super.now() + 10 * this.#looks++;
+  }
+}
+
+it("a change of policy over many routes is made in small steps, and a second one on the way loses nothing", async () => {
+  const simulation = new Simulation({ clock: new HastyClock() });
+  const a = simulation.peer("a", "192.0.2.1", 65001, { export: "none" });
+  const b = simulation.peer("b", "192.0.2.2", 65002, { import: "none" });
+  const routes = Array.from({ length: 30_000 }, (_, i) => `20.${i >> 8}.${i & 255}.0/24`);
+  for (let at = 0; at < routes.length; at += 500) a.announce(routes.slice(at, at + 500));
+  const turn = () => new Promise(setImmediate);
+  while (b.table.size < routes.length) await turn();
+  /** The most that became different in one turn, on the way to `size`. */
+  const most = async (count: () => number, size: number) => {
+    let largest = 0;
+    for (let before = count(); before !== size; before = count()) {
+      await turn();
+      largest = Math.max(largest, Math.abs(count() - before));
+    }
+    return largest;
+  };
+  simulation.rib.setPolicies({ ...b.options, export: "none" });
+  expect(b.table.size).toBe(routes.length);
+  expect(await most(() => b.table.size, 0)).toBeLessThanOrEqual(16_384);
+  simulation.rib.setPolicies({ ...b.options, export: "all" });
+  expect(await most(() => b.table.size, routes.length)).toBeLessThanOrEqual(16_384);
+
+  const accepted = () => simulation.rib.counts().ipv4;
+  simulation.rib.setPolicies({ ...a.options, import: "none" });
+  expect(accepted()).toBe(routes.length);
+  for (let i = 0; i < 10; i++) await turn();
+  expect(accepted()).toBeGreaterThan(10_000);
+  expect(accepted()).toBeLessThan(routes.length);
+  // Another change of mind in the middle.
+  simulation.rib.setPolicies({ ...a.options, import: "all" });
+  expect(await most(accepted, routes.length)).toBeLessThanOrEqual(2048);
+  simulation.rib.setPolicies({ ...a.options, import: "none" });
+  expect(await most(accepted, 0)).toBeLessThanOrEqual(2048);
+  while (b.table.size > 0) await turn();
 });
 
 function status(name: string) {
