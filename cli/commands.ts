@@ -9,6 +9,7 @@ import { peerDetails, stateColour } from "./peer-details.ts";
 import { policy } from "./policy.ts";
 import { type PolicyOptions, policyOptions } from "./policy-options.ts";
 import { plan, reload } from "./reload.ts";
+import { refresh, reset } from "./session.ts";
 import { status } from "./status.ts";
 import { watch } from "./watch.ts";
 
@@ -271,6 +272,20 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [1, 2],
     options: ["family"],
     run: peerRoutes("/v1/advertised", "nothing advertised to"),
+  },
+  refresh: {
+    usage: "refresh PEER [--family F]",
+    summary: "ask a neighbour to send its routes again (soft in); the session stays",
+    arity: [1, 1],
+    options: ["family"],
+    run: refresh,
+  },
+  reset: {
+    usage: "reset PEER [REASON]",
+    summary: "end a session (Cease/4) and begin it again at once; the neighbour is told REASON",
+    arity: [1, 64],
+    options: [],
+    run: reset,
   },
   pods: { usage: "pods", summary: "pods and their addresses", arity: [0, 0], options: [], run: pods },
   blocks: {

@@ -15,6 +15,8 @@ import {
   type ApiBackend,
   ApiError,
   type PolicyView,
+  type RefreshView,
+  type ResetView,
   type RouteFilter,
   type StatusView,
   type WatchEvent,
@@ -186,6 +188,27 @@ export class Backend implements ApiBackend {
   #checked(filter: RouteFilter): RouteFilter {
     if (filter.table !== undefined) this.#requireTable(filter.table);
     return filter;
+  }
+
+  refresh(name: string, family: 4 | 6 | null): RefreshView {
+    this.#requirePeer(name);
+    const { speaker } = this.#parts;
+    const asked = ([4, 6] as const).filter(
+      (one) => (family === null || family === one) && speaker.requestRefresh(name, one),
+    );
+    if (asked.length > 0) return { peer: name, families: asked.map((one) => (one === 4 ? "ipv4" : "ipv6")) };
+    const { state, families } = this.peers().find((peer) => peer.name === name) ?? {};
+    if (state !== "Established") throw new ApiError(409, `peer ${name} is ${state}: there is nobody to ask`);
+    if (family !== null && !families?.includes(family))
+      throw new ApiError(409, `no IPv${family} routes are exchanged with peer ${name}`);
+    throw new ApiError(409, `peer ${name} does not offer route refresh (RFC 2918); reset the session instead`);
+  }
+
+  reset(name: string, reason: string): ResetView {
+    this.#requirePeer(name);
+    const said = reason || "reset by the operator";
+    this.#parts.speaker.resetPeer(name, said);
+    return { peer: name, reason: said };
   }
 
   #requirePeer(name: string): void {

@@ -16,8 +16,8 @@ export function routeFilter(query: URLSearchParams): RouteFilter {
   if (prefix !== null) filter.prefix = addressOrPrefix(prefix);
   const table = query.get("table");
   if (table !== null) filter.table = table;
-  const family = query.get("family");
-  if (family !== null) filter.family = oneOf(families, family, "family", "ipv4 or ipv6");
+  const family = familyParameter(query);
+  if (family !== null) filter.family = family;
   const best = query.get("best");
   if (best !== null) filter.best = oneOf(booleans, best, "best", "true or false");
   return filter;
@@ -45,6 +45,18 @@ export function policyRequest(query: URLSearchParams): PolicyRequest {
   if (request.prefix === undefined) throw new ApiError(400, "prefix= is missing: the route's prefix");
   const communities = query.getAll("community");
   return { ...request, prefix: request.prefix, ...(communities.length > 0 && { communities }) };
+}
+
+/** `?peer=` of a request that does something to one. Throws ApiError 400. */
+export function peerName(query: URLSearchParams): string {
+  const peer = query.get("peer") ?? "";
+  if (peer === "") throw new ApiError(400, "?peer= must be the name of a peer");
+  return peer;
+}
+
+export function familyParameter(query: URLSearchParams): 4 | 6 | null {
+  const family = query.get("family");
+  return family === null ? null : oneOf(families, family, "family", "ipv4 or ipv6");
 }
 
 /** Throws ApiError 400 when there is another parameter than these. */

@@ -55,6 +55,18 @@ export interface PolicyView {
   readonly exportOf: readonly string[];
 }
 
+export interface RefreshView {
+  readonly peer: string;
+  /** Those that it was asked for. */
+  readonly families: readonly ("ipv4" | "ipv6")[];
+}
+
+export interface ResetView {
+  readonly peer: string;
+  /** What the neighbour is told (RFC 9003). */
+  readonly reason: string;
+}
+
 export interface ApiBackend {
   status(): Promise<StatusView>;
   peers(): PeerView[];
@@ -65,6 +77,10 @@ export interface ApiBackend {
   policies(): PolicyView[];
   /** What a policy does to a route: one trace per path. Throws ApiError on a bad request. */
   policyTest(request: PolicyRequest): PolicyTrace[];
+  /** Asks a neighbour for its routes. Throws ApiError 404, or 409 when it cannot be asked now. */
+  refresh(peer: string, family: 4 | 6 | null): RefreshView;
+  /** Ends the session, which comes back at once. Throws ApiError 404. */
+  reset(peer: string, reason: string): ResetView;
   pods(): PodView[];
   blocks(): BlockView[];
   rules(): Promise<KernelRule[]>;

@@ -2,7 +2,7 @@
 import { isAbsolute } from "node:path";
 import { MAX_BYTES } from "../../config/yaml-text.ts";
 import type { BodyReader } from "./body.ts";
-import { only } from "./query.ts";
+import { familyParameter, only, peerName } from "./query.ts";
 import { type Call, sendJson } from "./routes.ts";
 import { ApiError } from "./types.ts";
 
@@ -26,6 +26,16 @@ export const writeRoutes: Readonly<Record<string, (call: WriteCall) => Promise<v
     const file = query.get("file") ?? "";
     if (!isAbsolute(file) || file.includes("\0")) throw new ApiError(400, "?file= must be the absolute path to write");
     sendJson(response, 200, await backend.dump(file));
+  },
+  /** Asks a neighbour to send its routes again (RFC 2918). */
+  "/v1/refresh": async ({ backend, response, query }) => {
+    only(query, ["peer", "family"]);
+    sendJson(response, 200, backend.refresh(peerName(query), familyParameter(query)));
+  },
+  /** Ends a session with Cease/4; it comes back at once. */
+  "/v1/reset": async ({ backend, response, query }) => {
+    only(query, ["peer", "reason"]);
+    sendJson(response, 200, backend.reset(peerName(query), query.get("reason") ?? ""));
   },
   "/v1/reload": async ({ backend, response, query }) => {
     only(query, []);

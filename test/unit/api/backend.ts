@@ -10,6 +10,8 @@ import {
   type ApiBackend,
   ApiError,
   type PolicyView,
+  type RefreshView,
+  type ResetView,
   type RouteFilter,
   type StatusView,
   type WatchEvent,
@@ -166,6 +168,14 @@ export class MemoryBackend implements ApiBackend {
     return testPolicy(request, this.config, {
       policyInputs: (peer) => (peer === "tor-a" ? [attributes] : []),
     });
+  }
+  refresh(name: string, family: 4 | 6 | null): RefreshView {
+    if (!this.peerViews.some((view) => view.name === name)) throw new ApiError(404, `no peer ${name}`);
+    return { peer: name, families: family === 6 ? ["ipv6"] : family === 4 ? ["ipv4"] : ["ipv4", "ipv6"] };
+  }
+  reset(peer: string, reason: string): ResetView {
+    this.refresh(peer, null);
+    return { peer, reason };
   }
   pods(): PodView[] {
     return [
