@@ -1,6 +1,6 @@
 // The lab: brings up the rack, shows what it does, and takes it down again.
 //
-//   lab [up] [--tor underlay|frr|bird|gobgp] [--once] [--topology FILE]
+//   lab [up] [--tor underlay|frr|bird|gobgp] [--once] [--unnumbered | --topology FILE]
 //   lab exec NODE COMMAND...     run a command in a node of the running rack
 //   lab shell NODE               a shell in it
 //   lab check FILE               check a topology
@@ -20,10 +20,11 @@ import { LabError } from "./runner/command.ts";
 import { followGobgp } from "./runner/gobgp-fib.ts";
 import { type TorProgram, torPrograms } from "./runner/programs.ts";
 
-const usage = `Usage: npm start -- [--tor ${torPrograms.join("|")}] [--once] [--topology FILE]
+const usage = `Usage: npm start -- [--tor ${torPrograms.join("|")}] [--once] [--unnumbered | --topology FILE]
 
   --tor PROGRAM    what runs on the top-of-rack switches; underlay by default
   --once           run all checks, take everything down, print a summary; exit code 0 or 1
+  --unnumbered     the same rack with no address on any link; not with gobgp
   --topology FILE  another containerlab topology with the groups tor and node
 
 While a rack is up, from another terminal:
@@ -51,13 +52,14 @@ function check(file: string | undefined): number {
 }
 
 async function up(argv: string[]): Promise<number> {
-  let options: { tor?: string; once?: boolean; topology?: string; help?: boolean };
+  let options: { tor?: string; once?: boolean; unnumbered?: boolean; topology?: string; help?: boolean };
   try {
     options = parseArgs({
       args: argv,
       options: {
         tor: { type: "string" },
         once: { type: "boolean" },
+        unnumbered: { type: "boolean" },
         topology: { type: "string" },
         help: { type: "boolean", short: "h" },
       },
@@ -72,8 +74,13 @@ async function up(argv: string[]): Promise<number> {
   const tor = (options.tor ?? "underlay") as TorProgram;
   if (!torPrograms.includes(tor)) return wrongUsage(`--tor ${tor}: one of ${torPrograms.join(", ")}`);
 
+  if (options.unnumbered && options.topology !== undefined) return wrongUsage("--unnumbered is a topology by itself");
+  if (options.unnumbered && tor === "gobgp") return wrongUsage("--unnumbered: GoBGP sends no router advertisements");
+
   const dist = dirname(distFile("underlayd.cjs"));
-  const file = options.topology ?? join(dist, "..", "lab", "topologies", "dual-tor.clab.yml");
+  const file =
+    options.topology ??
+    join(dist, "..", "lab", "topologies", `${options.unnumbered ? "unnumbered" : "dual-tor"}.clab.yml`);
   const topology = loadTopology(file);
   ensureRequirements(tor, (text) => process.stdout.write(`   ${text}\n`));
   if (!process.env[inUserNamespace] && namespaceAccess(tor) === "user-namespace") return await inOwnUserNamespace(argv);

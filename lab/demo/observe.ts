@@ -4,7 +4,8 @@ import type { Rack } from "../runner/rack.ts";
 
 export interface Session {
   readonly name: string;
-  readonly address: string;
+  /** Null: not found yet. */
+  readonly address: string | null;
   readonly asn: number | null;
   readonly state: string;
   readonly received: number;

@@ -11,7 +11,7 @@ export async function showSessions(rack: Rack, report: Report): Promise<void> {
       rows.push([
         node,
         peer.name,
-        peer.address,
+        peer.address ?? "-",
         String(peer.asn ?? "?"),
         peer.state,
         String(peer.received),

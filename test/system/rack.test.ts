@@ -128,6 +128,21 @@ describe("the rack passes all checks and leaves nothing behind", () => {
     expect(hostState()).toEqual(before);
   });
 
+  it("without addresses on its links: with FRR, and with underlayd", async () => {
+    const both = [lab("--once", "--unnumbered", "--tor", "frr"), lab("--once", "--unnumbered")];
+    for (const run of both) {
+      await run.expectPassed();
+      expect(run.output).toMatch(/node1 +tor1 +fe80::\S+%eth1 +65001 +Established/);
+    }
+    expect(hostState()).toEqual(before);
+  });
+
+  it("says that GoBGP cannot be found without addresses", async () => {
+    const run = lab("--once", "--unnumbered", "--tor", "gobgp");
+    expect(await run.ended).toBe(2);
+    expect(run.output).toContain("GoBGP sends no router advertisements");
+  });
+
   const namespaces = spawnSync("unshare", ["--user", "--map-root-user", "--net", "--mount", "true"], {
     uid: nobody,
     gid: nobody,

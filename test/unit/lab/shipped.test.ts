@@ -5,13 +5,51 @@ import { describe, expect, it } from "vitest";
 import { loadConfig } from "../../../config/load.ts";
 import { parseTopology } from "../../../lab/clab.ts";
 
-const directory = join(import.meta.dirname, "../../../lab/topologies/dual-tor");
+const topologies = join(import.meta.dirname, "../../../lab/topologies");
+const directory = join(topologies, "dual-tor");
+const unnumbered = join(topologies, "unnumbered");
 const switches = ["tor1", "tor2"];
 
-it.each([...switches, "node1", "node2", "node3"])("%s/underlay.yaml is good, without warnings", (name) => {
-  const { config, warnings } = loadConfig(join(directory, name, "underlay.yaml"));
+const places = [directory, unnumbered].flatMap((place) =>
+  [...switches, "node1", "node2", "node3"].map((name) => [place.slice(topologies.length + 1), name]),
+);
+
+it.each(places)("%s/%s/underlay.yaml is good, without warnings", (place, name) => {
+  const { config, warnings } = loadConfig(join(topologies, place, name, "underlay.yaml"));
   expect(warnings).toEqual([]);
   expect(config.node.name).toBe(name);
+});
+
+describe("the rack without addresses", () => {
+  const file = join(topologies, "unnumbered.clab.yml");
+  const topology = parseTopology(readFileSync(file, "utf8"), file);
+
+  it("has the nodes, links, loopbacks and blocks of the one with addresses, and no address on a link", () => {
+    const numbered = parseTopology(readFileSync(`${directory}.clab.yml`, "utf8"), `${directory}.clab.yml`);
+    expect(topology.links).toEqual(numbered.links);
+    for (const [name, { exec }] of numbered.nodes)
+      expect(topology.nodes.get(name)?.exec).toEqual(exec.filter((line) => line.endsWith(" dev lo")));
+    for (const [, name] of places) {
+      const [with_, without] = [directory, unnumbered].map((place) => loadConfig(join(place, name, "underlay.yaml")));
+      expect(without.config.pools).toEqual(with_.config.pools);
+      expect(without.config.peers.map(({ address }) => address)).toEqual(with_.config.peers.map(() => null));
+    }
+  });
+
+  it.each(switches)("has a neighbour on each port of %s, in every program's language", (name) => {
+    const { config } = loadConfig(join(unnumbered, name, "underlay.yaml"));
+    const ports = config.peers.map((peer) => peer.interface);
+    expect(ports).toEqual(["eth1", "eth2", "eth3"]);
+    for (const [program, pattern] of [
+      ["frr.conf", /neighbor (\S+) interface peer-group NODES/g],
+      ["bird.conf", /neighbor range fe80::\/10 as \d+; interface "(\S+)";/g],
+    ] as const) {
+      const text = readFileSync(join(unnumbered, name, program), "utf8");
+      expect([...text.matchAll(pattern)].map(([, port]) => port)).toEqual(ports);
+      expect(text).toMatch(new RegExp(`\\b${config.node.asn}\\b`));
+      for (const block of config.pools.flatMap(({ blocks }) => blocks)) expect(text).toContain(block);
+    }
+  });
 });
 
 describe.each(switches)("%s", (name) => {
