@@ -146,7 +146,7 @@ export class PeerFamily implements StaleFamily {
       for (const lane of this.#lanes) lane.setOutlet(outlet);
     }
     for (const { filter } of before) filter.close();
-    this.watches?.filterChanged(this);
+    this.watches?.filterChanged();
     this.revisit();
   }
 

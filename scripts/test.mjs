@@ -21,6 +21,7 @@ const programs = {
   "/usr/sbin/exabgp": "exabgp",
   "/usr/lib/cni/ptp": "containernetworking-plugins",
   "/usr/bin/tshark": "tshark",
+  "/usr/bin/bgpdump": "bgpdump",
   "/usr/sbin/dockerd": "docker.io",
   "/usr/bin/docker-compose": "docker-compose",
   "/bin/busybox": "busybox-static",

@@ -3,17 +3,16 @@
 // There is none of this while nobody follows.
 import { DirtySet } from "../../net/dirty-set.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
-import type { AdjRibIn } from "./adj-rib-in.ts";
 
 export class AdjRibInWatch {
-  /** Follows what the import policy makes of it, too. */
-  readonly filtered: boolean;
+  /** Called when the import policy is another one; null: what it makes of the routes is not followed. */
+  readonly filterChanged: (() => void) | null;
   readonly #dirty = new DirtySet();
   readonly #wake: () => void;
   readonly #closed: () => void;
 
-  constructor(filtered: boolean, wake: () => void, closed: () => void) {
-    this.filtered = filtered;
+  constructor(filterChanged: (() => void) | null, wake: () => void, closed: () => void) {
+    this.filterChanged = filterChanged;
     this.#wake = wake;
     this.#closed = closed;
   }
@@ -39,20 +38,22 @@ export class AdjRibInWatch {
 
 /** One family of one peer. */
 export interface Watched {
-  readonly lanes: readonly { readonly adjRibIn: AdjRibIn }[];
   watches: AdjRibInWatches | null;
 }
 
-/** Begins to follow; what is there already is pending from the start. */
-export function watchAdjRibIn(part: Watched, filtered: boolean, wake: () => void): AdjRibInWatch {
+/** Begins to follow what changes from now on. */
+export function watchAdjRibIn(
+  part: Watched,
+  wake: () => void,
+  filterChanged: (() => void) | null = null,
+): AdjRibInWatch {
   const watches = part.watches ?? new AdjRibInWatches();
   part.watches = watches;
-  const watch = new AdjRibInWatch(filtered, wake, () => {
+  const watch = new AdjRibInWatch(filterChanged, wake, () => {
     watches.delete(watch);
     if (watches.size === 0 && part.watches === watches) part.watches = null;
   });
   watches.insert(watch);
-  addAll(part, watch);
   return watch;
 }
 
@@ -86,15 +87,7 @@ export class AdjRibInWatches {
     for (const watch of this.#watches) watch.add(id);
   }
 
-  /** Another import policy. */
-  filterChanged(part: Watched): void {
-    for (const watch of this.#watches) if (watch.filtered) addAll(part, watch);
-  }
-}
-
-/** Everything that the peer announces. */
-function addAll({ lanes }: Pick<Watched, "lanes">, watch: { add(id: number): void }): void {
-  for (const { adjRibIn } of lanes) {
-    for (let id = adjRibIn.next(0); id >= 0; id = adjRibIn.next(id + 1)) watch.add(id);
+  filterChanged(): void {
+    for (const watch of this.#watches) watch.filterChanged?.();
   }
 }

@@ -50,8 +50,12 @@ export interface FeedSource {
   setOf(id: number, lane: number): number;
   /** The path identifier it came with; null: prefixes have no path identifiers. */
   readonly pathIdOf: ((id: number, lane: number) => number) | null;
-  /** Follows changes; what is there already is pending from the start. */
-  follow(wake: () => void): FeedSubscription;
+  /** About how many prefixes there are. */
+  readonly size: number;
+  /** For the initial dump: a function that returns the first prefix from `from` on that may be there, or -1. */
+  walk(): (from: number) => number;
+  /** Follows what changes from now on; `again`: everything may be different. */
+  follow(wake: () => void, again: () => void): FeedSubscription;
 }
 
 export interface FeedSubscription {
@@ -87,25 +91,39 @@ export class Feed {
   readonly #options: FeedOptions;
   readonly #subscription: FeedSubscription;
   readonly #told: Told[] = [];
+  readonly #walk: (from: number) => number;
+  /** Where the initial dump, or another one, goes on, and how many prefixes it has had; -1: it has had all. */
+  #walkAt = 0;
+  #walked = 0;
   #dumped = false;
   /** When the oldest change that waits came about. */
   #changedAt = 0;
 
   constructor(options: FeedOptions) {
     this.#options = options;
-    this.#subscription = options.source.follow(() => {
-      this.#changedAt = options.wallTime();
-      options.wake();
-    });
+    this.#walk = options.source.walk();
+    this.#subscription = options.source.follow(
+      () => {
+        this.#changedAt = options.wallTime();
+        options.wake();
+      },
+      () => {
+        this.#walkAt = 0;
+        this.#walked = 0;
+        options.wake();
+      },
+    );
   }
 
+  /** About how many prefixes the station has yet to hear of. */
   get pending(): number {
-    return this.#subscription.pending;
+    const rest = this.#walkAt < 0 ? 0 : Math.max(0, this.#options.source.size - this.#walked);
+    return this.#subscription.pending + rest;
   }
 
   /** Something is to be written: changes, or the end of the initial dump. */
   get due(): boolean {
-    return this.pending > 0 || !this.#dumped;
+    return this.#subscription.pending > 0 || this.#walkAt >= 0 || !this.#dumped;
   }
 
   /** A batch. */
@@ -120,7 +138,7 @@ export class Feed {
       octets.read(set, prefixes.family, as4);
       writer.announce(peer, time, prefixes, octets, space, space.heads[group]);
     }
-    if (this.pending > 0 || this.#dumped) return;
+    if (this.#subscription.pending > 0 || this.#walkAt >= 0 || this.#dumped) return;
     this.#dumped = true;
     writer.endOfRib(peer, prefixes.family);
   }
@@ -157,7 +175,7 @@ export class Feed {
     let last = 0;
     let lastGroup = 0;
     for (let looked = 0; looked <= BATCH - STEP && octets < BATCH_OCTETS; ) {
-      const taken = this.#subscription.take(space.taken);
+      const taken = this.#subscription.take(space.taken) || this.#takeWalked(space.taken);
       if (taken === 0) break;
       looked += taken;
       for (let i = 0; i < taken; i++) {
@@ -189,6 +207,18 @@ export class Feed {
     return withdrawn;
   }
 
+  /** The next prefixes of the initial dump. */
+  #takeWalked(out: Uint32Array): number {
+    let count = 0;
+    while (count < out.length && this.#walkAt >= 0) {
+      const id = this.#walk(this.#walkAt);
+      this.#walkAt = id < 0 ? -1 : id + 1;
+      if (id >= 0) out[count++] = id;
+    }
+    this.#walked += count;
+    return count;
+  }
+
   /** Notes what the station has from now on. True: a path is to be withdrawn, and stands at withdrawn[at]. */
   #remember(told: Told, id: number, present: boolean, pathId: number, at: number): boolean {
     const { source, space } = this.#options;
@@ -211,7 +241,7 @@ export class Feed {
 
   /** 0, for "not known", in the initial dump and for what has waited. */
   #time(): number {
-    if (!this.#dumped) return 0;
+    if (!this.#dumped || this.#walkAt >= 0) return 0;
     return this.#options.wallTime() - this.#changedAt < PROMPT ? this.#changedAt : 0;
   }
 }

@@ -138,7 +138,18 @@ export class PeerSubject {
       get lanes() {
         return part.lanes.length;
       },
-      follow: (wake) => watchAdjRibIn(part, view === "postPolicy", wake),
+      get size() {
+        return part.received;
+      },
+      walk: () => (from) => {
+        let first = -1;
+        for (const { adjRibIn } of part.lanes) {
+          const id = adjRibIn.next(from);
+          if (id >= 0 && (first < 0 || id < first)) first = id;
+        }
+        return first;
+      },
+      follow: (wake, again) => watchAdjRibIn(part, wake, view === "postPolicy" ? again : null),
       setOf: view === "prePolicy" ? raw : accepted,
       pathIdOf: withIds ? (id, lane) => part.lanes[lane].pathIds?.get(id) ?? 0 : null,
     };
@@ -171,7 +182,11 @@ export class LocRibSubject {
       const source: FeedSource = {
         prefixes: locRib.prefixes,
         lanes: 1,
-        follow: (changed) => locRib.watch("best", changed),
+        get size() {
+          return locRib.size;
+        },
+        walk: () => locRib.walk(),
+        follow: (changed) => locRib.watch("best", changed, false),
         setOf: (id) => locRib.bestOf(id),
         pathIdOf: null,
       };
