@@ -3,7 +3,7 @@
 //
 // A BFD session that has never been up holds nothing back: the neighbour may not have BFD yet. AdminDown, said by either
 // side, is no failure. A failure while the neighbour restarts (RFC 4724), when there is no BGP session to end: its BFD restarts
-// with it, unless it says that it does not (C bit); then packets do not arrive, and what it sent before goes at once
+// with it, unless it says that it does not (C bit) and packets do not arrive; then the path is what failed, and what it sent before goes at once
 // (§4.3.1; that our own BFD shares the fate of our control plane, as our C bit says, is no doubt here: we are alive). A peer that is
 // found on its interface is watched as soon as its address is known.
 import { BfdClient } from "../bgp/bfd/client.ts";

@@ -11,6 +11,16 @@ import { type BfdState, type ControlPacket, Diagnostic, describeDiagnostic } fro
 /** §6.8.3: the least DesiredMinTxInterval while not Up. */
 const SLOW_TX = 1_000_000;
 
+/** What the neighbour calls a path that carries no packets. */
+const pathDiagnostics: ReadonlySet<number> = new Set([
+  Diagnostic.DETECTION_TIME_EXPIRED,
+  Diagnostic.ECHO_FAILED,
+  Diagnostic.FORWARDING_PLANE_RESET,
+  Diagnostic.PATH_DOWN,
+  Diagnostic.CONCATENATED_PATH_DOWN,
+  Diagnostic.REVERSE_CONCATENATED_PATH_DOWN,
+]);
+
 export interface BfdTiming {
   /** Desired transmit and required receive interval, milliseconds. */
   readonly interval: number;
@@ -25,7 +35,10 @@ export interface StateChange {
   readonly reason: string;
   /** From Up to Down, and neither side asked for it: the path has failed. */
   readonly failed: boolean;
-  /** The neighbour's BFD outlives its control plane (C bit), so that a failure is not that of its restart (RFC 5882 §4.3). */
+  /**
+   * A failure that no restart of the neighbour's control plane explains (RFC 5882 §4.3.1): its BFD outlives that (C bit),
+   * and packets do not arrive, here or there. One that only says Down has lost its client, as FRR's bfdd does for a moment.
+   */
   readonly independent: boolean;
 }
 
@@ -214,7 +227,14 @@ export class BfdSession {
     }
     // The neighbour hears of a new state at once, not at the next turn of a slow timer (§6.8.7).
     this.#transmit();
-    this.#dependencies.stateChanged({ from, to, reason, failed, independent: this.#remoteIndependent });
+    const lost = diagnostic === Diagnostic.DETECTION_TIME_EXPIRED || pathDiagnostics.has(this.#remoteDiagnostic);
+    this.#dependencies.stateChanged({
+      from,
+      to,
+      reason,
+      failed,
+      independent: failed && this.#remoteIndependent && lost,
+    });
   }
 
   #pollAnswered(): void {

@@ -56,6 +56,6 @@ export interface BfdChange {
   readonly reason: string;
   /** The session has gone from Up to Down, and neither side asked for it: the path has failed. */
   readonly failed: boolean;
-  /** The neighbour's BFD outlives its control plane (C bit). */
+  /** No restart of the neighbour's control plane explains the failure, see session.ts. */
   readonly independent: boolean;
 }

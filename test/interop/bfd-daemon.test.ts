@@ -5,6 +5,7 @@ import { distFile } from "../../net/dist.ts";
 import { Bird } from "./support/bird.ts";
 import { Frr } from "./support/frr.ts";
 import { Lab, type Node } from "./support/namespace.ts";
+import { announce, attributes, openMessage, RawPeer } from "./support/raw-peer.ts";
 import { Underlay } from "./support/underlay.ts";
 import { sleep, waitFor } from "./support/wait.ts";
 
@@ -17,7 +18,7 @@ pools: { default: { blocks: [${BLOCK}] } }
 peers:
   frr: { address: 10.1.0.2, asn: 65001, families: [ipv4], import: all, export: blocks, connectRetry: 1s, bfd: { interval: 300ms, multiplier: 3 } }
   bird: { address: 10.2.0.2, asn: 65002, families: [ipv4], import: all, export: blocks, connectRetry: 1s, bfd: true }
-  plain: { address: 10.2.0.3, asn: 65003, import: all, export: blocks, passive: true }
+  plain: { address: 10.2.0.3, asn: 65003, families: [ipv4], import: all, export: blocks, passive: true }
 `;
 
 const frrConfig = `
@@ -29,6 +30,8 @@ router bgp 65001
  bgp router-id 10.0.0.1
  no bgp ebgp-requires-policy
  no bgp network import-check
+ bgp graceful-restart
+ bgp graceful-restart preserve-fw-state
  neighbor 10.1.0.1 remote-as 65101
  neighbor 10.1.0.1 bfd profile fast
  neighbor 10.1.0.1 timers connect 1
@@ -171,5 +174,70 @@ describe("underlayd with BFD", () => {
     })();
     await protectedBy("frr");
     expect(await lost).toBe(false);
+  });
+
+  it("stays up while a neighbour sends 1,000,000 routes and they go into the kernel", async () => {
+    await Promise.all([protectedBy("frr"), protectedBy("bird")]);
+    const counts = async () => [(await underlay.peer("frr")).bfd?.upCount, (await underlay.peer("bird")).bfd?.upCount];
+    const before = await counts();
+    bird.node.addAddress("eth0", "10.2.0.3/24");
+    const leave = bird.node.enter();
+    let raw: RawPeer;
+    try {
+      raw = await RawPeer.established("10.2.0.1", "10.2.0.3", openMessage({ asn: 65003, holdTime: 0 }));
+    } finally {
+      leave();
+    }
+    const route = attributes({ asn: 65003, nextHop: [10, 2, 0, 3] });
+    for (let from = 0; from < 1_000_000; from += 800) raw.send(announce(from, 800, route));
+    await waitFor(async () => (await underlay.status()).kernel.installed >= 1_000_000, "the routes in the kernel", {
+      timeout: 80_000,
+      interval: 500,
+    });
+    expect(await counts()).toEqual(before);
+    raw.close();
+    await waitFor(async () => (await underlay.status()).kernel.installed < 100, "the routes to be gone", {
+      timeout: 80_000,
+      interval: 500,
+    });
+    expect(await counts()).toEqual(before);
+    const downs = underlay.log
+      .split("\n")
+      .filter((line) => line.includes('"bfd session"') && line.includes("nothing received"));
+    expect(downs.every((line) => line.includes("detection time 900 ms"))).toBe(true);
+  });
+
+  it.each([
+    ["shares the fate of its control plane: its routes stay for the restart time", "", true],
+    ["does not, as its C bit says: its routes go at once (RFC 5882 §4.3.1)", " check-control-plane-failure", false],
+  ])("goes down while FRR restarts, and its BFD %s", async (_, option, stays) => {
+    await frr.configure(
+      `router bgp 65001\n no neighbor 10.1.0.1 bfd\n neighbor 10.1.0.1 bfd${option}\n neighbor 10.1.0.1 bfd profile fast\n`,
+    );
+    await waitFor(async () => (await underlay.peer("frr")).bfd?.remoteIndependent === !stays, "the C bit");
+    // A session that bfdd knows by itself outlives bgpd.
+    await frr.configure("bfd\n peer 10.1.0.1 interface eth0\n  profile fast\n");
+    await protectedBy("frr");
+    await waitFor(async () => (await gateways()).includes("10.1.0.2"), `${SHARED} through FRR`);
+    await waitFor(async () => (await underlay.peer("frr")).stale === 0, "its End-of-RIB");
+    const all = (await us.exec("ip", "netns", "pids", frr.node.netns)).split("\n");
+    const bgpd = (await us.exec("pgrep", "-f", "/bgpd ")).split("\n").filter((pid) => pid && all.includes(pid));
+    for (const pid of bgpd) process.kill(Number(pid), "SIGKILL");
+    await waitFor(async () => (await underlay.peer("frr")).helper?.phase === "restarting", "FRR to be missed");
+    expect((await underlay.peer("frr")).bfd?.state).toBe("Up");
+    await cut("frr");
+    await waitFor(async () => (await underlay.peer("frr")).bfd?.state === "Down", "BFD down");
+    if (stays) {
+      await sleep(1_000);
+      expect((await underlay.peer("frr")).stale).toBeGreaterThan(0);
+    } else {
+      await waitFor(async () => (await underlay.peer("frr")).helper === null, "the end of the restart", {
+        timeout: 1_000,
+      });
+      expect(underlay.log).toContain("graceful restart ended: stale routes withdrawn");
+    }
+    await us.exec("nft", "flush", "ruleset");
+    await frr.restart("SIGKILL");
+    await protectedBy("frr");
   });
 });

@@ -165,6 +165,25 @@ describe("detection", () => {
     expect(test.session.detectionTime).toBe(0);
   });
 
+  it.each([
+    ["its detection time expired", Diagnostic.DETECTION_TIME_EXPIRED, true],
+    ["its path is down", Diagnostic.PATH_DOWN, true],
+    ["it has lost its client", Diagnostic.NEIGHBOR_SIGNALED_DOWN, false],
+    ["no diagnostic", Diagnostic.NONE, false],
+  ])(
+    "a neighbour with the C bit says Down, %s: a failure that no restart explains %s",
+    (_, diagnostic, independent) => {
+      for (const controlPlaneIndependent of [true, false]) {
+        const test = new TestSession().to("Up");
+        test.session.receive(packet("Down", { controlPlaneIndependent, diagnostic }));
+        expect(test.changes.at(-1)).toMatchObject({
+          failed: true,
+          independent: controlPlaneIndependent && independent,
+        });
+      }
+    },
+  );
+
   it("says whether the neighbour's BFD outlives its control plane (C bit), as the last packet before said", () => {
     const test = new TestSession().to("Up");
     test.session.receive(packet("Up", { controlPlaneIndependent: true }));
