@@ -103,6 +103,7 @@ function routeState(route: RouteView): { text: string; colour?: Colour } {
     route.multipath && "multipath",
     route.installed && "installed",
     route.stale && "stale",
+    route.weight > 0 && `weight ${route.weight}`,
   ];
   const text = words.filter(Boolean).join(" ");
   return { text: text || "-", colour: route.stale ? "yellow" : route.best ? "green" : undefined };

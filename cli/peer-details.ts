@@ -33,7 +33,7 @@ export async function peerDetails(output: Output, view: PeerView): Promise<void>
     ...(view.bfd ? bfdLines(view.bfd) : []),
     ["sessions", `Established ${view.establishedCount} times`],
     ["timers", timersText(view)],
-    ["policy", `import ${view.import}, export ${view.export}, table ${view.table}`],
+    ["policy", `import ${view.import}, export ${view.export}, table ${view.table}${silence(view)}`],
     [
       "received",
       `${counts("received")}${staleText(view)}${view.pathsIgnored > 0 ? `, ${view.pathsIgnored} paths ignored` : ""}`,
@@ -80,4 +80,12 @@ function notificationText({ notifications }: PeerView): string {
     received && `received ${received.text}${ago(received.age)}`,
   ].filter(Boolean);
   return parts.join("; ") || "none";
+}
+
+/** What takes or gives nothing looks like a fault to whoever expects routes. */
+function silence(view: PeerView): string {
+  const nothing = [view.import === "none" && "takes", view.export === "none" && "gives"].filter(Boolean);
+  return nothing.length > 0
+    ? ` (${nothing.join(" and ")} nothing; a neighbour in another AS needs both, RFC 8212)`
+    : "";
 }

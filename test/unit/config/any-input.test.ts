@@ -10,7 +10,7 @@ import { parseDuration } from "../../../config/durations.ts";
 import { ConfigError, parseConfig } from "../../../config/load.ts";
 
 const noSecret = () => ({ bytes: Uint8Array.of(120), worldReadable: false });
-const examples = ["minimal", "dual-tor", "policies"].map((name) =>
+const examples = ["minimal", "dual-tor", "policies", "route-policy"].map((name) =>
   readFileSync(join(import.meta.dirname, `../../../config/examples/${name}.yaml`), "utf8"),
 );
 
