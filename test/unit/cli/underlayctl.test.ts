@@ -190,6 +190,13 @@ describe("tables", () => {
     expect(result.stdout).toContain(text);
   });
 
+  it("say which way a neighbour without policies is silent", async () => {
+    harness.backend.peerViews = [{ ...peer("tor-a", "Established"), import: "none", export: "none" }];
+    expect((await ask("peers", "tor-a")).stdout).toContain(
+      "import none, export none, table fabric (takes and gives nothing; a neighbour in another AS needs both, RFC 8212)",
+    );
+  });
+
   it("pass filters on", async () => {
     await ask("routes", "2001:db8::/32", "--table", "fabric", "--family", "ipv6", "--best");
     expect(harness.backend.filters).toEqual([{ prefix: "2001:db8::/32", table: "fabric", family: 6, best: true }]);

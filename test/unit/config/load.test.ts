@@ -328,6 +328,26 @@ monitoring:
     expect(parseConfig(two, "f").warnings).toEqual([]);
   });
 
+  it("has peers inherit policies as a whole, and communities key by key", () => {
+    const { config } = parseConfig(
+      `${NODE}peerGroups:
+  tors: { asn: external, import: [base, default-route], export: blocks, communities: { add: "65101:1" } }
+peers:
+  a: { group: tors, address: 192.0.2.1 }
+  b: { group: tors, address: 192.0.2.2, import: base, communities: { remove: "65101:*" } }
+policies:
+  base: [{ match: { med: 1 }, then: reject }]
+`,
+      "f",
+    );
+    const [a, b] = config.peers;
+    const base = config.policies[0];
+    expect(a.import).toEqual({ name: "base, default-route", chain: [base, "default-route"], onAccept: {} });
+    expect(b.import).toBe(base);
+    expect(a.export).toMatchObject({ chain: ["blocks"], onAccept: { community: { add: [0xfe4d0001] } } });
+    expect(b.export).toMatchObject({ onAccept: { community: { remove: [[65101, null]], add: [0xfe4d0001] } } });
+  });
+
   it("builds policies", () => {
     const { config } = loadConfig(join(examples, "policies.yaml"));
     const leaf = config.peers.find(({ name }) => name === "leaf1")!;
