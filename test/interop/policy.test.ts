@@ -243,6 +243,11 @@ describe.each(names)("with %s", (name) => {
     expect(await received(name, "bogon")).toMatchObject({ rejected: "import policy", best: false });
     const storage = await underlay.routes("--table", "storage", "--best");
     expect(storage.map(({ prefix }) => prefix)).toContain(routeOf(name, "extended"));
+    const inKernel = async () =>
+      (await underlay.kernel(4, "7200")).find(({ dst }) => dst === routeOf(name, "extended"));
+    expect(await wait(inKernel, `${routeOf(name, "extended")} in the kernel's table 7200`)).toMatchObject({
+      gateways: [theirs(name)],
+    });
     const fabric = await underlay.routes("--table", "fabric", "--best");
     expect(fabric.map(({ prefix }) => prefix)).not.toContain(routeOf(name, "extended"));
     // FRR tells a MED of 0 for its own networks, BIRD none.

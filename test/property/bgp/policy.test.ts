@@ -27,7 +27,9 @@ const part = fc.oneof(fc.constant(null), fc.nat(3), fc.constant({ ge: 1, le: 2 }
 const pattern = fc.tuple(fc.constantFrom(1, null), part);
 const community = fc.nat(3).map((low) => (1 << 16) + low);
 
-const some = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined, freq: 3 });
+/** Rarely: statements should match often. */
+const some = <T>(value: fc.Arbitrary<T>) =>
+  fc.oneof({ weight: 4, arbitrary: fc.constant(undefined) }, { weight: 1, arbitrary: value });
 const list = <T>(value: fc.Arbitrary<T>) => fc.array(value, { minLength: 1, maxLength: 2 });
 const simple = {
   prefix: some(list(fc.oneof(ofPrefix, fc.constant(set)))),
@@ -237,7 +239,7 @@ describe("policies", () => {
         }
         expect(policyKey(structuredClone(chain))).toBe(policyKey(chain));
       }),
-      { numRuns: 400 },
+      { numRuns: 1000 },
     );
   });
 });
