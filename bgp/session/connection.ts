@@ -67,7 +67,7 @@ export class Connection {
         resolve();
       });
     });
-    socket.on("data", (chunk: Uint8Array) => this.#received(chunk));
+    transport.received = (buffer, start, end) => this.#received(buffer, start, end);
     socket.on("end", () => this.#lose("connection closed by the neighbour"));
     socket.on("error", (error) => this.#lose(describe(error)));
   }
@@ -143,13 +143,14 @@ export class Connection {
     this.#events.writable();
   };
 
-  #received(chunk: Uint8Array): void {
+  #received(buffer: Uint8Array, start: number, end: number): void {
     if (this.#finished) return;
-    // A plain view: Buffer's own slice() would share memory where the codecs mean to copy.
-    this.#framer.push(new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length));
-    if (this.#backlogged || this.#work.run(this.#pump)) return;
-    this.#backlogged = true;
-    this.transport.socket.pause();
+    this.#framer.push(buffer, start, end);
+    if (!this.#backlogged && !this.#work.run(this.#pump)) {
+      this.#backlogged = true;
+      this.transport.socket.pause();
+    }
+    this.#framer.keep();
   }
 
   readonly #pump = (until: number): boolean => {

@@ -1,10 +1,11 @@
 // One outgoing TCP connection: a non-blocking socket with everything set that Node has no words for before connect()
 // (source address, device, MD5 key, TTL), then handed to net.Socket. No timer here: the FSM's ConnectRetryTimer aborts.
 // GTSM's minimum TTL is set once connected, so that a closed port still says "connection refused".
-import { Socket } from "node:net";
+import { Socket, type SocketConstructorOpts, type TcpSocketConnectOpts } from "node:net";
 import { constants } from "node:os";
 import { isLinkLocal } from "../../net/address.ts";
 import { check, errnoName, native, SystemError, UV_WRITABLE } from "../../net/native.ts";
+import { MAX_EXTENDED_MESSAGE } from "../wire/message.ts";
 import { isExternal } from "./remote-asn.ts";
 import {
   AF_INET,
@@ -31,7 +32,20 @@ export interface Transport {
   readonly initiator: "local" | "remote";
   /** The TCP MD5 key that it began with; null: none. */
   readonly key: Uint8Array | null;
+  /**
+   * Hears of octets that have arrived: buffer[start, end), which the next read of whatever connection overwrites. What is
+   * before `start` is free.
+   */
+  received: (buffer: Uint8Array, start: number, end: number) => void;
 }
+
+/** What a read takes at most. */
+const READ_SIZE = 65536;
+/**
+ * All connections read into the same memory. A new 64 KiB for each read, as net.Socket has it by default, was most of the
+ * garbage that a table made.
+ */
+const arrivals = new Uint8Array(MAX_EXTENDED_MESSAGE + READ_SIZE);
 
 export interface ConnectAttempt {
   /** Gives the attempt up; neither callback is called any more. */
@@ -127,8 +141,23 @@ export function wrap(
   key: Uint8Array | null,
 ): Transport {
   const local = localEnd(fd);
-  const socket = new Socket({ fd, readable: true, writable: true, allowHalfOpen: false });
-  return { socket, fd, local, remote, initiator, key };
+  const onread = {
+    buffer: arrivals.subarray(MAX_EXTENDED_MESSAGE),
+    callback(length: number): boolean {
+      transport.received(arrivals, MAX_EXTENDED_MESSAGE, MAX_EXTENDED_MESSAGE + length);
+      return true;
+    },
+  };
+  // What @types/node has for a socket that connects; the constructor takes it for one that is connected, too.
+  const options: SocketConstructorOpts & Pick<TcpSocketConnectOpts, "onread"> = {
+    fd,
+    readable: true,
+    writable: true,
+    allowHalfOpen: false,
+    onread,
+  };
+  const transport: Transport = { socket: new Socket(options), fd, local, remote, initiator, key, received() {} };
+  return transport;
 }
 
 function remoteEnd(options: PeerOptions, address: Uint8Array): SocketAddress {

@@ -108,6 +108,33 @@ describe("framer", () => {
     expect(parts.map(([type]) => type)).toEqual(types);
   });
 
+  it.each([0, 8, 64])(
+    "gives the same messages from memory that is used for every read, %i octets free before it",
+    (front) => {
+      const whole: [number, string][] = [];
+      const one = new Framer();
+      one.push(stream);
+      read(one, whole);
+      for (let size = 1; size < 70; size++) {
+        const framer = new Framer();
+        const parts: [number, string][] = [];
+        const memory = new Uint8Array(front + size);
+        for (let at = 0; at < stream.length; at += size) {
+          const piece = stream.subarray(at, at + size);
+          memory.set(piece, front);
+          framer.push(memory, front, front + piece.length);
+          // Another connection reads into the same memory before everything has been handed out.
+          if (at % 3 === 0) framer.keep();
+          if (at % 3 === 0) memory.fill(0x55);
+          read(framer, parts);
+          framer.keep();
+          memory.fill(0xaa);
+        }
+        expect(parts).toEqual(whole);
+      }
+    },
+  );
+
   it("hands out messages of one chunk without copying", () => {
     const framer = new Framer();
     framer.push(stream);
