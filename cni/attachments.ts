@@ -47,6 +47,7 @@ export class Attachments {
   readonly #routes: PodRoutes;
   readonly #log: Log;
   readonly #locks = new Locks();
+  readonly #hasPools: boolean;
   /** Complete ones, by key. */
   readonly #attached = new Map<string, Attachment>();
   readonly #listeners: ((event: PodEvent) => void)[] = [];
@@ -58,6 +59,7 @@ export class Attachments {
     options: CniOptions,
     deps: { log: Log; routes: PodRoutes; onFailure?: ((error: Error) => void) | undefined },
   ) {
+    this.#hasPools = options.pools.length > 0;
     this.allocator = new Allocator(options.pools);
     this.#store = new Store(options.stateDir, deps.log);
     this.#attacher = new Attacher({
@@ -97,8 +99,7 @@ export class Attachments {
       if (this.allocator.adopt(record.addresses)) continue;
       this.#log.error({ key, addresses: record.addresses }, "an address has two owners in the allocation store");
     }
-    this.#attacher.start();
-    const links = new Map((await this.#attacher.list()).map((link) => [link.name, link]));
+    const links = new Map((await this.#hostLinks()).map((link) => [link.name, link]));
     const kept: Attachment[] = [];
     for (const [key, record] of [...this.#store.pods]) {
       const link = links.get(record.hostInterface);
@@ -118,6 +119,13 @@ export class Attachments {
     const gone = this.#goneEarly ?? [];
     this.#goneEarly = null;
     await Promise.all(gone.map((name) => this.#onGone(name)));
+  }
+
+  /** Where there is neither a pool nor a pod nobody can ever be attached: a worker would cost 12 MiB for nothing. */
+  async #hostLinks(): Promise<HostLink[]> {
+    if (!this.#hasPools && this.#store.pods.size === 0) return [];
+    this.#attacher.start();
+    return await this.#attacher.list();
   }
 
   async stop(): Promise<void> {
