@@ -33,7 +33,15 @@ it("tells a stopped producer to go on, whatever else is written meanwhile", asyn
   let writable = 0;
   const end = { address: new Uint8Array(4), port: 179, scope: 0 };
   const connection = new Connection(
-    { socket: socket as unknown as Socket, fd: -1, local: end, remote: end, initiator: "local", key: null, received() {} },
+    {
+      socket: socket as unknown as Socket,
+      fd: -1,
+      local: end,
+      remote: end,
+      initiator: "local",
+      key: null,
+      received() {},
+    },
     systemClock,
     new WorkQueue(systemClock),
     { message() {}, malformed() {}, lost() {}, overflow() {}, writable: () => writable++ },
