@@ -90,6 +90,14 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
   { key: "export", value: "first-block" },
   { key: "maxPrefixes", value: "100" },
   { key: "bfd", value: "true" },
+  { key: "allowAsIn", value: "1" },
+  { key: "enforceFirstAs", value: "false" },
+  { key: "allowAsSets", value: "true" },
+  { key: "asOverride", value: "true" },
+  { key: "removePrivateAs", value: "all" },
+  { key: "gracefulShutdown", value: "true" },
+  { key: "honorGracefulShutdown", value: "false" },
+  { key: "monitored", value: "false" },
   { key: "holdTime", value: "30s" },
   { key: "families", value: "[ipv4]" },
   { key: "extendedNextHop", value: "true" },
@@ -98,18 +106,28 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
   { key: "extendedMessages", value: "false" },
   { key: "hostname", value: "true" },
   { key: "gracefulRestart", value: "{ time: 60s }" },
+  { key: "addPath", value: "receive" },
+  { key: "role", value: "customer" },
   { key: "localAddress", value: US },
   { key: "interface", value: "eth0" },
   { key: "table", value: "storage" },
   { key: "remoteAsn", value: "external" },
+  { key: "requireRole", value: "true", ends: true },
   { key: "password", value: "{ file: key }", ends: true },
   { key: "ttlSecurity", value: "true", ends: true },
   { key: "address", value: "10.1.0.3", ends: true },
 ];
 /** Follow from node, whose change takes a restart. */
 const derived: readonly PeerKey[] = ["localAsn", "routerId"];
-/** Takes both ends, session-md5.test.ts; is for peers without an address, unnumbered.test.ts. */
-const elsewhere: readonly PeerKey[] = ["acceptedPasswords", "routerAdvertisements"];
+/** What takes both ends (session-md5.test.ts, as-paths.test.ts), another kind of peer (unnumbered.test.ts), or one AS (reflection.test.ts). */
+const elsewhere: readonly PeerKey[] = [
+  "acceptedPasswords",
+  "prependReceived",
+  "hideNodeAsn",
+  "routerAdvertisements",
+  "nextHopSelf",
+  "routeReflectorClient",
+];
 
 describe("a reload", () => {
   it("has a case for every key of a peer", () => {
