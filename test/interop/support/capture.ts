@@ -77,8 +77,13 @@ export class Capture {
       last.set(to, Number(time));
       messages += types.split(",").filter(Boolean).length;
       // 0x00800000 is "error" in Wireshark's epan/proto.h.
-      const error = (severities ?? "").split(",").some((severity) => Number(severity) >= 0x00800000);
-      if (malformed || error) faults.push(`frame ${frame}, BGP types ${types}: ${malformed || ""} ${expert}`.trim());
+      const errors = (severities ?? "").split(",").filter((severity) => Number(severity) >= 0x00800000).length;
+      // tshark 4.0 does not know extended messages (RFC 8654), and reads no further in them.
+      const long = [...(expert ?? "").matchAll(/Length is invalid (\d+)/g)].filter(
+        ([, length]) => Number(length) > 4096 && Number(length) <= 65535,
+      ).length;
+      if (errors > long || (malformed && long === 0))
+        faults.push(`frame ${frame}, BGP types ${types}: ${malformed || ""} ${expert}`.trim());
     }
     return { messages, faults, silences };
   }

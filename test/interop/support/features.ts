@@ -28,7 +28,7 @@ export const features = {
   "route-refresh": { title: "Route refresh (RFC 2918)" },
   "enhanced-refresh": { title: "Enhanced route refresh (RFC 7313)", without: ["gobgp"] },
   "extended-message": { title: "Extended messages (RFC 8654)", without: ["openbgpd"] },
-  "extended-parameters": { title: "Extended optional parameters (RFC 9072)" },
+  "extended-parameters": { title: "Extended optional parameters (RFC 9072)", without: ["gobgp", "exabgp"] },
   "cease-subcodes": { title: "Cease subcodes (RFC 4486)" },
   "shutdown-communication": { title: "Shutdown communication (RFC 9003)" },
   "local-as": { title: "Local AS" },
