@@ -222,7 +222,7 @@ function codeOf(capability: Capability): number {
   return capability.kind === "unknown" ? capability.code : codes[capability.kind];
 }
 
-/** For status output: `ipv4 unicast`, `graceful restart 120 s`, `capability 128`. */
+/** For status output: `ipv4 unicast`, `graceful restart 120 s (restarting)`, `capability 128`. */
 export function describeCapability(capability: Capability): string {
   switch (capability.kind) {
     case "multiprotocol":
@@ -234,7 +234,7 @@ export function describeCapability(capability: Capability): string {
     case "extendedNextHop":
       return "extended next hop";
     case "gracefulRestart":
-      return `graceful restart ${capability.time} s${capability.restarting ? " (restarting)" : ""}`;
+      return `graceful restart ${capability.time} s${capability.notification ? ", past NOTIFICATIONs" : ""}${capability.restarting ? " (restarting)" : ""}`;
     case "extendedMessage":
       return "extended message";
     case "role":

@@ -83,6 +83,11 @@ export async function renderMetrics({ status, peers, pods, blocks }: MetricsInpu
     ...perKind("prefixes"),
   );
   gauge("peer_paths", "As peer_prefixes, each path of a prefix counted (ADD-PATH).", ...perKind("paths"));
+  gauge(
+    "peer_paths_stale",
+    "Paths kept for a neighbour that was lost (RFC 4724, RFC 9494).",
+    ...perPeer((peer) => peer.stale),
+  );
   counter(
     "peer_paths_ignored_total",
     "Paths beyond addPath.limit of a prefix.",

@@ -1,7 +1,7 @@
 // node test/bench/failover.bench.mjs [runs]
 //
 // Packets lost when the path to one of two ToRs dies in silence, see failover-bench.ts. Needs root, BIRD and a build.
-import { mkdtempSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -9,9 +9,8 @@ import { build } from "esbuild";
 
 const [runs = "10"] = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));
-// Beside dist/, where the bundle finds what was built.
-const directory = mkdtempSync(join(here, "..", "..", ".failover-"));
-const outfile = join(directory, "failover.cjs");
+// In dist/, where the bundle finds what was built.
+const outfile = join(here, "..", "..", "dist", "failover-bench.cjs");
 try {
   await build({
     entryPoints: [join(here, "failover-bench.ts")],
@@ -24,6 +23,6 @@ try {
   });
   await createRequire(import.meta.url)(outfile).run(Number(runs));
 } finally {
-  rmSync(directory, { recursive: true, force: true });
+  rmSync(outfile, { force: true });
 }
 process.exit();

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { distFile } from "../../net/dist.ts";
 import { Bird } from "./support/bird.ts";
+import { Deletions } from "./support/deletions.ts";
 import { Frr } from "./support/frr.ts";
 import { Lab, type Node } from "./support/namespace.ts";
 import { announce, attributes, openMessage, RawPeer } from "./support/raw-peer.ts";
@@ -174,6 +175,20 @@ describe("underlayd with BFD", () => {
     })();
     await protectedBy("frr");
     expect(await lost).toBe(false);
+  });
+
+  it("is killed: FRR, which sees BFD fail after the session, keeps our block", async () => {
+    await protectedBy("frr");
+    await waitFor(async () => (await frr.node.exec("ip", "route")).includes(BLOCK), "our block in FRR's kernel");
+    const deletions = await Deletions.watch(frr.node);
+    await underlay.stop("SIGKILL");
+    const bfdDown = async () =>
+      (await frr.json<{ status: string }[]>("show bfd peers json")).every(({ status }) => status === "down");
+    await waitFor(bfdDown, "FRR's BFD down");
+    await sleep(1_000);
+    await underlay.start();
+    await protectedBy("frr");
+    expect(await deletions.end(BLOCK)).toEqual([]);
   });
 
   it("stays up while a neighbour sends 1,000,000 routes and they go into the kernel", async () => {

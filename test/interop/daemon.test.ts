@@ -141,7 +141,7 @@ const convergences = () => underlay.log.split('"msg":"converged').length - 1;
 describe("underlayd between FRR, BIRD and GoBGP", () => {
   it("is Established with all of them in both families", async () => {
     for (const name of names) for (const family of [4, 6]) await underlay.waitEstablished(`${name}${family}`);
-    expect((await underlay.status()).peers).toEqual({ configured: 6, established: 6 });
+    expect((await underlay.status()).peers).toMatchObject({ configured: 6, established: 6 });
   });
 
   it("has their routes in the fabric table with our protocol, the shared ones through all three", async () => {

@@ -121,6 +121,7 @@ describe("reads", () => {
       'underlay_peer_prefixes{peer="tor-a",kind="received",family="ipv4"} 3',
       'underlay_peer_paths{peer="tor-a",kind="received",family="ipv4"} 4',
       'underlay_peer_paths_ignored_total{peer="tor-a"} 0',
+      'underlay_peer_paths_stale{peer="tor-a"} 0',
       'underlay_routes{family="ipv6"} 1',
       "underlay_kernel_routes_failed 0",
       "underlay_pods 1",

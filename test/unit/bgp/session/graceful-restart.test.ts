@@ -129,4 +129,5 @@ it("offers what is configured", async () => {
   // R and N bits, 300 s, IPv4 without and IPv6 with the F bit; the same with a day of long-lived stale time.
   expect(text).toContain(`64 10 ${0xc1} 44 0 1 1 0 0 2 1 128`);
   expect(text).toContain("71 14 0 1 1 0 1 81 128 0 2 1 128 1 81 128");
+  expect(us.status("raw").capabilities).toContain("graceful restart 120 s, past NOTIFICATIONs");
 });
