@@ -1,7 +1,7 @@
 // One peer's side of the RIB: what its session says goes into its Adjacency-RIBs-In and the Loc-RIB, what the Loc-RIB has
 // goes out; and what becomes of its routes when the session ends: withdrawn in slices, or kept as stale for a while
 // (stale-routes.ts).
-import type { Family } from "../net/address.ts";
+import { type Family, sameBytes } from "../net/address.ts";
 import type { Timer } from "../net/clock.ts";
 import type { SliceTask } from "../net/slices.ts";
 import type { UpdateSink } from "./adj-rib-in/update-reader.ts";
@@ -38,6 +38,8 @@ export class PeerRib implements UpdateSink, SliceTask {
   readonly #core: RibCore;
   #options: SpeakerPeer;
   #session: EstablishedSession | null = null;
+  /** The neighbour's, in its last session. */
+  #lastAddress: Uint8Array | null = null;
   #attributeSource: AttributeSource | null = null;
   #ingress: Ingress | null = null;
   /** What it was made from. */
@@ -109,7 +111,10 @@ export class PeerRib implements UpdateSink, SliceTask {
       part.open(this.#sourceSession(negotiated), pathIds ? (this.#options.addPath?.limit ?? 1) : null);
       part.adjRibOut = this.#openAdjRibOut(part, session);
     }
-    this.staleRoutes.established(negotiated);
+    // An unnumbered neighbour that comes back with another address: the next hops of its old routes are dead.
+    const moved = this.#lastAddress !== null && !sameBytes(this.#lastAddress, negotiated.remoteAddress);
+    this.#lastAddress = negotiated.remoteAddress;
+    this.staleRoutes.established(moved ? { gracefulRestart: null } : negotiated);
     // End-of-RIB comes from a neighbour that was offered graceful restart and knows it; one that is restarting itself may
     // be waiting for ours (RFC 4724 §4.1).
     const { gracefulRestart } = negotiated;

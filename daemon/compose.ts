@@ -114,7 +114,7 @@ export class Daemon {
         clock: deps.clock,
         log: log("cni"),
         routes: this.#fib,
-        uplinkMtu: () => this.#interfaces.smallestUplinkMtu(),
+        uplinkMtu: () => this.#interfaces.smallestUplinkMtu(this.#config.peers.flatMap((peer) => peer.interface ?? [])),
         connected: () => this.#connected(),
         onFailure: (error) => this.#failed(error),
       },

@@ -43,11 +43,13 @@ export class InterfaceTable implements NextHopResolver {
   }
 
   /**
-   * Bytes: the smallest MTU among the links that next hops were found on; before there are any, among links that are up
-   * and have an address other than a link-local one. 1500 when there is neither.
+   * Bytes: the smallest MTU among the links that next hops were found on or that are named; without any, among links that
+   * are up and have an address other than a link-local one. 1500 when there is neither.
    */
-  smallestUplinkMtu(): number {
-    const used = [...this.#uplinks].flatMap((ifindex) => this.#links.get(ifindex) ?? []);
+  smallestUplinkMtu(names: readonly string[] = []): number {
+    const used = [...this.#links.values()].filter(
+      ({ ifindex, name, up }) => this.#uplinks.has(ifindex) || (up && names.includes(name)),
+    );
     const addressed = () =>
       [...this.#links.values()].filter(
         ({ up, name, addresses }) => up && name !== "lo" && addresses.some(({ address }) => !isLinkLocal(address)),

@@ -195,6 +195,12 @@ Two top-of-rack switches (\`config/examples/dual-tor.yaml\`):
 ${example("dual-tor.yaml")}
 \`\`\`
 
+Two uplinks without addresses, BGP unnumbered (\`config/examples/unnumbered.yaml\`):
+
+\`\`\`yaml
+${example("unnumbered.yaml")}
+\`\`\`
+
 Two fabrics and policies of one's own (\`config/examples/policies.yaml\`):
 
 \`\`\`yaml

@@ -28,12 +28,17 @@ export interface FoundNeighbour {
   close(): void;
 }
 
+/** The peer that a neighbour is looked for. */
+export interface NeighbourUser {
+  changed(change: NeighbourChange): void;
+  /** Is the neighbour still there? Makes a session that is up send something, which TCP has to acknowledge. */
+  provoke(): void;
+  /** A session is up, and its neighbour's TCP has answered within so many milliseconds. */
+  heardWithin(milliseconds: number): boolean;
+}
+
 export interface NeighbourFinder {
-  find(
-    device: string,
-    options: { readonly advertise: boolean },
-    changed: (change: NeighbourChange) => void,
-  ): FoundNeighbour;
+  find(device: string, options: { readonly advertise: boolean }, user: NeighbourUser): FoundNeighbour;
 }
 
 /** What is known of an interface's routers, as the API and the CLI show it. */

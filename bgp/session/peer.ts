@@ -45,14 +45,7 @@ export interface PeerDependencies {
   readonly onWaiting?: () => void;
 }
 
-const rank: Readonly<Record<SessionState, number>> = {
-  Idle: 0,
-  Active: 1,
-  Connect: 2,
-  OpenSent: 3,
-  OpenConfirm: 4,
-  Established: 5,
-};
+const rank = { Idle: 0, Active: 1, Connect: 2, OpenSent: 3, OpenConfirm: 4, Established: 5 } as const;
 const noData = new Uint8Array(0);
 
 export class Peer implements SessionOwner {
@@ -112,7 +105,7 @@ export class Peer implements SessionOwner {
     if (this.address && sameBytes(this.address, address)) return true;
     // With a password only whom the kernel has checked comes in, and it knows no key for a stranger.
     if (!this.#neighbour || this.options.password) return false;
-    return this.#neighbour.spoke(address, !this.#current().waiting);
+    return this.#neighbour.spoke(address, !this.session.waiting);
   }
 
   start(): void {
@@ -126,7 +119,7 @@ export class Peer implements SessionOwner {
     if (signed !== (options.password !== null))
       this.reset("password added or removed", CeaseSubcode.OTHER_CONFIGURATION_CHANGE);
     else this.#key.setKeys(options);
-    if (!this.#first.fsm.enabled || this.#current().state === "Established") return;
+    if (!this.#first.fsm.enabled || this.session.state === "Established") return;
     const stop = { kind: "ManualStop", notification: null, reason: "configuration changed" } as const;
     this.#second?.dispatch(stop);
     this.#first.dispatch(stop);
@@ -153,7 +146,7 @@ export class Peer implements SessionOwner {
   }
 
   requestRefresh(family: Family): boolean {
-    const session = this.#current();
+    const session = this.session;
     if (session.state !== "Established") return false;
     const { routeRefresh, families } = session.negotiated;
     if (!routeRefresh || !families.includes(family)) return false;
@@ -194,7 +187,7 @@ export class Peer implements SessionOwner {
   }
 
   status(): PeerStatus {
-    const session = this.#current();
+    const session = this.session;
     const { open, transport } = session;
     return this.#record.status(this.options, {
       state: this.#state,
@@ -358,13 +351,13 @@ export class Peer implements SessionOwner {
   // ---- ----
 
   /** The session that matters: the one furthest on. */
-  #current(): Session {
+  get session(): Session {
     return this.#second && rank[this.#second.state] > rank[this.#first.state] ? this.#second : this.#first;
   }
 
   #publishState(reason: string): void {
     const from = this.#state;
-    const to = this.#current().state;
+    const to = this.session.state;
     if (from === to) return;
     this.#state = to;
     this.#log.debug({ ...this.#fields(), from, to, reason }, "session state");

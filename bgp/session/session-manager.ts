@@ -11,11 +11,12 @@ import { native } from "../../net/native.ts";
 import { WorkQueue } from "../../net/work-queue.ts";
 import { type DynamicGroup, type DynamicHost, DynamicPeers } from "./dynamic-peers.ts";
 import type { FailureLog } from "./failure-log.ts";
-import type { FoundNeighbour, NeighbourChange, NeighbourFinder } from "./found-neighbour.ts";
+import type { FoundNeighbour, NeighbourChange, NeighbourFinder, NeighbourUser } from "./found-neighbour.ts";
 import { noRestart, type RestartState } from "./graceful-restart.ts";
 import { keysOf } from "./key-rollover.ts";
 import { Listener } from "./listener.ts";
 import { ListenerKeys } from "./listener-keys.ts";
+import { heardWithin, provoke } from "./liveness.ts";
 import { Peer, type PeerDependencies } from "./peer.ts";
 import { refuse } from "./refusal.ts";
 import {
@@ -203,10 +204,16 @@ export class SessionManager {
     const { neighbours } = this.#options;
     const { name, interface: device, routerAdvertisements = true } = options;
     if (!neighbours || device === null) throw new Error(`peer ${name} has no address, and nobody to find it`);
-    const found = neighbours.find(device, { advertise: routerAdvertisements }, (change) => {
+    const withPeer = <T>(what: (peer: Peer) => T) => {
       const peer = this.#peers.get(name);
-      if (peer) this.#neighbourChanged(peer, change);
-    });
+      return peer && what(peer);
+    };
+    const user: NeighbourUser = {
+      changed: (change) => withPeer((peer) => this.#neighbourChanged(peer, change)),
+      provoke: () => withPeer(({ session }) => provoke(session)),
+      heardWithin: (milliseconds) => withPeer(({ session }) => heardWithin(session, milliseconds)) ?? false,
+    };
+    const found = neighbours.find(device, { advertise: routerAdvertisements }, user);
     this.#found.set(name, found);
     return found;
   }

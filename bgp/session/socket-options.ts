@@ -22,6 +22,7 @@ const TCP_INFO = 11;
 const TCP_INFO_LENGTH = 28;
 const TCP_INFO_RETRANSMITS_AT = 2;
 const TCP_INFO_UNACKED_AT = 24;
+const TCP_INFO_LAST_ACK_RECV_AT = 56;
 const TCP_MD5SIG_EXT = 32;
 const IPPROTO_IPV6 = 41;
 const IPV6_UNICAST_HOPS = 16;
@@ -83,6 +84,13 @@ export function socketError(fd: number): number {
   const bytes = new Uint8Array(4);
   check(native().getsockopt(fd, SOL_SOCKET, SO_ERROR, bytes), "getsockopt", "SO_ERROR");
   return new DataView(bytes.buffer).getInt32(0, little);
+}
+
+/** Milliseconds since the other end's TCP acknowledged anything; null: the kernel does not say. */
+export function sinceLastAck(fd: number): number | null {
+  const info = new Uint8Array(TCP_INFO_LAST_ACK_RECV_AT + 4);
+  const length = native().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info);
+  return length < info.length ? null : new DataView(info.buffer).getUint32(TCP_INFO_LAST_ACK_RECV_AT, little);
 }
 
 export function bindToDevice(fd: number, name: string): void {

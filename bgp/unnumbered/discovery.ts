@@ -11,7 +11,7 @@
 // their account.
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
-import type { FoundNeighbour, NeighbourChange, NeighbourFinder } from "../session/found-neighbour.ts";
+import type { FoundNeighbour, NeighbourFinder, NeighbourUser } from "../session/found-neighbour.ts";
 import { UnnumberedInterface } from "./interface.ts";
 import { openOutlet } from "./socket.ts";
 import type { LinkSource, OpenOutlet } from "./types.ts";
@@ -36,18 +36,14 @@ export class NeighbourDiscovery implements NeighbourFinder {
     });
   }
 
-  find(
-    device: string,
-    { advertise }: { advertise: boolean },
-    changed: (change: NeighbourChange) => void,
-  ): FoundNeighbour {
+  find(device: string, { advertise }: { advertise: boolean }, user: NeighbourUser): FoundNeighbour {
     const { clock, log, links, random = Math.random, open = openOutlet } = this.#dependencies;
     const watched: UnnumberedInterface = new UnnumberedInterface(device, advertise, {
       clock,
       log,
       random,
       open,
-      changed,
+      user,
       closed: () => this.#interfaces.delete(watched),
     });
     this.#interfaces.add(watched);

@@ -5,7 +5,7 @@ import { formatAddress, isLinkLocal, sameBytes } from "../../net/address.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { errnoName } from "../../net/native.ts";
-import type { FoundNeighbour, InterfaceNeighbours, NeighbourChange } from "../session/found-neighbour.ts";
+import type { FoundNeighbour, InterfaceNeighbours, NeighbourUser } from "../session/found-neighbour.ts";
 import { Advertiser } from "./advertiser.ts";
 import {
   ALL_NODES,
@@ -26,7 +26,7 @@ export interface InterfaceDependencies {
   /** 0 to 1. */
   random(): number;
   readonly open: OpenOutlet;
-  changed(change: NeighbourChange): void;
+  readonly user: NeighbourUser;
   closed(): void;
 }
 
@@ -64,8 +64,10 @@ export class UnnumberedInterface implements FoundNeighbour {
         if (this.#closed) return;
         log.info({ interface: device, neighbour: this.#text(), reason: change.reason }, "unnumbered neighbour");
         if (change.kind === "lost" && this.#outlet) this.#advertiser.lost();
-        dependencies.changed(change);
+        dependencies.user.changed(change);
       },
+      provoke: () => dependencies.user.provoke(),
+      heardWithin: (milliseconds) => dependencies.user.heardWithin(milliseconds),
     });
     this.#advertiser = new Advertiser(advertise, {
       clock,

@@ -3,8 +3,9 @@
 //
 // The first one heard is taken and kept. When another one speaks, the present one is asked whether it is still there, as
 // neighbour unreachability detection does (§7.3.3: three Neighbor Solicitations, one second apart): a router that has
-// changed its address is left within three seconds, and of two routers on a link the present one stays. While no session
-// comes about, those heard take turns, and one that connects to us is taken: it speaks BGP.
+// changed its address is left within three seconds, and of two routers on a link the present one stays. A session that is up
+// is asked too, by what its TCP acknowledges: who floods the link can make answers to solicitations get lost, but not those.
+// While no session comes about, those heard take turns, and one that connects to us is taken: it speaks BGP.
 import { formatAddress, sameBytes } from "../../net/address.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { NeighbourChange } from "../session/found-neighbour.ts";
@@ -24,6 +25,9 @@ export interface NeighboursDependencies {
   /** Asks whoever has this address to say so. */
   probe(address: Uint8Array): void;
   changed(change: NeighbourChange): void;
+  /** See NeighbourUser. */
+  provoke(): void;
+  heardWithin(milliseconds: number): boolean;
 }
 
 /** More on one link are no rack any more; the ones heard longest ago are forgotten. */
@@ -44,6 +48,7 @@ export class Neighbours {
   #present: string | null = null;
   #probe: Timer | null = null;
   #probes = 0;
+  #doubtedAt = 0;
   #probedAt = Number.NEGATIVE_INFINITY;
 
   constructor(device: string, dependencies: NeighboursDependencies) {
@@ -149,19 +154,21 @@ export class Neighbours {
   }
 
   #doubt(): void {
-    const { clock } = this.#dependencies;
+    const { clock, provoke } = this.#dependencies;
     if (this.#probe || clock.now() - this.#probedAt < PROBE_SPACING) return;
     this.#probes = 0;
+    this.#doubtedAt = clock.now();
+    provoke();
     this.#ask();
   }
 
   #ask(): void {
-    const { clock, probe } = this.#dependencies;
+    const { clock, probe, heardWithin } = this.#dependencies;
     this.#probe = null;
     const { present } = this;
     if (!present) return;
     if (this.#probes === MAX_UNICAST_SOLICIT) {
-      this.#replace();
+      if (!heardWithin(clock.now() - this.#doubtedAt)) this.#replace();
       return;
     }
     this.#probes++;

@@ -108,4 +108,14 @@ describe("next-hop resolution", () => {
     expect(interfaces.smallestUplinkMtu()).toBe(9000);
     expect(table([]).interfaces.smallestUplinkMtu()).toBe(1500);
   });
+
+  it("takes the MTU of links without addresses that peers are configured on, before there are any routes", () => {
+    const { interfaces } = table([
+      link(2, "eth0", ["192.168.10.11/24"], { mtu: 1400 }),
+      link(3, "eth1", ["fe80::1/64"], { mtu: 9000 }),
+      link(4, "eth2", ["fe80::1/64"], { mtu: 1300, up: false }),
+    ]);
+    expect(interfaces.smallestUplinkMtu(["eth1", "eth2"])).toBe(9000);
+    expect(interfaces.smallestUplinkMtu(["eth9"])).toBe(1400);
+  });
 });

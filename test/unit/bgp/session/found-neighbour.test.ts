@@ -1,6 +1,11 @@
 // A peer whose neighbour is found by somebody else, over loopback: it waits, connects, follows and says so.
 import { afterEach, describe, expect, it } from "vitest";
-import type { FoundNeighbour, NeighbourChange, NeighbourFinder } from "../../../../bgp/session/found-neighbour.ts";
+import type {
+  FoundNeighbour,
+  NeighbourChange,
+  NeighbourFinder,
+  NeighbourUser,
+} from "../../../../bgp/session/found-neighbour.ts";
 import { SessionManager } from "../../../../bgp/session/session-manager.ts";
 import { fastClock, peerOptions, waitFor } from "./support.ts";
 import { RecordingHandler, RecordingLog, type Speaker, startSpeaker, stopSpeakers } from "./support-sessions.ts";
@@ -9,10 +14,10 @@ class Finder implements NeighbourFinder {
   address: Uint8Array | null = null;
   failures = 0;
   closed = false;
-  #changed: (change: NeighbourChange) => void = () => {};
+  user: NeighbourUser | null = null;
 
-  find(_device: string, _options: object, changed: (change: NeighbourChange) => void): FoundNeighbour {
-    this.#changed = changed;
+  find(_device: string, _options: object, user: NeighbourUser): FoundNeighbour {
+    this.user = user;
     const here = this;
     return {
       get address() {
@@ -38,7 +43,7 @@ class Finder implements NeighbourFinder {
 
   set(address: Uint8Array | null, kind: NeighbourChange["kind"], reason: string = kind): void {
     this.address = address;
-    this.#changed({ kind, reason });
+    this.user?.changed({ kind, reason });
   }
 }
 
@@ -94,6 +99,19 @@ describe("a peer without an address", () => {
     await waitFor(() => status().state === "Established" && isUp(neighbours[0]), "Established");
     expect(status()).toMatchObject({ address: "127.0.0.4", asn: 65004, lastError: null });
     expect(seen).toEqual(["127.0.0.4"]);
+  });
+
+  it("knows by its TCP whether the neighbour is there", async () => {
+    const { finder, neighbours, add, status } = await fabric();
+    add(neighbours[0].port);
+    expect(finder.user?.heardWithin(60_000)).toBe(false);
+    finder.set(local(4), "found");
+    await waitFor(() => status().state === "Established", "Established");
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(finder.user?.heardWithin(100)).toBe(false);
+    expect(finder.user?.heardWithin(60_000)).toBe(true);
+    finder.user?.provoke();
+    await waitFor(() => finder.user?.heardWithin(100) ?? false, "an acknowledgement");
   });
 
   it("leaves a neighbour that is gone for the one that is there", async () => {

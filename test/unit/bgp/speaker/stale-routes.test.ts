@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { WellKnownCommunity } from "../../../../bgp/wire/registry.ts";
 import { type Neighbor, Simulation } from "../simulation.ts";
-import { gracefulRestartOptions, negotiatedRestart } from "../support.ts";
+import { address, gracefulRestartOptions, negotiatedRestart } from "../support.ts";
 
 const { LLGR_STALE, NO_LLGR, NO_EXPORT } = WellKnownCommunity;
 const day = 86_400;
@@ -56,6 +56,20 @@ describe("graceful restart of a neighbour", () => {
     await pass(simulation, 1);
     expect(view(simulation)).toEqual(["10.2.0.0/16 a best"]);
     expect(helper(simulation)).toBeNull();
+  });
+
+  it("that is back with another address: its old routes go at once, their next hops are dead", async () => {
+    const { simulation, a } = rack();
+    a.announce(["10.1.0.0/16", "10.2.0.0/16"]);
+    a.down(true);
+    a.up({ remoteAddress: address("192.0.2.9") });
+    a.announce(["10.2.0.0/16"]);
+    await simulation.settle();
+    expect(view(simulation)).toEqual(["10.2.0.0/16 a best"]);
+    a.down(true);
+    a.up({ remoteAddress: address("192.0.2.9") });
+    await simulation.settle();
+    expect(view(simulation)).toEqual(["10.2.0.0/16 a best stale"]);
   });
 
   it("that is lost again before End-of-RIB: what was stale already goes (RFC 4724)", async () => {

@@ -1,5 +1,6 @@
 // An interface coming, going and changing, and what is heard on it, down to the octets that are sent.
 import { describe, expect, it } from "vitest";
+import type { NeighbourChange } from "../../../../bgp/session/found-neighbour.ts";
 import { NeighbourDiscovery } from "../../../../bgp/unnumbered/discovery.ts";
 import { encodeRouterAdvertisement, type Packet } from "../../../../bgp/unnumbered/message.ts";
 import type { Link } from "../../../../bgp/unnumbered/types.ts";
@@ -70,9 +71,12 @@ class Host {
   }
 
   find(device: string, advertise = true) {
-    return this.#discovery.find(device, { advertise }, ({ kind, reason }) =>
-      this.changes.push(`${device} ${kind}: ${reason}`),
-    );
+    const user = {
+      changed: ({ kind, reason }: NeighbourChange) => this.changes.push(`${device} ${kind}: ${reason}`),
+      provoke: () => {},
+      heardWithin: () => false,
+    };
+    return this.#discovery.find(device, { advertise }, user);
   }
 
   set(...links: Link[]): void {

@@ -14,15 +14,19 @@ function link() {
   const clock = new ManualClock();
   const probes: string[] = [];
   const changes: string[] = [];
+  /** Milliseconds since the session's TCP last heard of the neighbour; null: no session. */
+  const session: { silence: number | null; provoked: number } = { silence: null, provoked: 0 };
   const subject = new Neighbours("eth1", {
     clock,
     probe: (target) => probes.push(formatAddress(target)),
+    provoke: () => session.provoked++,
+    heardWithin: (milliseconds) => session.silence !== null && session.silence <= milliseconds,
     changed: ({ kind, reason }) => changes.push(`${kind} ${present()}: ${reason}`),
   });
   const present = () => subject.present && formatAddress(subject.present.address);
   const hear = (...addresses: Uint8Array[]) => addresses.map((from) => subject.advertised(from, MAC, 0));
   const listed = () => subject.list().map((entry) => formatAddress(entry.address));
-  return { subject, clock, probes, changes, present, hear, listed };
+  return { subject, clock, probes, changes, session, present, hear, listed };
 }
 
 describe("Neighbours", () => {
@@ -79,6 +83,21 @@ describe("Neighbours", () => {
     const { subject, clock, present, hear } = link();
     hear(a, b);
     subject.answered(b);
+    clock.advance(3_000);
+    expect(present()).toBe("fe80::b");
+  });
+
+  it("believes a session's TCP when no answer comes, and only what it has heard since the question", () => {
+    const { clock, present, session, hear } = link();
+    hear(a);
+    session.silence = 2_900;
+    hear(b);
+    expect(session.provoked).toBe(1);
+    clock.advance(3_000);
+    expect(present()).toBe("fe80::a");
+    clock.advance(1_000);
+    session.silence = 3_100;
+    hear(b);
     clock.advance(3_000);
     expect(present()).toBe("fe80::b");
   });
