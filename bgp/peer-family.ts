@@ -301,7 +301,8 @@ export class PeerFamily implements StaleFamily {
     return new Lane(this.#peer, adjRibIn, this.#session, outlets, this.#paths !== null);
   }
 
-  #addLane(): Lane {
+  #addLane(): Lane | null {
+    if (this.#lanes[0].feeds.some(({ locRib }) => locRib.full)) return null;
     const lane = this.#newLane();
     this.#lanes = [...this.#lanes, lane];
     return lane;

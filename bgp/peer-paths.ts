@@ -10,8 +10,8 @@ import { PATH_ID_LENGTH, readPathId } from "./wire/nlri.ts";
 
 export interface PathLanes {
   lanes(): readonly Lane[];
-  /** Opens a further lane. */
-  addLane(): Lane;
+  /** Opens a further lane; null: there are too many already, over all peers. */
+  addLane(): Lane | null;
 }
 
 export class PeerPaths {
@@ -91,6 +91,6 @@ export class PeerPaths {
       else if (lane.pathIds?.get(id) === pathId) return lane;
       else if (lane.adjRibIn.isStale(id)) stale ??= lane;
     }
-    return free ?? (lanes.length < this.#limit ? this.#owner.addLane() : stale);
+    return free ?? (lanes.length < this.#limit ? this.#owner.addLane() : null) ?? stale;
   }
 }

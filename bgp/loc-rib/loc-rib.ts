@@ -83,6 +83,11 @@ export class LocRib implements LocRibView {
     return this.#size;
   }
 
+  /** No further source can be told from the others. */
+  get full(): boolean {
+    return this.#sources.length > PATHS_MASK && !this.#sources.includes(null, 1);
+  }
+
   addSource(source: RouteSource): void {
     const state = { source, accepted: new DirtySet() };
     let index = this.#sources.indexOf(null, 1);
@@ -164,7 +169,7 @@ export class LocRib implements LocRibView {
   /** All paths of a prefix, best first, unused last. */
   pathsOf(id: number): PathStatus[] {
     const eligible = this.#collect(id);
-    const used = this.#rank(this.#candidates, eligible);
+    const used = decide(this.#candidates, eligible, this.#store, this.#options);
     const order = this.#candidates.slice(0, eligible).map((candidate) => candidate.source);
     return pathStatuses(id, this.sources, order, used, {
       imported: (source) => this.#imported(source, id),
@@ -174,9 +179,10 @@ export class LocRib implements LocRibView {
 
   /** Paths of a prefix that can be used, for consumers that take several; valid until the next decision. */
   select(id: number, selection: PathSelection): readonly Candidate[] {
-    const candidates = this.#candidates.slice(0, this.#collect(id));
-    if (selection === "multipath") return candidates.slice(0, this.#rank(candidates, candidates.length));
-    return selection === "all" ? candidates : bestFirst(candidates, this.#store, this.#options);
+    const count = this.#collect(id);
+    if (selection === "ordered") return bestFirst(this.#candidates.slice(0, count), this.#store, this.#options);
+    const all = selection === "all";
+    return this.#candidates.slice(0, all ? count : decide(this.#candidates, count, this.#store, this.#options));
   }
 
   /** A number for the source while it is here, from 1 on. */
@@ -199,26 +205,17 @@ export class LocRib implements LocRibView {
       this.#subscriptions = this.#subscriptions.filter((other) => other !== closed);
       this.#pathSubscriptions = this.#pathSubscriptions.filter((other) => other !== closed);
     });
-    if (present) this.markAll(subscription);
+    if (present) this.mark(subscription, 0, this.prefixes.limit);
     if (interest === "paths") this.#pathSubscriptions = [...this.#pathSubscriptions, subscription];
     else this.#subscriptions = [...this.#subscriptions, subscription];
     return subscription;
   }
 
-  /** Makes every present prefix dirty for one consumer. */
-  markAll(subscription: Subscription): void {
-    this.#rows.forEach(Column.BEST, (id) => {
-      if (subscription.interest !== "local" || this.#isLocal(this.#sourceIndex(id))) subscription.add(id);
-    });
-  }
-
-  /** As markAll, for ids from `from` up to `to`: a consumer that has time does it piece by piece. */
+  /** Makes present prefixes dirty for one consumer, ids from `from` up to `to`: who has time does it piece by piece. */
   mark(subscription: Subscription, from: number, to: number): void {
-    const local = subscription.interest === "local";
-    for (let id = from; id < to; id++) {
-      if (this.#rows.get(id, Column.BEST) !== 0 && (!local || this.#isLocal(this.#sourceIndex(id))))
-        subscription.add(id);
-    }
+    const all = subscription.interest !== "local";
+    for (let id = from; id < to; id++)
+      if (this.bestOf(id) !== 0 && (all || this.#isLocal(this.#sourceIndex(id)))) subscription.add(id);
   }
 
   /** Whether some consumer has yet to see the prefix, so that its id must not be given to another. */
@@ -309,13 +306,9 @@ export class LocRib implements LocRibView {
       this.#settle(id, 0, 0, 0);
       return;
     }
-    const used = this.#rank(this.#candidates, eligible);
+    const used = decide(this.#candidates, eligible, this.#store, this.#options);
     const [best] = this.#candidates;
     this.#settle(id, best.attributes, this.#indexes.get(best.source) as number, this.#slotOf(best, used));
-  }
-
-  #rank(candidates: Candidate[], count: number): number {
-    return decide(candidates, count, this.#store, this.#options);
   }
 
   /** The next-hop set of the first `used` candidates. */

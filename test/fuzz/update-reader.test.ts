@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 import { UpdateReader } from "../../bgp/adj-rib-in/update-reader.ts";
 import { AttributeStore } from "../../bgp/attribute-store.ts";
+import type { WireContext } from "../../bgp/wire/context.ts";
 import { WireError } from "../../bgp/wire/error.ts";
 import type { PathAttributes } from "../../bgp/wire/path-attributes.ts";
 import { encodeAttributes } from "../../bgp/wire/update.ts";
@@ -15,15 +16,14 @@ import { corpus, generator, mutate } from "./inputs.ts";
 const RUNS = Number(process.env.FUZZ_RUNS ?? 30_000);
 const SEED = Number(process.env.FUZZ_SEED ?? 4271);
 
-const sources = [true, false].flatMap((as4) =>
-  [true, false].map((ebgp) => ({
-    wire: wireContext({ as4, ebgp, extendedNextHop: as4 === ebgp }),
-    localAsn: 65000,
-    nodeAsn: 65000,
-    routerId: 1,
-    clusterId: 1,
-  })),
-);
+const source = (wire: WireContext) => ({ wire, localAsn: 65000, nodeAsn: 65000, routerId: 1, clusterId: 1 });
+const sources = [
+  ...[true, false].flatMap((as4) =>
+    [true, false].map((ebgp) => source(wireContext({ as4, ebgp, extendedNextHop: as4 === ebgp }))),
+  ),
+  // Reads path identifiers (RFC 7911) where the messages have none: prefixes begin anywhere.
+  source(wireContext({ addPath: { receive: [4, 6], send: [] } })),
+];
 const updates = corpus.filter((message) => message[18] === 2);
 
 function octets(attributes: PathAttributes): string {

@@ -1,7 +1,7 @@
 // One way through all the decoders, as a session and the RIB take it, and what an UPDATE says in one line per route.
 
 import type { WireContext } from "../../bgp/wire/context.ts";
-import { checkNlri } from "../../bgp/wire/nlri.ts";
+import { checkNlri, receivesPathIds } from "../../bgp/wire/nlri.ts";
 import type { PathAttributes } from "../../bgp/wire/path-attributes.ts";
 import { type DecodedAttributes, decodeAttributes, layoutUpdate, type UpdateLayout } from "../../bgp/wire/update.ts";
 import { formatAddress } from "../../net/address.ts";
@@ -22,8 +22,9 @@ export function decodeUpdate(buffer: Uint8Array, start: number, end: number, con
   const layout = { withdrawnStart: 0, withdrawnEnd: 0, attributesStart: 0, attributesEnd: 0, nlriStart: 0, nlriEnd: 0 };
   layoutUpdate(buffer, start, end, layout);
   const { attributesStart, attributesEnd, nlriStart, nlriEnd } = layout;
-  checkNlri(buffer, layout.withdrawnStart, layout.withdrawnEnd, 32);
-  checkNlri(buffer, nlriStart, nlriEnd, 32);
+  const pathIds = receivesPathIds(context, 4);
+  checkNlri(buffer, layout.withdrawnStart, layout.withdrawnEnd, 32, pathIds);
+  checkNlri(buffer, nlriStart, nlriEnd, 32, pathIds);
   const hasNlri = nlriEnd > nlriStart;
   const decoded =
     attributesEnd > attributesStart || hasNlri

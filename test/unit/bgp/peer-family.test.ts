@@ -48,6 +48,27 @@ function setUp() {
   return { clock, core, family, outlet, settle, attributes };
 }
 
+describe("a family with several paths per prefix", () => {
+  it("opens no lane that the Loc-RIB has no number for", () => {
+    const { core, family, attributes } = setUp();
+    const locRib = core.locRib(7100, 4);
+    const { session } = locRib.sources[0];
+    family.open(session, 16);
+    // Path identifier, length, prefix.
+    const path = (pathId: number) => Uint8Array.of(0, 0, 0, pathId, 16, 10, 1);
+    family.announce(path(1), 0, 7, attributes);
+    family.announce(path(2), 0, 7, attributes);
+    while (!locRib.full) locRib.addSource({ ...locRib.sourceAt(1)!, name: "another" });
+    expect(locRib.indexOf(locRib.sourceAt(65_535)!)).toBe(65_535);
+    family.announce(path(3), 0, 7, attributes);
+    expect(family).toMatchObject({ received: 1, receivedPaths: 2, pathsIgnored: 1 });
+    locRib.removeSource(locRib.sourceAt(40_000)!);
+    family.announce(path(3), 0, 7, attributes);
+    expect(family).toMatchObject({ received: 1, receivedPaths: 3, pathsIgnored: 1 });
+    core.stop();
+  });
+});
+
 describe("a family with several Loc-RIBs", () => {
   it("feeds each through its filter, and leaves one without a trace", async () => {
     const { clock, core, family, outlet, settle, attributes } = setUp();
