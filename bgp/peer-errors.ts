@@ -20,6 +20,8 @@ export class PeerErrors {
   /** Routes treated as withdrawn, attributes left out. */
   treatedAsWithdrawn = 0;
   attributesDiscarded = 0;
+  /** Announced beyond a limit and not taken. */
+  prefixesDropped = 0;
   /** One line, null: none yet. */
   #last: string | null = null;
   #lastAt = Number.NEGATIVE_INFINITY;
@@ -50,6 +52,12 @@ export class PeerErrors {
       if (error.action === "discard") this.attributesDiscarded++;
       this.#note(`UPDATE: ${error.message}`);
     }
+  }
+
+  /** A prefix limit without further consequences: its log line is written elsewhere. */
+  limit(words: string): void {
+    this.#last = words;
+    this.#lastAt = this.#clock.now();
   }
 
   /** Loops are what a fabric is made of, the rest is somebody's mistake. */

@@ -20,6 +20,7 @@ import type { RibCore } from "./rib-core.ts";
 import { formatPrefixId } from "./route-views.ts";
 import type { SpeakerPeer } from "./speaker-types.ts";
 import type { StaleFamily } from "./stale-routes.ts";
+import { PATH_ID_LENGTH } from "./wire/nlri.ts";
 import type { PathAttributes } from "./wire/path-attributes.ts";
 
 export class PeerFamily implements StaleFamily {
@@ -177,6 +178,23 @@ export class PeerFamily implements StaleFamily {
       else lane.update(id);
     }
     this.watches?.addNlri(prefixes, buffer, start, end, false);
+  }
+
+  /** As `announce`, but of prefixes that are not there yet only as many as there is room for; returns how many were left out. */
+  announceWithin(buffer: Uint8Array, start: number, end: number, attributes: number, room: () => number): number {
+    const prefixes = this.#prefixes;
+    let dropped = 0;
+    for (let at = start; at < end; ) {
+      const from = at;
+      if (this.#paths !== null) at += PATH_ID_LENGTH;
+      const length = buffer[at++];
+      const id = prefixes.find(buffer, at, length);
+      at += (length + 7) >>> 3;
+      const known = id !== 0 && this.#lanes.some((lane) => lane.has(id));
+      if (known || room() > 0) this.announce(buffer, from, at, attributes);
+      else dropped++;
+    }
+    return dropped;
   }
 
   withdraw(buffer: Uint8Array, start: number, end: number): void {

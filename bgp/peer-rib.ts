@@ -16,6 +16,7 @@ import { Ingress, type IngressFacts } from "./ingress.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
 import { PeerErrors } from "./peer-errors.ts";
 import { PeerFamily } from "./peer-family.ts";
+import { PeerLimits } from "./peer-limits.ts";
 import { policyKey } from "./policy/key.ts";
 import type { RibCore } from "./rib-core.ts";
 import { rulesOf } from "./route-rules.ts";
@@ -24,7 +25,6 @@ import type { SpeakerPeer } from "./speaker-types.ts";
 import { StaleRoutes } from "./stale-routes.ts";
 import type { WireError } from "./wire/error.ts";
 import { checkNlri, receivesPathIds } from "./wire/nlri.ts";
-import { Afi, CeaseSubcode, ErrorCode, Safi } from "./wire/registry.ts";
 
 /** Milliseconds of silence after which a neighbour that sends no End-of-RIB has sent its table. */
 const QUIET_TIME = 5000;
@@ -48,8 +48,8 @@ export class PeerRib implements UpdateSink, SliceTask {
   #quietTimer: Timer | null = null;
   #updates = 0;
   #removed = false;
-  #limitReached = false;
   readonly errors: PeerErrors;
+  readonly limits: PeerLimits;
   readonly staleRoutes: StaleRoutes;
   readonly #batch = new Uint32Array(PURGE_BATCH);
 
@@ -57,6 +57,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#options = options;
     this.#core = core;
     this.errors = new PeerErrors(options, core.clock, core.log);
+    this.limits = new PeerLimits(this, core.log);
     const part = (family: Family) => new PeerFamily(family, options, core, (reason) => this.errors.ineligible(reason));
     this.families = new Map(([4, 6] as const).map((family) => [family, part(family)]));
     this.#refreshes = new Map(
@@ -99,7 +100,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#attributeSource = { wire: negotiated, localAsn, nodeAsn, routerId, clusterId };
     this.#tag = this.#core.store.tagOf(this.#attributeSource);
     this.#updates = 0;
-    this.#limitReached = false;
+    this.limits.established();
     this.rulesChanged();
     for (const part of this.families.values()) {
       part.converged = false;
@@ -142,8 +143,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     if (!source) return;
     this.#updates++;
     this.#core.reader.read(source, this.#tag, buffer, start, end, this);
-    const { maxPrefixes } = this.#options;
-    if (maxPrefixes !== null) this.#checkLimit(maxPrefixes);
+    this.limits.checkReceived();
   }
 
   routeRefresh(family: Family): void {
@@ -169,6 +169,8 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#options = options;
     if (policyKey(options.import) !== policyKey(old.import)) this.#setImport();
     else this.rulesChanged();
+    this.limits.checkReceived();
+    this.limits.checkAdvertised();
     const session = this.#session;
     if ((policyKey(options.export) === policyKey(old.export) && !sendsOtherwise(options, old)) || !session) return;
     for (const part of this.families.values()) {
@@ -194,7 +196,9 @@ export class PeerRib implements UpdateSink, SliceTask {
   }
 
   announce(family: Family, buffer: Uint8Array, start: number, end: number, attributes: number): void {
-    (this.families.get(family) as PeerFamily).announce(buffer, start, end, attributes);
+    const part = this.families.get(family) as PeerFamily;
+    if (this.limits.drops) this.limits.announce(part, buffer, start, end, attributes);
+    else part.announce(buffer, start, end, attributes);
     this.#core.touched();
   }
 
@@ -288,6 +292,7 @@ export class PeerRib implements UpdateSink, SliceTask {
       enhancedRefresh: negotiated.enhancedRefresh,
       send: (messages) => session.send(messages),
       isRestarting: () => this.#core.restarting,
+      isWithinLimit: () => this.limits.checkAdvertised(),
     };
     const several = negotiated.addPath?.send.includes(family) ? this.#options.addPath?.send : null;
     return several ? new PathsOut(options, this.#core.pathSpace, several) : new BestPathOut(options);
@@ -306,26 +311,6 @@ export class PeerRib implements UpdateSink, SliceTask {
       this.#core.groups.leave(part.adjRibOut.group);
       part.adjRibOut = null;
     }
-  }
-
-  #checkLimit(limit: number): void {
-    let received = 0;
-    let family: Family = 4;
-    for (const part of this.families.values()) {
-      received += part.received;
-      if (part.received > 0) family = part.family;
-    }
-    if (received <= limit || this.#limitReached) return;
-    this.#limitReached = true;
-    const reason = `more than ${limit} prefixes received (maxPrefixes)`;
-    this.#core.log.error({ peer: this.#options.name, limit }, "prefix limit exceeded: the session ends");
-    // RFC 4486 §4: AFI, SAFI, upper bound.
-    const data = new Uint8Array(7);
-    const view = new DataView(data.buffer);
-    view.setUint16(0, family === 4 ? Afi.IPV4 : Afi.IPV6);
-    view.setUint8(2, Safi.UNICAST);
-    view.setUint32(3, limit);
-    this.#session?.reset(ErrorCode.CEASE, CeaseSubcode.MAXIMUM_NUMBER_OF_PREFIXES_REACHED, data, reason);
   }
 
   /** A neighbour without graceful restart may never send End-of-RIB: its table is complete when it falls silent. */

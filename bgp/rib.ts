@@ -137,6 +137,7 @@ export class Rib implements SessionHandler {
       errors: {
         treatedAsWithdrawn: peer.errors.treatedAsWithdrawn,
         attributesDiscarded: peer.errors.attributesDiscarded,
+        prefixesDropped: peer.errors.prefixesDropped,
       },
     };
   }

@@ -3,6 +3,7 @@ import type { Prefix } from "../net/prefix.ts";
 import type { BestPathOptions } from "./loc-rib/best-path-options.ts";
 import type { MonitoringOptions } from "./monitor/types.ts";
 import type { ExportPolicy, ImportPolicy } from "./policy/types.ts";
+import type { PrefixCountLimits, PrefixLimits } from "./prefix-limits.ts";
 import type { RouteRules } from "./route-rules.ts";
 import type { PeerOptions } from "./session/types.ts";
 import type { PathAttributes } from "./wire/path-attributes.ts";
@@ -13,7 +14,9 @@ export interface SpeakerPeer extends PeerOptions, RouteRules {
   /** Kernel table id this peer's routes go to, and the Loc-RIB it is served from. */
   readonly table: number;
   /** Received prefixes per session above which the session ends with Cease/1; null: no limit. */
-  readonly maxPrefixes: number | null;
+  readonly maxPrefixes: PrefixLimits | null;
+  /** Prefixes announced to it. */
+  readonly maxPrefixesOut: PrefixCountLimits | null;
   /** False: monitoring protocols say nothing about the peer and what it announces. */
   readonly monitored?: boolean;
   /** BFD beside the BGP session (RFC 5880); interval in milliseconds. */

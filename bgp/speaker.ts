@@ -265,6 +265,11 @@ export class Speaker {
     this.#sessions.reset(peer, reason, subcode);
   }
 
+  /** What an operator asks for: the session ends (Cease/4) and comes back, also when a limit keeps it down. */
+  clearPeer(peer: string, reason: string): void {
+    this.#sessions.clear(peer, reason);
+  }
+
   #openDynamic(group: string, address: Uint8Array, device: string | null): SpeakerPeer {
     const options = this.#groups.get(group);
     if (!options) throw new Error(`no peer group ${group}`);

@@ -34,7 +34,12 @@ export interface PeerView extends PeerStatus {
   /** How long they may stay at most, null: none are kept. */
   readonly helper: HelperView | null;
   /** Routes treated as withdrawn, attributes discarded (RFC 7606). */
-  readonly errors: { readonly treatedAsWithdrawn: number; readonly attributesDiscarded: number };
+  readonly errors: {
+    readonly treatedAsWithdrawn: number;
+    readonly attributesDiscarded: number;
+    /** Beyond a limit with `action: drop`. */
+    readonly prefixesDropped: number;
+  };
   /** Beyond the limit of paths per prefix (RFC 7911). */
   readonly pathsIgnored: number;
   /** Null: not configured. */

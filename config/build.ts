@@ -7,6 +7,7 @@ import { communityChanges, originatedAttributes, PolicyBuilder } from "./build-p
 import { buildRules, sessionAsn } from "./build-rules.ts";
 import { rangesOf } from "./check-groups.ts";
 import { type CommonKeys, isInternal, type Secrets } from "./check-peers.ts";
+import { buildLimits, buildLimitsOut } from "./limits.ts";
 import { bfd } from "./schema/peer.ts";
 import type { Parsed, ParsedPeer, ParsedPeerGroup } from "./schema.ts";
 import type { Passwords } from "./secret.ts";
@@ -123,7 +124,8 @@ function buildCommon(name: string, peer: CommonKeys & Asn, context: PeerContext)
     export: context.policies.chain(exports, communityChanges(peer.communities ?? {})) as ExportPolicy,
     table: context.table,
     monitored: peer.monitoring,
-    maxPrefixes: peer.maxPrefixes ?? null,
+    maxPrefixes: buildLimits(peer),
+    maxPrefixesOut: buildLimitsOut(peer),
     role: peer.role ?? null,
     requireRole: peer.requireRole,
     ...buildRules(peer, { asn: context.node.asn, internal, allowAsSets: context.bgp.allowAsSets }),

@@ -2,6 +2,7 @@
 import { sessionAsn } from "./build-rules.ts";
 import type { Check } from "./check.ts";
 import { type CommonKeys, isInternal } from "./check-peers.ts";
+import { checkLimits } from "./limits.ts";
 import type { Path } from "./source.ts";
 
 /** Keys that say something about neighbours in another AS only, and in our own only. */
@@ -10,6 +11,7 @@ const internalKeys = ["nextHopSelf", "routeReflectorClient"] as const;
 
 export function checkRoutes(check: Check, path: Path, peer: CommonKeys): void {
   const at = (key: string) => [...path, key];
+  checkLimits(check, path, peer);
   const own = check.parsed.node?.asn;
   if (own === undefined) return;
   checkLocalAsn(check, at("localAsn"), peer, own);

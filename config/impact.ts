@@ -52,6 +52,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name" | "dy
   export: "live",
   table: "reset",
   maxPrefixes: "live",
+  maxPrefixesOut: "live",
   bfd: "live",
   monitored: "live",
 };

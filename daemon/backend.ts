@@ -207,7 +207,7 @@ export class Backend implements ApiBackend {
   reset(name: string, reason: string): ResetView {
     this.#requirePeer(name);
     const said = reason || "reset by the operator";
-    this.#parts.speaker.resetPeer(name, said);
+    this.#parts.speaker.clearPeer(name, said);
     return { peer: name, reason: said };
   }
 

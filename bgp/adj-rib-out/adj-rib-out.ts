@@ -56,6 +56,8 @@ export interface AdjRibOutOptions {
   readonly send: (messages: Uint8Array) => boolean;
   /** We have restarted, and what others have for us has not arrived yet. */
   readonly isRestarting: () => boolean;
+  /** Asked before a batch goes out that `size` counts already; false: the session has been ended instead. */
+  readonly isWithinLimit: () => boolean;
 }
 
 /** A route that the peer was told. */

@@ -82,6 +82,7 @@ export class BestPathOut extends AdjRibOut {
         space.tails[lastGroup] = count++;
       }
     }
+    if (count > 0 && !this.options.isWithinLimit()) return;
     if (withdrawn > 0) packer.withdraw(this.target, space.withdrawn, withdrawn);
     if (withdrawnMp > 0) packer.withdraw(this.mpTarget, space.withdrawnMp, withdrawnMp);
     for (const [set, group] of space.groups) packer.announce(this.target, sets, set, space, space.heads[group]);

@@ -80,6 +80,7 @@ export class PathsOut extends AdjRibOut {
         break;
       }
     }
+    if (!this.options.isWithinLimit()) return;
     if (this.#withdrawn > 0) packer.withdraw(this.target, space.withdrawn, this.#withdrawn, space.withdrawnPathIds);
     if (this.#withdrawnMp > 0)
       packer.withdraw(this.mpTarget, space.withdrawnMp, this.#withdrawnMp, space.withdrawnMpPathIds);

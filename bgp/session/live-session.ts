@@ -5,6 +5,7 @@ import type { EstablishedSession, Handshake, Negotiated, PeerOptions } from "./t
 export interface LiveSessionEnds {
   send(messages: Uint8Array): boolean;
   reset(code: number, subcode: number, data: Uint8Array, reason: string): void;
+  hold(code: number, subcode: number, data: Uint8Array, reason: string, seconds: number | null): void;
 }
 
 export class LiveSession implements EstablishedSession {
@@ -26,6 +27,10 @@ export class LiveSession implements EstablishedSession {
 
   reset(code: number, subcode: number, data: Uint8Array, reason: string): void {
     this.#ends?.reset(code, subcode, data, reason);
+  }
+
+  hold(code: number, subcode: number, data: Uint8Array, reason: string, seconds: number | null): void {
+    this.#ends?.hold(code, subcode, data, reason, seconds);
   }
 
   /** The session is over: nothing goes through any more. */

@@ -1,7 +1,8 @@
-// Why we end a neighbour's session for good, and the NOTIFICATION that says so (RFC 4486, RFC 9003).
+// Why we end a neighbour's session for good, and the NOTIFICATION that says so (RFC 4486, RFC 9003), there and in words.
 import { shutdownCommunication } from "../wire/notification.ts";
-import { CeaseSubcode, ErrorCode } from "../wire/registry.ts";
+import { CeaseSubcode, describeNotification, ErrorCode } from "../wire/registry.ts";
 import type { Notification } from "./fsm-types.ts";
+import { isHardReset, unwrapped } from "./graceful-restart.ts";
 
 export interface PeerStop {
   readonly kind: "shutdown" | "restart" | "deconfigured" | "changed";
@@ -27,4 +28,11 @@ export function stopNotification(kind: PeerStop["kind"], reason: string): Notifi
     case "changed":
       return { code: ErrorCode.CEASE, subcode: CeaseSubcode.OTHER_CONFIGURATION_CHANGE, data: noData };
   }
+}
+
+/** Without the text, which is the reason already. */
+export function describeSent(notification: Notification): string {
+  const { code, subcode } = unwrapped(notification);
+  const meant = describeNotification(code, subcode, noData);
+  return isHardReset(notification) ? `Cease/Hard Reset (${meant})` : meant;
 }

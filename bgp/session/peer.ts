@@ -11,7 +11,7 @@ import type { WorkQueue } from "../../net/work-queue.ts";
 import { WireError } from "../wire/error.ts";
 import { shutdownCommunication } from "../wire/notification.ts";
 import type { OpenMessage } from "../wire/open.ts";
-import { Afi, CeaseSubcode, describeNotification, ErrorCode, Safi } from "../wire/registry.ts";
+import { Afi, CeaseSubcode, ErrorCode, Safi } from "../wire/registry.ts";
 import { encodeRouteRefresh } from "../wire/route-refresh.ts";
 import { resolveCollision } from "./collision.ts";
 import type { Connection } from "./connection.ts";
@@ -20,12 +20,13 @@ import type { FoundNeighbour, NeighbourChange } from "./found-neighbour.ts";
 import { initialFsm, promote, secondFsm } from "./fsm.ts";
 import { PATIENT_FAILURES } from "./fsm-times.ts";
 import type { Notification } from "./fsm-types.ts";
-import { endsGracefully, isHardReset, type RestartState, restartsGracefully, unwrapped } from "./graceful-restart.ts";
+import { endsGracefully, type RestartState, restartsGracefully } from "./graceful-restart.ts";
+import { HoldDown } from "./hold-down.ts";
 import { findEndpoints } from "./local-addresses.ts";
 import { buildOpen, negotiate } from "./negotiate.ts";
 import { PeerKey } from "./peer-key.ts";
 import { PeerRecord } from "./peer-record.ts";
-import { type PeerStop, stopNotification } from "./peer-stop.ts";
+import { describeSent, type PeerStop, stopNotification } from "./peer-stop.ts";
 import { type Ended, type MessageCounters, Session, type SessionOwner } from "./session.ts";
 import type { Transport } from "./transport.ts";
 import type { Negotiated, PeerOptions, PeerStatus, SessionDown, SessionHandler, SessionState } from "./types.ts";
@@ -67,10 +68,12 @@ export class Peer implements SessionOwner {
   #state: SessionState = "Idle";
   readonly #failures: FailureLog;
   readonly #key: PeerKey;
+  readonly #holdDown: HoldDown;
 
   constructor(options: PeerOptions, dependencies: PeerDependencies) {
     this.options = options;
     this.clock = dependencies.clock;
+    this.#holdDown = new HoldDown(this.clock);
     this.work = dependencies.work;
     this.#record = new PeerRecord(this.clock);
     this.counters = this.#record.counters;
@@ -109,7 +112,14 @@ export class Peer implements SessionOwner {
   }
 
   start(): void {
+    this.#holdDown.release();
     this.#first.dispatch({ kind: "ManualStart" });
+  }
+
+  /** What an operator asks for: a new session, now, whatever became of the last one. */
+  clear(reason: string): void {
+    if (this.#holdDown.active) this.start();
+    else this.reset(reason);
   }
 
   /** Counts from the next attempt to connect, which is now when the session is not up. */
@@ -119,18 +129,16 @@ export class Peer implements SessionOwner {
     if (signed !== (options.password !== null))
       this.reset("password added or removed", CeaseSubcode.OTHER_CONFIGURATION_CHANGE);
     else this.#key.setKeys(options);
+    if (this.#holdDown.active) this.start();
     if (!this.#first.fsm.enabled || this.session.state === "Established") return;
-    const stop = { kind: "ManualStop", notification: null, reason: "configuration changed" } as const;
-    this.#second?.dispatch(stop);
-    this.#first.dispatch(stop);
+    this.#end(null, "configuration changed");
     this.start();
   }
 
   /** Resolves when every connection is closed. */
   async stop({ kind, reason }: PeerStop): Promise<void> {
-    const event = { kind: "ManualStop", notification: stopNotification(kind, reason), reason } as const;
-    this.#second?.dispatch(event);
-    this.#first.dispatch(event);
+    this.#holdDown.release();
+    this.#end(stopNotification(kind, reason), reason);
     await Promise.all([...this.#connections].map((connection) => connection.closed));
   }
 
@@ -139,9 +147,7 @@ export class Peer implements SessionOwner {
     if (!this.#first.fsm.enabled) return;
     const data = subcode === CeaseSubcode.ADMINISTRATIVE_RESET ? shutdownCommunication(reason) : noData;
     const notification = { code: ErrorCode.CEASE, subcode, data };
-    const stop = { kind: "ManualStop", notification, reason } as const;
-    this.#second?.dispatch(stop);
-    this.#first.dispatch(stop);
+    this.#end(notification, reason);
     this.start();
   }
 
@@ -286,6 +292,11 @@ export class Peer implements SessionOwner {
     if (session.state === "Established") this.#guard(session, () => this.#handler.writable(session.live));
   }
 
+  hold(notification: Notification, reason: string, seconds: number | null): void {
+    const until = this.#holdDown.begin(seconds, () => this.start());
+    this.#end(notification, `${reason}; ${until}`);
+  }
+
   ended(session: Session, ended: Ended): void {
     const { notification, wasEstablished, lost, local } = ended;
     let { reason } = ended;
@@ -350,6 +361,12 @@ export class Peer implements SessionOwner {
 
   // ---- ----
 
+  #end(notification: Notification | null, reason: string): void {
+    const stop = { kind: "ManualStop", notification, reason } as const;
+    this.#second?.dispatch(stop);
+    this.#first.dispatch(stop);
+  }
+
   /** The session that matters: the one furthest on. */
   get session(): Session {
     return this.#second && rank[this.#second.state] > rank[this.#first.state] ? this.#second : this.#first;
@@ -384,11 +401,4 @@ export class Peer implements SessionOwner {
   #addressText(): string | null {
     return this.address && formatScoped(this.address, this.options.interface);
   }
-}
-
-/** Without the text, which is the reason already. */
-function describeSent(notification: Notification): string {
-  const { code, subcode } = unwrapped(notification);
-  const meant = describeNotification(code, subcode, noData);
-  return isHardReset(notification) ? `Cease/Hard Reset (${meant})` : meant;
 }

@@ -190,6 +190,11 @@ export class SessionManager {
     this.#peers.get(name)?.reset(reason, subcode);
   }
 
+  /** As reset, and a session that a limit keeps down may come back at once. */
+  clear(name: string, reason: string): void {
+    this.#peers.get(name)?.clear(reason);
+  }
+
   /** The port listened on, null when not listening. */
   get port(): number | null {
     return this.#listener.port;

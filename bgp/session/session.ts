@@ -22,7 +22,7 @@ import { decodeRouteRefresh } from "../wire/route-refresh.ts";
 import { Connection } from "./connection.ts";
 import { step } from "./fsm.ts";
 import { sendHoldTime } from "./fsm-times.ts";
-import type { Fsm, FsmAction, FsmEvent, TimerName } from "./fsm-types.ts";
+import type { Fsm, FsmAction, FsmEvent, Notification, TimerName } from "./fsm-types.ts";
 import { hardReset } from "./graceful-restart.ts";
 import { LiveSession } from "./live-session.ts";
 import { Timers } from "./timers.ts";
@@ -59,6 +59,8 @@ export interface SessionOwner {
   routeRefresh(session: Session, family: Family): void;
   refreshMarker(session: Session, family: Family, marker: "begin" | "end"): void;
   writable(session: Session): void;
+  /** Every connection ends, and no new one is made or taken for so long. */
+  hold(notification: Notification, reason: string, seconds: number | null): void;
   ended(session: Session, ended: Ended): void;
   /** A fault of our own while a message was being handled. */
   failed(session: Session, error: unknown): void;
@@ -123,6 +125,10 @@ export class Session {
   reset(code: number, subcode: number, data: Uint8Array, reason: string): void {
     if (this.fsm.state !== "Established") return;
     this.dispatch({ kind: "AutomaticStop", notification: { code, subcode, data }, reason });
+  }
+
+  hold(code: number, subcode: number, data: Uint8Array, reason: string, seconds: number | null): void {
+    if (this.fsm.state === "Established") this.#owner.hold({ code, subcode, data }, reason, seconds);
   }
 
   /** Takes over an incoming connection. */

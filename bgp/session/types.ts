@@ -161,6 +161,8 @@ export interface EstablishedSession {
   send(messages: Uint8Array): boolean;
   /** Ends the session with a NOTIFICATION. */
   reset(code: number, subcode: number, data: Uint8Array, reason: string): void;
+  /** The same, and no new one for so many seconds; null: until an operator asks for it. */
+  hold(code: number, subcode: number, data: Uint8Array, reason: string, seconds: number | null): void;
 }
 
 /** Implemented by the speaker; called by sessions. Nothing thrown here may cross a socket callback. */

@@ -29,6 +29,7 @@ export function scratchPeer(
     families: [4, 6],
     table: 0,
     maxPrefixes: null,
+    maxPrefixesOut: null,
   };
   const neighbour = { ...peer, localAsn: asn, routerId: 0xc000_0200 + host };
   const endpoints = {
@@ -47,6 +48,7 @@ export function scratchPeer(
       return true;
     },
     reset() {},
+    hold() {},
   };
   return {
     peer,

@@ -6,6 +6,7 @@ import * as s from "../scalars.ts";
 import { hopsOrBoolean, listenRange, remoteAsn } from "../scalars-peer.ts";
 import { addPath } from "./add-path.ts";
 import { family, otherwise } from "./common.ts";
+import { limitKeys } from "./peer-limits.ts";
 import { routeKeys } from "./peer-routes.ts";
 import { policyChain, sentCommunities } from "./policy.ts";
 
@@ -131,9 +132,7 @@ export const peer = z
       "`false`: BMP collectors and MRT files are told nothing of this neighbour and what it says; what is in use of that stays visible in the Loc-RIB.",
     ).prefault(true),
     addPath,
-    maxPrefixes: one(integer("number", 1, s.MAX_U32), "More prefixes than this end the session (Cease, RFC 4486).")
-      .optional()
-      .meta(otherwise("no limit")),
+    ...limitKeys,
     ...routeKeys,
     table: one(s.name, "Table that the neighbour's routes go to, and that it is told about.")
       .optional()

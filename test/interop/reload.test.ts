@@ -89,6 +89,7 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
   { key: "import", value: "prefer" },
   { key: "export", value: "first-block" },
   { key: "maxPrefixes", value: "100" },
+  { key: "maxPrefixesOut", value: "100" },
   { key: "bfd", value: "true" },
   { key: "allowAsIn", value: "1" },
   { key: "enforceFirstAs", value: "false" },

@@ -93,7 +93,7 @@ export const peer = (name: string, state: PeerView["state"]): PeerView => ({
   table: "fabric",
   stale: 0,
   helper: null,
-  errors: { treatedAsWithdrawn: 1, attributesDiscarded: 2 },
+  errors: { treatedAsWithdrawn: 1, prefixesDropped: 0, attributesDiscarded: 2 },
 });
 
 const status: StatusView = {

@@ -39,6 +39,16 @@ export const negotiatedRestart: NonNullable<Negotiated["gracefulRestart"]> = {
   longLived: new Map(),
 };
 
+/** Prefix limits to begin with. */
+export const unlimited = {
+  total: null,
+  ipv4: null,
+  ipv6: null,
+  restartAfter: null,
+  warnAt: 75,
+  action: "close" as const,
+};
+
 export function peer(name: string, at: string, asn: number, options: Partial<SpeakerPeer>): SpeakerPeer {
   return {
     name,
@@ -67,6 +77,7 @@ export function peer(name: string, at: string, asn: number, options: Partial<Spe
     export: "all",
     table: 7100,
     maxPrefixes: null,
+    maxPrefixesOut: null,
     role: null,
     requireRole: false,
     ...plainRules,
@@ -109,6 +120,7 @@ export class FakeSession implements EstablishedSession {
   readonly negotiated: Negotiated;
   readonly handshake: Handshake;
   readonly sent: Uint8Array[] = [];
+  readonly holds: (number | null)[] = [];
   readonly resets: { code: number; subcode: number; data: Uint8Array; reason: string }[] = [];
   readonly #take: ((messages: Uint8Array) => boolean) | null;
 
@@ -164,6 +176,11 @@ export class FakeSession implements EstablishedSession {
     if (this.#take) return this.#take(messages);
     this.sent.push(messages);
     return true;
+  }
+
+  hold(code: number, subcode: number, data: Uint8Array, reason: string, seconds: number | null): void {
+    this.reset(code, subcode, data, reason);
+    this.holds.push(seconds);
   }
 
   reset(code: number, subcode: number, data: Uint8Array, reason: string): void {

@@ -224,6 +224,25 @@ export const bad: readonly Bad[] = [
     ],
   },
   {
+    name: "prefix limits that limit nothing, and one that never comes into play",
+    top: peer(
+      "    maxPrefixes: { action: drop, restartAfter: 5m, limit: 10 }\n    maxPrefixesOut: { restartAfter: 5m }\n",
+    ),
+    says: [
+      "8:48 peers.tor-a.maxPrefixes.restartAfter: never comes into play: action drop does not end the session",
+      "9:21 peers.tor-a.maxPrefixesOut: limits nothing",
+    ],
+  },
+  {
+    name: "prefix limits of other kinds",
+    top: peer("    maxPrefixes: many\n    maxPrefixesOut: { limit: 0, warnAt: 75 }\n"),
+    says: [
+      '8:18 peers.tor-a.maxPrefixes: "many" is not a whole number',
+      "9:30 peers.tor-a.maxPrefixesOut.limit: 0 is outside of 1 to 4294967295",
+      "9:33 peers.tor-a.maxPrefixesOut.warnAt: is not a known key",
+    ],
+  },
+  {
     name: "what there is no choice about",
     top: "bgp: { bestPath: { deterministicMed: true, compareRouterId: true } }\n",
     says: [

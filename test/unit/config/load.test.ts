@@ -206,6 +206,7 @@ describe("good configurations", () => {
         export: "blocks",
         table: 7100,
         maxPrefixes: null,
+        maxPrefixesOut: null,
         monitored: true,
         bfd: null,
         role: null,
@@ -252,6 +253,29 @@ describe("good configurations", () => {
     ["asn: 65001, removePrivateAs: replace-all", { removePrivateAs: { all: true, replace: true } }],
   ])("rules of a peer: %s", (keys, expected) => {
     expect(rulesOfPeer(keys)).toMatchObject(expected);
+  });
+
+  it.each([
+    ["5", { total: 5, ipv4: null, ipv6: null, restartAfter: null, warnAt: 75, action: "close" }],
+    [
+      "{ ipv4: 8, ipv6: 4, restartAfter: 5m, warnAt: 90 }",
+      { total: null, ipv4: 8, ipv6: 4, restartAfter: 300, warnAt: 90, action: "close" },
+    ],
+    [
+      "{ limit: 9, action: drop }",
+      { total: 9, ipv4: null, ipv6: null, restartAfter: null, warnAt: 75, action: "drop" },
+    ],
+  ])("maxPrefixes: %s", (text, expected) => {
+    expect(rulesOfPeer(`asn: 65001, maxPrefixes: ${text}`).maxPrefixes).toEqual(expected);
+  });
+  it("maxPrefixesOut", () => {
+    const none = { ipv4: null, ipv6: null, restartAfter: null };
+    expect(rulesOfPeer("asn: 65001, maxPrefixesOut: 7").maxPrefixesOut).toEqual({ total: 7, ...none });
+    expect(rulesOfPeer("asn: 65001, maxPrefixesOut: { ipv6: 3 }").maxPrefixesOut).toEqual({
+      ...none,
+      total: null,
+      ipv6: 3,
+    });
   });
 
   it("AS sets are allowed for all, or by peer", () => {

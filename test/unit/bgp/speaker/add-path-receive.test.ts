@@ -4,7 +4,7 @@ import type { PathAttributes } from "../../../../bgp/wire/path-attributes.ts";
 import type { Family } from "../../../../net/address.ts";
 import type { Log } from "../../../../net/log.ts";
 import { type Neighbor, Simulation } from "../simulation.ts";
-import { address, negotiatedRestart } from "../support.ts";
+import { address, negotiatedRestart, unlimited } from "../support.ts";
 
 const addPath = { receive: [4, 6] as Family[], send: [] };
 const options = { addPath: { receive: true, send: null, limit: 4 } };
@@ -93,7 +93,13 @@ describe("paths of one neighbour", () => {
 
   it("count as one prefix towards maxPrefixes", () => {
     const simulation = new Simulation();
-    const server = simulation.peer("rs", "192.0.2.1", 65001, { ...options, maxPrefixes: 2 }, { addPath });
+    const server = simulation.peer(
+      "rs",
+      "192.0.2.1",
+      65001,
+      { ...options, maxPrefixes: { ...unlimited, total: 2 } },
+      { addPath },
+    );
     for (const pathId of [1, 2, 3]) server.announce([`10.1.0.0/16#${pathId}`, `10.2.0.0/16#${pathId}`]);
     expect(server.session.resets).toEqual([]);
     server.announce(["10.3.0.0/16#1"]);

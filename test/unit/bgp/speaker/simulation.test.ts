@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { RouteView } from "../../../../bgp/views.ts";
 import { prefix } from "../../../../net/prefix.ts";
 import { type Neighbor, Simulation } from "../simulation.ts";
-import { address, FakeResolver, LOCAL_ASN, negotiatedRestart } from "../support.ts";
+import { address, FakeResolver, LOCAL_ASN, negotiatedRestart, unlimited } from "../support.ts";
 
 const gracefulRestart = negotiatedRestart;
 
@@ -311,7 +311,7 @@ describe("sessions that end", () => {
 describe("limits and pressure", () => {
   it("maxPrefixes ends the session with Cease/1", () => {
     const simulation = new Simulation();
-    const a = simulation.peer("a", "192.0.2.1", 65001, { maxPrefixes: 5 });
+    const a = simulation.peer("a", "192.0.2.1", 65001, { maxPrefixes: { ...unlimited, total: 5 } });
     a.announce(many(5));
     expect(a.session.resets).toEqual([]);
     a.announce(many(1, 5));

@@ -36,7 +36,7 @@ it("the scratch tables are ones that a neighbour could have sent", async () => {
   expect(ipv6).toBeGreaterThan(1000);
   while (rib.advertisedCount("out") < total) await new Promise(setImmediate);
   const { errors } = rib.peerView({ name: "in", lastErrorAt: null } as PeerStatus);
-  expect(errors).toEqual({ treatedAsWithdrawn: 0, attributesDiscarded: 0 });
+  expect(errors).toEqual({ treatedAsWithdrawn: 0, attributesDiscarded: 0, prefixesDropped: 0 });
   rib.stop();
 });
 
