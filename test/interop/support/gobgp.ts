@@ -57,19 +57,20 @@ export class Gobgp {
     this.#process = null;
   }
 
-  async restart(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  /** `-r` has it say that it has restarted, and that it kept its forwarding state; otherwise it never says the latter. */
+  async restart(signal: NodeJS.Signals = "SIGTERM", ...more: string[]): Promise<void> {
     await this.stop(signal);
-    await this.#start();
+    await this.#start(more);
   }
 
   close(): Promise<void> {
     return this.stop();
   }
 
-  async #start(): Promise<void> {
+  async #start(more: readonly string[] = []): Promise<void> {
     const file = join(this.node.lab.directory, `${this.node.name}.gobgpd.toml`);
     writeFileSync(file, this.#config);
-    const child = this.node.spawn("gobgpd", ["-f", file, "-p", "--pprof-disable", "--api-hosts", API], {
+    const child = this.node.spawn("gobgpd", ["-f", file, "-p", "--pprof-disable", "--api-hosts", API, ...more], {
       stdio: ["ignore", "pipe", "ignore"],
     });
     let output = "";
