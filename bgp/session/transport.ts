@@ -41,10 +41,7 @@ export interface Transport {
 
 /** What a read takes at most. */
 const READ_SIZE = 65536;
-/**
- * All connections read into the same memory. A new 64 KiB for each read, as net.Socket has it by default, was most of the
- * garbage that a table made.
- */
+/** All connections read into the same memory, where net.Socket by itself takes a new 64 KiB for each read. */
 const arrivals = new Uint8Array(MAX_EXTENDED_MESSAGE + READ_SIZE);
 
 export interface ConnectAttempt {
