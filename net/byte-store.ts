@@ -127,6 +127,8 @@ export class ByteStore {
       if (this.#references[id] !== 0) continue;
       freed(id);
       this.#remove(id);
+      // Told of another one that is gone, somebody may have released this one, after it was taken from the garbage.
+      this.#garbage.delete(id);
     }
   }
 

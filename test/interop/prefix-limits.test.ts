@@ -191,7 +191,7 @@ describe("a neighbour that announces too much", () => {
     const attempts = (await underlay.peer(name)).establishedCount;
     await new Promise((resolve) => setTimeout(resolve, 3000));
     expect(await underlay.peer(name)).toMatchObject({ state: "Idle", establishedCount: attempts });
-    expect(await underlay.ctl("reset", name)).toEqual({ reset: name });
+    expect(await underlay.ctl("reset", name)).toEqual({ peer: name, reason: "reset by the operator" });
     await underlay.waitEstablished(name);
     await received(name, 3);
   });

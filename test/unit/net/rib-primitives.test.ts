@@ -168,6 +168,21 @@ describe("ByteStore", () => {
     }
   });
 
+  it("an id whose last user hears in the same sweep that another one is gone is freed once", () => {
+    const store = new ByteStore();
+    const [first, second] = [1, 2].map((value) => intern(store, 0, Uint8Array.of(value)));
+    store.retain(second);
+    const freed: number[] = [];
+    store.sweep((id) => {
+      freed.push(id);
+      if (id === first) store.release(second);
+    });
+    expect(freed).toEqual([first, second]);
+    // Freed again, it would be looked for without end.
+    expect(store.garbage).toBe(0);
+    expect(store.size).toBe(0);
+  });
+
   it("a string that is wanted again before the sweep keeps its id", () => {
     const store = new ByteStore();
     const id = intern(store, 0, text(1, 10));
