@@ -1,5 +1,5 @@
 // Three suites: `unit` (unit, property, fuzz: no privileges), `interop` (real BGP daemons in namespaces) and
-// `system` (kernel, CNI callers, the rack). The last two need root and run one file at a time.
+// `system` (kernel, CNI callers, the rack). The last two need root; `system` runs one file at a time.
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -22,7 +22,8 @@ export default defineConfig({
           include: ["test/interop/**/*.test.ts"],
           testTimeout: 90_000,
           hookTimeout: 90_000,
-          fileParallelism: false,
+          // Each file has namespaces of its own, and waits most of the time.
+          maxWorkers: 2,
         },
       },
       {

@@ -131,7 +131,7 @@ export class Node {
 
   /**
    * Moves the calling thread, and so every socket it makes from now on, into the namespace. Returns the way back.
-   * Only for test processes that run one file at a time. What this thread sends from there is `tested`, or hostile on purpose.
+   * Only for test processes that run one file each. What this thread sends from there is `tested`, or hostile on purpose.
    */
   enter({ tested = true } = {}): () => void {
     if (tested) this.capture();
