@@ -14,6 +14,7 @@ export interface ExabgpEvent {
     readonly state?: string;
     readonly reason?: string;
     readonly direction?: string;
+    readonly address?: { readonly local: string; readonly peer: string };
     readonly message?: { readonly update?: ExabgpUpdate; readonly eor?: object };
     readonly [key: string]: unknown;
   };
@@ -29,6 +30,10 @@ export interface ExabgpUpdate {
 /** Put into a neighbour's section of the configuration, it makes ExaBGP report all that happens there. */
 export const REPORT =
   "api { processes [ reporter ]; neighbor-changes; receive { parsed; update; notification; open; refresh; } }";
+
+/** What it writes is not always JSON: events of route refreshes, octets of a neighbour's NOTIFICATION. */
+const TWICE_QUOTED = /""([^"]+)""/g;
+const CONTROL = /\p{Cc}/gu;
 
 export class Exabgp {
   readonly node: Node;
@@ -55,11 +60,25 @@ export class Exabgp {
   events(): ExabgpEvent[] {
     if (!existsSync(this.#events)) return [];
     const lines = readFileSync(this.#events, "utf8").split("\n").slice(0, -1);
-    return lines.map((line) => JSON.parse(line) as ExabgpEvent);
+    return lines.map((line) => JSON.parse(line.replace(TWICE_QUOTED, '"$1"').replace(CONTROL, " ")) as ExabgpEvent);
   }
 
-  updates(): ExabgpUpdate[] {
-    return this.events().flatMap(({ neighbor }) => neighbor.message?.update ?? []);
+  /** All, or those of one neighbour. */
+  updates(address = ""): ExabgpUpdate[] {
+    return this.events()
+      .filter(({ neighbor }) => !address || neighbor.address?.peer === address)
+      .flatMap(({ neighbor }) => neighbor.message?.update ?? []);
+  }
+
+  /** What a neighbour has said about a prefix last; nothing when it has withdrawn it. */
+  attributes(address: string, prefix: string): ExabgpUpdate["attribute"] {
+    const says = (update: ExabgpUpdate["announce"] | ExabgpUpdate["withdraw"]) =>
+      JSON.stringify(update ?? {}).includes(`"${prefix}"`);
+    return this.updates(address).reduce<ExabgpUpdate["attribute"]>(
+      (last, { announce, withdraw, attribute }) =>
+        says(announce) ? (attribute ?? {}) : says(withdraw) ? undefined : last,
+      undefined,
+    );
   }
 
   /** Prefixes announced to it and not withdrawn since, over all neighbours. */
@@ -81,6 +100,12 @@ export class Exabgp {
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     if (this.#process) await terminate(this.#process, signal);
     this.#process = null;
+  }
+
+  /** What it was told by commands is forgotten, and so are the events. */
+  async restart(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    await this.stop(signal);
+    await this.#start();
   }
 
   close(): Promise<void> {

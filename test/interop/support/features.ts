@@ -16,11 +16,13 @@ export const features = {
   as4: { title: "4-octet AS numbers (RFC 6793)" },
   ibgp: { title: "iBGP" },
   "route-exchange": { title: "Routes both ways, withdrawn again" },
-  collision: { title: "Connection collision (RFC 4271 §6.8)" },
+  // GoBGP and OpenBGPD close one of the two unread, whatever the identifiers.
+  collision: { title: "Connection collision (RFC 4271 §6.8)", without: ["gobgp", "openbgpd"] },
   "bgp-identifier": { title: "BGP identifier checks (RFC 6286)" },
   "hold-time": { title: "Hold time negotiated, keepalives in time" },
   md5: { title: "TCP MD5 (RFC 2385)" },
-  "md5-change": { title: "A key that is changed without a reset" },
+  // The others reset the session to change their own.
+  "md5-change": { title: "A key that is changed without a reset", without: ["gobgp", "openbgpd", "exabgp"] },
   gtsm: { title: "GTSM (RFC 5082)" },
   multihop: { title: "More than one hop away" },
   "other-port": { title: "Another port than 179" },
@@ -35,7 +37,7 @@ export const features = {
   "allow-as-in": { title: "Our own AS in the path" },
   "reflector-client": { title: "Client of a route reflector (RFC 4456)", without: ["exabgp"] },
   reflector: { title: "Route reflector for it (RFC 4456)" },
-  roles: { title: "Roles and OTC (RFC 9234)", without: ["gobgp", "openbgpd", "exabgp"] },
+  roles: { title: "Roles and OTC (RFC 9234)", without: ["gobgp", "exabgp"] },
   "prefix-limit": { title: "Prefix limit" },
   "prefix-limit-out": { title: "Outbound prefix limit" },
   "as-sets": { title: "AS_SET refused (RFC 9774)" },
@@ -48,7 +50,7 @@ export const features = {
   "link-local": { title: "Session over IPv6 link-local" },
   "extended-next-hop": { title: "IPv4 with IPv6 next hops (RFC 8950)", without: ["openbgpd"] },
   // Graceful restart
-  "gr-helper": { title: "Graceful restart: it restarts (RFC 4724)", without: ["openbgpd", "exabgp"] },
+  "gr-helper": { title: "Graceful restart: it restarts (RFC 4724)", without: ["openbgpd"] },
   "gr-restarting": { title: "Graceful restart: we restart (RFC 4724)", without: ["exabgp"] },
   "gr-notification": { title: "N bit and hard reset (RFC 8538)", without: ["bird", "openbgpd", "exabgp"] },
   llgr: { title: "Long-lived graceful restart (RFC 9494)", without: ["openbgpd", "exabgp"] },

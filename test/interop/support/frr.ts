@@ -15,6 +15,8 @@ export type FrrDaemon = "zebra" | "bgpd" | "bfdd" | "staticd";
 export interface FrrOptions {
   /** Default: bgpd alone, which then keeps its hands off the kernel. */
   readonly daemons?: readonly FrrDaemon[];
+  /** Where bgpd listens, if not on 179. */
+  readonly port?: number;
 }
 
 /** What is used here of `show bgp neighbors X json`. */
@@ -31,18 +33,20 @@ export interface FrrNeighbor {
 export class Frr {
   readonly node: Node;
   readonly #daemons: readonly FrrDaemon[];
+  readonly #port: number | undefined;
   readonly #config: string;
   readonly #processes = new Map<FrrDaemon, ChildProcess>();
 
-  private constructor(node: Node, config: string, daemons: readonly FrrDaemon[]) {
+  private constructor(node: Node, config: string, { daemons = ["bgpd"], port }: FrrOptions) {
     this.node = node;
     this.#config = config;
     this.#daemons = daemons;
+    this.#port = port;
   }
 
   /** Resolves when the daemons run and the configuration is applied. */
-  static async start(node: Node, config: string, { daemons = ["bgpd"] }: FrrOptions = {}): Promise<Frr> {
-    const frr = new Frr(node, config, daemons);
+  static async start(node: Node, config: string, options: FrrOptions = {}): Promise<Frr> {
+    const frr = new Frr(node, config, options);
     await frr.#start();
     return frr;
   }
@@ -107,8 +111,22 @@ export class Frr {
       const socket = join(this.#runDirectory, `${daemon}.vty`);
       rmSync(socket, { force: true });
       const alone = daemon === "bgpd" && !this.#daemons.includes("zebra") ? ["-Z", "-n"] : [];
+      const port = daemon === "bgpd" && this.#port ? ["-p", String(this.#port)] : [];
       const pid = join(this.#runDirectory, `${daemon}.pid`);
-      const args = ["-N", this.#pathspace, "-A", "127.0.0.1", "-P", "0", "-f", "/dev/null", "-i", pid, ...alone];
+      const args = [
+        "-N",
+        this.#pathspace,
+        "-A",
+        "127.0.0.1",
+        "-P",
+        "0",
+        "-f",
+        "/dev/null",
+        "-i",
+        pid,
+        ...alone,
+        ...port,
+      ];
       const child = this.node.spawn(join(DAEMON_DIRECTORY, daemon), args);
       this.#processes.set(daemon, child);
       await waitFor(() => existsSync(socket) || failIfGone(child, daemon), `${daemon} to listen on ${socket}`);
