@@ -147,7 +147,10 @@ describe("link bandwidth", () => {
     exabgp.command(`withdraw route ${SHARED} next-hop self`);
     await gobgp.gobgp("global", "rib", "add", "-a", "ipv4", SHARED, "origin", "igp");
     await waitFor(() => bandwidthOf("gobgp"), "GoBGP's bandwidth");
-    expect(await bandwidthOf("frr")).toBe(`bandwidth:${asnOf("frr")}:${1000 * Mbit}`);
+    await waitFor(
+      async () => (await bandwidthOf("frr")) === `bandwidth:${asnOf("frr")}:${1000 * Mbit}`,
+      "FRR's bandwidth",
+    );
     await kernelHas(`${theirs("frr")} 2`, `${theirs("gobgp")} 5`);
   });
 

@@ -124,7 +124,7 @@ const less: Record<Other, () => Promise<unknown>> = {
   openbgpd: () => openbgpd.bgpctl("network", "delete", route("openbgpd", 3)),
   exabgp: async () => exabgp.command(`withdraw route ${route("exabgp", 3)} next-hop self`),
 };
-/** What FRR says about the end of the session; the others forget it with their next attempt to connect. */
+/** What FRR says about the end of the session, until its next attempt to connect; the others forget it sooner. */
 const reasonAtFrr = () =>
   waitFor(
     async () => /Maximum Number of Prefixes/i.test((await frr.neighbor(ours("frr"))).lastNotificationReason ?? ""),
@@ -233,11 +233,12 @@ describe("a neighbour that announces too much", () => {
 describe("we would announce too much", () => {
   it("and end the session instead", async () => {
     await reload(Object.fromEntries(names.map((name) => [name, "maxPrefixesOut: 1"])));
+    const told = reasonAtFrr();
     for (const name of names) {
       proves(name, "prefix-limit-out");
       await ended(name, "more than 1 prefixes to announce (maxPrefixesOut)");
     }
-    await reasonAtFrr();
+    await told;
     await reload(Object.fromEntries(names.map((name) => [name, "maxPrefixesOut: 2"])));
     // Those that try again soon; OpenBGPD waits longer each time.
     for (const name of ["frr", "bird", "exabgp"] as const) await underlay.waitEstablished(name, 60_000);
