@@ -232,8 +232,20 @@ export class Daemon {
   }
 
   async #apply(config: Config, { peers, peerGroups }: ConfigDiff): Promise<void> {
-    // The only part that can fail (its port is taken) comes first.
-    for (const { kind, entry } of peers) if (kind !== "removed") await this.#bfd.update(entry);
+    // The only part that can fail (its port is taken) comes first, and is put back as it was.
+    const wanted = peers.filter(({ kind }) => kind !== "removed").map(({ entry }) => entry);
+    try {
+      for (const peer of wanted) await this.#bfd.update(peer);
+    } catch (error) {
+      const before = new Map(this.#config.peers.map((peer) => [peer.name, peer]));
+      for (const { name } of wanted) {
+        const old = before.get(name);
+        await (old ? this.#bfd.update(old) : this.#bfd.remove(name)).catch((failure: Error) =>
+          this.#log.error({ peer: name, reason: failure.message }, "BFD could not be put back as it was"),
+        );
+      }
+      throw error;
+    }
     for (const { kind, entry: peer, impact } of peers) {
       if (kind === "removed") {
         this.#speaker.removePeer(peer.name);

@@ -54,17 +54,27 @@ export class Reloader {
       const diff = diffConfig(this.#target.config, config);
       const { changes, impact } = diff;
       refuseRestart(changes);
-      if (impact !== null) await this.#target.apply(config, diff);
+      if (impact !== null) await this.#apply(config, diff);
       for (const warning of warnings) this.#log.warn({ file }, String(warning));
       this.#log.info({ file, impact, changes: changes.map(({ path }) => path) }, "configuration reloaded");
       return { changes, impact, warnings: warnings.map(String) };
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorText(error);
       this.#log.error({ file, reason }, "the configuration was not reloaded: the old one stays in force");
       throw error;
     }
   }
+
+  async #apply(config: Config, diff: ConfigDiff): Promise<void> {
+    try {
+      await this.#target.apply(config, diff);
+    } catch (error) {
+      throw new ApiError(409, `nothing was changed: ${errorText(error)}`);
+    }
+  }
 }
+
+const errorText = (error: unknown) => (error instanceof Error ? error.message : String(error));
 
 function refuseRestart(changes: readonly ConfigChange[]): void {
   const paths = changes.filter(({ impact }) => impact === "restart").map(({ path }) => path);

@@ -221,6 +221,34 @@ describe("a reload", () => {
     await reload(yaml(base));
   });
 
+  it("is refused as a whole when BFD cannot have its port, and BFD is as it was", async () => {
+    const before = await sessions();
+    await reload(yaml({ ...base, multihop: "2" }));
+    await underlay.waitEstablished("tor");
+    // Multihop BFD has a port of its own (RFC 5883 §5); somebody else is there already.
+    const taker = us.spawn(
+      process.execPath,
+      ["-e", "require('dgram').createSocket('udp4').bind(4784, () => console.log('bound'))"],
+      { stdio: ["ignore", "pipe", "ignore"] },
+    );
+    await new Promise((resolve) => taker.stdout?.once("data", resolve));
+    underlay.configure(yaml({ ...base, multihop: "2", bfd: "true", import: "none" }));
+    const command = [
+      process.execPath,
+      `${import.meta.dirname}/../../dist/underlayctl.cjs`,
+      "--socket",
+      underlay.socket,
+    ];
+    const said = await us.exec("sh", "-c", '"$@" 2>&1; echo "exit $?"', "sh", ...command, "reload");
+    expect(said).toMatch(/nothing was changed: .*4784[\s\S]*exit 1/);
+    const { import: policy, bfd, state } = await underlay.peer("tor");
+    expect({ policy, bfd, state }).toEqual({ policy: "all", bfd: null, state: "Established" });
+    taker.kill();
+    await reload(yaml(base));
+    await underlay.waitEstablished("tor");
+    expect(await sessions()).toBeGreaterThan(before);
+  });
+
   it("reloads on SIGHUP, and plans without doing", async () => {
     const before = await sessions();
     const file = `${underlay.directory}/other.yaml`;
