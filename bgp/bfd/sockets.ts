@@ -1,5 +1,5 @@
-// BFD over UDP (RFC 5881 §4, §5; RFC 5883 §4): one receiving socket per family and kind, one sending socket per session,
-// each with a source port of its own. In: datagrams with TTL and interface as the kernel reports them. Out: packets with
+// BFD over UDP (RFC 5881 §4, §5; RFC 5883 §4): one receiving socket per family and kind while a session needs it, one
+// sending socket per session, each with a source port of its own. In: datagrams with TTL and interface as the kernel reports them. Out: packets with
 // TTL 255 and DSCP CS6.
 //
 // IP_MINTTL does nothing on UDP, so the TTL comes with each packet and is judged by the engine, where it can be counted.
@@ -51,6 +51,8 @@ interface Receiver {
   readonly fd: number;
   readonly poll: Poll;
   readonly multihop: boolean;
+  /** How many sessions it is there for; the last one to go frees the port. */
+  sessions: number;
 }
 
 export class BfdSockets {
@@ -62,7 +64,6 @@ export class BfdSockets {
   readonly #controlView = new DataView(this.#control.buffer);
   readonly #out = new Int32Array(3);
   readonly #outBytes = new Uint8Array(this.#out.buffer);
-  #closed = false;
 
   constructor(receive: (datagram: Datagram) => void) {
     this.#receive = receive;
@@ -72,8 +73,13 @@ export class BfdSockets {
   open(peer: BfdPeer): Outlet {
     const family = peer.address.length === 4 ? 4 : 6;
     const key = `${family} ${peer.multihop}`;
-    if (!this.#receivers.has(key)) this.#receivers.set(key, this.#listen(family, peer.multihop));
-    return new UdpOutlet(peer);
+    const receiver = this.#receivers.get(key) ?? this.#listen(family, peer.multihop);
+    this.#receivers.set(key, receiver);
+    receiver.sessions++;
+    return new UdpOutlet(peer, () => {
+      if (--receiver.sessions > 0 || !this.#receivers.delete(key)) return;
+      closeReceiver(receiver);
+    });
   }
 
   /** Reads what has arrived by now. */
@@ -82,11 +88,7 @@ export class BfdSockets {
   }
 
   close(): void {
-    this.#closed = true;
-    for (const { fd, poll } of this.#receivers.values()) {
-      poll.close();
-      native().close(fd);
-    }
+    for (const receiver of this.#receivers.values()) closeReceiver(receiver);
     this.#receivers.clear();
   }
 
@@ -111,9 +113,9 @@ export class BfdSockets {
           return;
         }
         poll.stop();
-        setTimeout(() => this.#closed || poll.start(UV_READABLE), FLOOD_PAUSE);
+        setTimeout(() => receiver.sessions > 0 && poll.start(UV_READABLE), FLOOD_PAUSE);
       });
-      const receiver = { fd, poll, multihop };
+      const receiver: Receiver = { fd, poll, multihop, sessions: 0 };
       check(poll.start(UV_READABLE), "poll");
       return receiver;
     } catch (error) {
@@ -136,16 +138,24 @@ export class BfdSockets {
   }
 }
 
+function closeReceiver(receiver: Receiver): void {
+  receiver.sessions = 0;
+  receiver.poll.close();
+  native().close(receiver.fd);
+}
+
 /** Opens its socket when there is something to send, and again after an error: interfaces and addresses come and go. */
 class UdpOutlet implements Outlet {
   readonly #peer: BfdPeer;
+  readonly #closed: () => void;
   #fd = -1;
   #ifindex = 0;
   #sourcePort = 0;
   #destination: Uint8Array = new Uint8Array(0);
 
-  constructor(peer: BfdPeer) {
+  constructor(peer: BfdPeer, closed: () => void) {
     this.#peer = peer;
+    this.#closed = closed;
   }
 
   send(bytes: Uint8Array): number {
@@ -155,7 +165,7 @@ class UdpOutlet implements Outlet {
     }
     const result = native().sendto(this.#fd, bytes, this.#destination, MSG_DONTWAIT);
     if (result >= 0) return 0;
-    if (-result !== EAGAIN && -result !== ENOBUFS && -result !== EPERM) this.close();
+    if (-result !== EAGAIN && -result !== ENOBUFS && -result !== EPERM) this.#closeSocket();
     return -result;
   }
 
@@ -164,12 +174,17 @@ class UdpOutlet implements Outlet {
     if (device === null || ifindex === this.#ifindex) return true;
     if (native().ifNameToIndex(device) !== ifindex) return false;
     // The interface was made anew under its old name: the socket is tied to the one that is gone.
-    this.close();
+    this.#closeSocket();
     this.#ifindex = ifindex;
     return true;
   }
 
   close(): void {
+    this.#closeSocket();
+    this.#closed();
+  }
+
+  #closeSocket(): void {
     if (this.#fd >= 0) native().close(this.#fd);
     this.#fd = -1;
   }

@@ -1,6 +1,6 @@
 // A configuration that changes under a running daemon, with FRR as neighbour: every row of the impact table is what FRR
 // sees, policies change what is announced and believed without a word on the session, and a bad file changes nothing.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest";
 import { fileKeys, peerImpact } from "../../config/impact.ts";
 import type { PlanView } from "../../daemon/reload.ts";
 import { Frr } from "./support/frr.ts";
@@ -229,9 +229,13 @@ describe("a reload", () => {
     const taker = us.spawn(
       process.execPath,
       ["-e", "require('dgram').createSocket('udp4').bind(4784, () => console.log('bound'))"],
-      { stdio: ["ignore", "pipe", "ignore"] },
+      { stdio: ["ignore", "pipe", "inherit"] },
     );
-    await new Promise((resolve) => taker.stdout?.once("data", resolve));
+    onTestFinished(() => void taker.kill());
+    await new Promise<void>((resolve, reject) => {
+      taker.stdout?.once("data", () => resolve());
+      taker.once("exit", () => reject(new Error("port 4784 is taken already")));
+    });
     underlay.configure(yaml({ ...base, multihop: "2", bfd: "true", import: "none" }));
     const command = [
       process.execPath,
