@@ -1,6 +1,6 @@
 // underlayctl watch: the daemon's events, one per line, until it or the user stops.
 import { connect } from "node:net";
-import type { WatchEvent } from "../daemon/api/types.ts";
+import type { WatchEvent } from "../daemon/api/events.ts";
 import { CliError, type Client, connectionError, errorText } from "./client.ts";
 import { type Output, plain } from "./output.ts";
 

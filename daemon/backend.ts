@@ -11,6 +11,7 @@ import type { Config } from "../config/types.ts";
 import { formatIpv4 } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Fib, KernelRoute, KernelRule } from "../routing/types.ts";
+import type { EventListener } from "./api/events.ts";
 import {
   type ApiBackend,
   ApiError,
@@ -19,7 +20,6 @@ import {
   type ResetView,
   type RouteFilter,
   type StatusView,
-  type WatchEvent,
 } from "./api/types.ts";
 import type { Bfd } from "./bfd.ts";
 import type { EventHub } from "./events.ts";
@@ -170,7 +170,7 @@ export class Backend implements ApiBackend {
     return this.#parts.reloader.reload();
   }
 
-  onEvent(listener: (event: WatchEvent) => void): () => void {
+  onEvent(listener: EventListener): () => void {
     return this.#parts.events.subscribe(listener);
   }
 

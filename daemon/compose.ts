@@ -281,7 +281,8 @@ export class Daemon {
       );
     });
     this.#speaker.onEvent((event) => {
-      this.#events.emit(event.type, event);
+      if (event.type === "session") this.#events.emit("session", event);
+      else this.#events.emit("route", event);
       if (event.type === "session") this.#reportSummary();
     });
     this.#cni.onEvent((event) => this.#events.emit("pod", event));

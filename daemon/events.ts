@@ -1,21 +1,53 @@
-// Where sessions, routes, kernel and pods report, and where the API's watchers listen. Delivery is synchronous; the
-// bounded queue per client is the API server's.
-import type { WatchEvent } from "./api/types.ts";
-
-type Listener = (event: WatchEvent) => void;
+// Where all parts report what happens, and where the API's watchers and the flight recorder listen. Delivery is
+// synchronous; queues are the listeners' own, and bounded. The types of events are in api/events.ts.
+//
+// A bulk load of routes comes in two forms: summaries for those who do not ask for more, single operations for those who
+// do. The part that writes to the kernel makes the second form only while somebody wants it.
+import type { EventFields, EventListener, EventType, WatchEvent } from "./api/events.ts";
 
 export class EventHub {
-  readonly #listeners = new Set<Listener>();
+  readonly #listeners = new Set<EventListener>();
+  #detailed = 0;
+
+  /** Called when the first listener that wants every operation has come, and (false) when the last has gone. */
+  onDetail: (wanted: boolean) => void = () => {};
 
   /** Returns the function that ends the subscription. */
-  subscribe(listener: Listener): () => void {
+  subscribe(listener: EventListener): () => void {
     this.#listeners.add(listener);
-    return () => this.#listeners.delete(listener);
+    if (listener.lost && ++this.#detailed === 1) this.onDetail(true);
+    return () => {
+      if (this.#listeners.delete(listener) && listener.lost && --this.#detailed === 0) this.onDetail(false);
+    };
   }
 
-  emit(type: WatchEvent["type"], fields: object): void {
+  /** `at`: milliseconds since 1970, when it did not happen just now. */
+  emit<Type extends EventType>(type: Type, fields: EventFields[Type], at: number = Date.now()): void {
     if (this.#listeners.size === 0) return;
-    const event: WatchEvent = { time: new Date().toISOString(), type, ...fields };
-    for (const listener of this.#listeners) listener(event);
+    const event = eventOf(type, fields, at);
+    for (const listener of this.#listeners) listener.event(event);
   }
+
+  /** A summary, for those who do not get every operation by itself. */
+  emitSummary<Type extends EventType>(type: Type, fields: EventFields[Type], at: number): void {
+    if (this.#listeners.size === this.#detailed) return;
+    const event = eventOf(type, fields, at);
+    for (const listener of this.#listeners) if (!listener.lost) listener.event(event);
+  }
+
+  /** One of the operations behind a summary. */
+  emitDetail<Type extends EventType>(type: Type, fields: EventFields[Type], at: number): void {
+    if (this.#detailed === 0) return;
+    const event = eventOf(type, fields, at);
+    for (const listener of this.#listeners) if (listener.lost) listener.event(event);
+  }
+
+  /** So many operations could not be kept for those who want every one. */
+  lost(count: number): void {
+    for (const listener of this.#listeners) listener.lost?.(count);
+  }
+}
+
+function eventOf(type: EventType, fields: object, at: number): WatchEvent {
+  return { time: new Date(at).toISOString(), type, ...fields };
 }

@@ -91,6 +91,78 @@ export interface KernelEvent {
   readonly count?: number;
 }
 
+/** What we did to the kernel, as it was written, with the kernel's answer. */
+export interface KernelOperation {
+  readonly kind: "operation";
+  /** Milliseconds since 1970, when the kernel had answered. */
+  readonly at: number;
+  readonly operation: "add" | "replace" | "delete" | "set";
+  readonly object: "route" | "rule" | "nexthop" | "group" | "link" | "address" | "neighbour" | "sysctl";
+  /** The kernel's words; absent: done. */
+  readonly error?: string;
+  /** Path of the pod's network namespace; absent: this host's. */
+  readonly netns?: string;
+  /** Of a route, an address or a neighbour. */
+  readonly prefix?: string;
+  readonly table?: number;
+  /** Of a route, when it is not unicast. */
+  readonly type?: string;
+  readonly metric?: number;
+  /** Nexthop object or group that a route uses. */
+  readonly nextHop?: number;
+  readonly gateway?: string;
+  readonly interface?: string;
+  /** Of a rule: as `ip rule` prints it. */
+  readonly rule?: string;
+  readonly family?: Family;
+  /** Of a nexthop or group. */
+  readonly id?: number;
+  /** Of a group: gateways and interfaces, as far as they are known, and weights. */
+  readonly members?: readonly string[];
+  /** Of a setting or a link: what is changed. */
+  readonly name?: string;
+  readonly value?: string;
+}
+
+/** Many operations alike, where one by one would be too many. */
+export interface KernelOperations {
+  readonly kind: "operations";
+  /** Milliseconds since 1970 of the last one. */
+  readonly at: number;
+  readonly operation: KernelOperation["operation"];
+  readonly object: KernelOperation["object"];
+  readonly count: number;
+  /** From the first to the last. */
+  readonly milliseconds: number;
+  readonly error?: string;
+  readonly table?: number;
+  readonly nextHop?: number;
+  /** Lowest and highest prefix among them, by address. */
+  readonly lowest?: string;
+  readonly highest?: string;
+}
+
+/** The operations on routes behind KernelOperations, in columns; only made when somebody wants them. */
+export interface RouteOperations {
+  readonly at: number;
+  readonly count: number;
+  /** 0: add, 1: replace, 2: delete. */
+  readonly operations: Uint8Array;
+  readonly families: Uint8Array;
+  /** 16 bytes each, IPv4 in the first 4. */
+  readonly addresses: Uint8Array;
+  readonly lengths: Uint8Array;
+  readonly tables: Uint32Array;
+  /** Nexthop object or group; 0: none. */
+  readonly nextHops: Uint32Array;
+  /** RTN_*. */
+  readonly types: Uint8Array;
+  /** Index of the interface; 0: none. */
+  readonly interfaces: Uint32Array;
+  /** Index and the kernel's words of those that failed. */
+  readonly errors: readonly (readonly [index: number, error: string])[];
+}
+
 export interface KernelRoute {
   readonly prefix: string;
   readonly table: number;

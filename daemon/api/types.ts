@@ -6,6 +6,7 @@ import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/type
 import type { PolicyRequest } from "../../config/policy-request.ts";
 import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
 import type { PlanView } from "../reload.ts";
+import type { EventListener } from "./events.ts";
 
 export interface StatusView {
   readonly name: string;
@@ -28,13 +29,6 @@ export interface StatusView {
   readonly memory: { readonly rss: number; readonly heapUsed: number };
   /** Milliseconds over the last minute. */
   readonly eventLoopDelay: { readonly p50: number; readonly p99: number; readonly max: number };
-}
-
-/** One event of GET /v1/watch. `time` is ISO 8601. */
-export interface WatchEvent {
-  readonly time: string;
-  readonly type: "session" | "bfd" | "route" | "kernel" | "pod" | "block" | "resync";
-  readonly [key: string]: unknown;
 }
 
 export interface RouteFilter {
@@ -93,7 +87,7 @@ export interface ApiBackend {
   /** An MRT table dump. Rejects with ApiError 500 in words when the file cannot be written. */
   dump(file: string): Promise<DumpResult>;
   /** Returns the function that ends the subscription. */
-  onEvent(listener: (event: WatchEvent) => void): () => void;
+  onEvent(listener: EventListener): () => void;
 }
 
 /** An answer other than 200, with a message for the person who asked. */

@@ -4,20 +4,12 @@ import type { IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";
 import { type WebSocket, WebSocketServer } from "ws";
 import type { Log } from "../../net/log.ts";
-import { type ApiBackend, ApiError, type WatchEvent } from "./types.ts";
+import { eventTypes, type WatchEvent } from "./events.ts";
+import { type ApiBackend, ApiError } from "./types.ts";
 
 const MAX_CLIENTS = 64;
 /** Nothing is expected from a client but pings and a close. */
 const MAX_MESSAGE = 1024;
-
-const eventTypes: readonly string[] = [
-  "session",
-  "bfd",
-  "route",
-  "kernel",
-  "pod",
-  "block",
-] satisfies WatchEvent["type"][];
 
 export interface WatchOptions {
   readonly backend: ApiBackend;
@@ -48,6 +40,8 @@ export class Watch {
   });
   readonly #clients = new Set<Client>();
   #unsubscribe: (() => void) | null = null;
+  /** Somebody watches the kernel, and so gets every single operation. */
+  #detailed = false;
   #heartbeat: NodeJS.Timeout | null = null;
 
   constructor(options: WatchOptions) {
@@ -87,19 +81,40 @@ export class Watch {
     socket.on("error", (error) => this.#options.log.debug({ error: error.message }, "a watcher's connection failed"));
     socket.on("close", () => this.#remove(client));
     this.#clients.add(client);
+    this.#subscribe();
     if (this.#clients.size > 1) return;
-    this.#unsubscribe = this.#options.backend.onEvent((event) => this.#broadcast(event));
     this.#heartbeat = setInterval(() => this.#beat(), this.#options.heartbeat);
     this.#heartbeat.unref();
   }
 
   #remove(client: Client): void {
     this.#clients.delete(client);
+    this.#subscribe();
     if (this.#clients.size > 0) return;
-    this.#unsubscribe?.();
-    this.#unsubscribe = null;
     if (this.#heartbeat) clearInterval(this.#heartbeat);
     this.#heartbeat = null;
+  }
+
+  /** Brings the subscription in line with what the clients want. */
+  #subscribe(): void {
+    const detailed = [...this.#clients].some(wantsKernel);
+    if (this.#unsubscribe && this.#clients.size > 0 && detailed === this.#detailed) return;
+    this.#unsubscribe?.();
+    this.#unsubscribe = null;
+    this.#detailed = detailed;
+    if (this.#clients.size === 0) return;
+    const event = (event: WatchEvent) => this.#broadcast(event);
+    const lost = (count: number) => this.#lost(count);
+    this.#unsubscribe = this.#options.backend.onEvent(detailed ? { event, lost } : { event });
+  }
+
+  #lost(count: number): void {
+    for (const client of this.#clients) {
+      if (!wantsKernel(client)) continue;
+      const waiting = client.dropped > 0;
+      client.dropped += count;
+      if (!waiting && client.socket.bufferedAmount <= this.#options.highWater) this.#resync(client);
+    }
   }
 
   #broadcast(event: WatchEvent): void {
@@ -118,10 +133,14 @@ export class Watch {
   #send(client: Client, text: string): void {
     client.socket.send(text, (error) => {
       if (error || client.dropped === 0 || client.socket.bufferedAmount > this.#options.highWater / 4) return;
-      const event = { time: new Date().toISOString(), type: "resync", dropped: client.dropped };
-      client.dropped = 0;
-      this.#send(client, JSON.stringify(event));
+      this.#resync(client);
     });
+  }
+
+  #resync(client: Client): void {
+    const event = { time: new Date().toISOString(), type: "resync", dropped: client.dropped };
+    client.dropped = 0;
+    this.#send(client, JSON.stringify(event));
   }
 
   #beat(): void {
@@ -136,12 +155,14 @@ export class Watch {
   }
 }
 
+const wantsKernel = ({ types }: Client) => types === null || types.has("kernel");
+
 /** `?types=session,pod`; nothing: all. */
 function selectTypes(query: URLSearchParams): ReadonlySet<string> | null {
   const text = query.get("types");
   if (text === null) return null;
   const types = text.split(",");
-  const unknown = types.find((type) => !eventTypes.includes(type));
+  const unknown = types.find((type) => !(eventTypes as readonly string[]).includes(type));
   if (unknown !== undefined)
     throw new ApiError(400, `unknown event type ${unknown}; there are ${eventTypes.join(", ")}`);
   return new Set(types);

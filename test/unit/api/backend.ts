@@ -6,6 +6,7 @@ import { emptyAttributes } from "../../../bgp/wire/path-attributes.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../../cni/types.ts";
 import { parseConfig } from "../../../config/load.ts";
 import type { PolicyRequest } from "../../../config/policy-request.ts";
+import type { EventListener, WatchEvent } from "../../../daemon/api/events.ts";
 import {
   type ApiBackend,
   ApiError,
@@ -14,7 +15,6 @@ import {
   type ResetView,
   type RouteFilter,
   type StatusView,
-  type WatchEvent,
 } from "../../../daemon/api/types.ts";
 import { policyViews, testPolicy } from "../../../daemon/policy-test.ts";
 import type { PlanView } from "../../../daemon/reload.ts";
@@ -141,7 +141,7 @@ export class MemoryBackend implements ApiBackend {
   });
   readonly filters: RouteFilter[] = [];
   readonly config = parseConfig(CONFIG, "/etc/underlay/underlay.yaml").config;
-  readonly listeners = new Set<(event: WatchEvent) => void>();
+  readonly listeners = new Set<EventListener>();
 
   async status(): Promise<StatusView> {
     return this.statusView;
@@ -232,11 +232,11 @@ export class MemoryBackend implements ApiBackend {
       throw new ApiError(500, `cannot write ${file}: no space left on the device (ENOSPC)`);
     return { file, prefixes: 2, routes: 3, bytes: 100, duration: 1 };
   }
-  onEvent(listener: (event: WatchEvent) => void): () => void {
+  onEvent(listener: EventListener): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
   emit(event: WatchEvent): void {
-    for (const listener of this.listeners) listener(event);
+    for (const listener of this.listeners) listener.event(event);
   }
 }

@@ -1,0 +1,109 @@
+// What happens in the daemon, by type: the messages of GET /v1/watch and the lines of the flight recorder. A new kind of
+// event is a new member here; docs/api.md describes every one.
+import type { BfdChange } from "../../bgp/bfd/types.ts";
+import type { RouteEvent, SessionEvent } from "../../bgp/events.ts";
+import type { BlockView, PodEvent } from "../../cni/types.ts";
+import type { ConfigChange } from "../../config/diff.ts";
+import type { Impact } from "../../config/impact.ts";
+import type { KernelEvent, KernelOperation, KernelOperations } from "../../routing/types.ts";
+
+/** The daemon's own life: `start`, `running`, `converged`, `stop`, `stopped`, `crash` and what operators ask for. */
+export interface DaemonEvent {
+  readonly kind: string;
+  readonly message: string;
+  readonly [key: string]: unknown;
+}
+
+/** A block of ours has a new state. */
+export interface BlockEvent {
+  readonly prefix: string;
+  readonly pool: string;
+  readonly state: BlockView["state"];
+  readonly [key: string]: unknown;
+}
+
+/** A call of a container runtime was answered. */
+export interface CniEvent {
+  readonly verb: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  /** namespace/name, when the caller said so. */
+  readonly pod: string | null;
+  /** 0: done. */
+  readonly exitCode: number;
+  readonly error: string | null;
+  readonly milliseconds: number;
+}
+
+/** The configuration was read again. */
+export interface ConfigEvent {
+  readonly kind: "reloaded" | "refused";
+  readonly file: string;
+  readonly impact: Impact | null;
+  readonly changes: readonly ConfigChange[];
+  /** Why it was refused. */
+  readonly error: string | null;
+}
+
+/** Somebody asked for something to be done: a POST request other than a CNI call. */
+export interface ApiEvent {
+  readonly request: string;
+  /** Process id of who asked; null: unknown. */
+  readonly pid: number | null;
+  readonly error: string | null;
+}
+
+/** One of the problems that `underlayctl status` shows has come or gone. */
+export interface ProblemEvent {
+  readonly kind: "appeared" | "gone";
+  readonly problem: string;
+}
+
+/** Fields of an event, by its type. */
+export interface EventFields {
+  readonly session: Omit<SessionEvent, "type">;
+  readonly bfd: BfdChange;
+  readonly route: Omit<RouteEvent, "type">;
+  readonly kernel: KernelEvent | KernelOperation | KernelOperations;
+  readonly pod: PodEvent;
+  readonly block: BlockEvent;
+  readonly cni: CniEvent;
+  readonly config: ConfigEvent;
+  readonly api: ApiEvent;
+  readonly problem: ProblemEvent;
+  readonly daemon: DaemonEvent;
+}
+
+export type EventType = keyof EventFields;
+
+/** Those that a watcher can select. */
+export const eventTypes: readonly EventType[] = Object.keys({
+  session: 0,
+  bfd: 0,
+  route: 0,
+  kernel: 0,
+  pod: 0,
+  block: 0,
+  cni: 0,
+  config: 0,
+  api: 0,
+  problem: 0,
+  daemon: 0,
+} satisfies Record<EventType, 0>) as EventType[];
+
+/** One event. `time` is ISO 8601. `resync`: events were left out for a slow watcher. */
+export interface WatchEvent {
+  readonly time: string;
+  readonly type: EventType | "resync";
+  readonly [key: string]: unknown;
+}
+
+/** Somebody who is told of every event. */
+export interface EventListener {
+  event(event: WatchEvent): void;
+  /**
+   * Present: every single kernel operation is wanted, also of a bulk load, and this many could not be kept. Absent: a bulk
+   * load comes as summaries (`kind: "operations"`).
+   */
+  lost?(count: number): void;
+}
