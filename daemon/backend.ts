@@ -10,7 +10,9 @@ import type { PolicyRequest } from "../config/policy-request.ts";
 import type { Config } from "../config/types.ts";
 import { formatIpv4 } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
-import type { Fib, KernelRoute, KernelRule } from "../routing/types.ts";
+import { fightText } from "../routing/fib/fights.ts";
+import { hazardText } from "../routing/hazards.ts";
+import type { Fib, FibStatus, KernelRoute, KernelRule } from "../routing/types.ts";
 import type { EventListener } from "./api/events.ts";
 import {
   type ApiBackend,
@@ -66,6 +68,7 @@ export class Backend implements ApiBackend {
             `${kernel.failed.length} routes refused by the kernel, first ${kernel.failed[0].prefix}: ${kernel.failed[0].error}`,
           ]
         : []),
+      ...kernelProblems(kernel),
     ];
     const monitoring = speaker.monitoring();
     problems.push(...monitoringProblems(monitoring));
@@ -228,6 +231,23 @@ export class Backend implements ApiBackend {
 /** Lazily: a table of a million routes is never built as objects. */
 function* withInstalled(routes: Iterable<RouteView>, isInKernel: (route: RouteView) => boolean): Generator<RouteView> {
   for (const route of routes) yield route.installed && !isInKernel(route) ? { ...route, installed: false } : route;
+}
+
+function timeOf(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
+}
+
+/** What stands in the way of our rules and routes, what is taken away again and again, who does not answer. */
+function kernelProblems({ hazards, fights, unreachable }: FibStatus): string[] {
+  return [
+    ...hazards.filter(({ severity }) => severity === "problem").map(hazardText),
+    ...fights.map(fightText),
+    ...unreachable.map(
+      ({ gateway, interface: name, since, avoided }) =>
+        `gateway ${gateway} on ${name} has not answered since ${timeOf(since)}` +
+        (avoided ? "; traffic goes over the others" : "; there is no other next hop"),
+    ),
+  ];
 }
 
 /** A collector that was tried and is not there. */

@@ -70,7 +70,7 @@ export class Daemon {
       return child;
     };
 
-    this.#fib = new FibClient(config.routing, { log: log("routing") });
+    this.#fib = new FibClient(config.routing, { log: log("routing"), stateDir: config.paths.state });
     this.#fib.onFailure((error) => this.#failed(error));
     this.#interfaces = new InterfaceTable(this.#fib);
     this.#speakerOptions = {

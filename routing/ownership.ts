@@ -46,10 +46,10 @@ export class Ownership {
     return id >= base && id < base + count;
   }
 
-  /** A rule of somebody else that is looked at before the last of ours, apart from the kernel's own at 0. */
-  precedesOurs(rule: Rule): boolean {
+  /** Of the last rule that pods depend on. */
+  get lastPodPriority(): number {
     const { local, block } = this.#options.rulePriority;
-    return !this.ownsRule(rule) && rule.priority > 0 && rule.priority <= Math.max(local, block);
+    return Math.max(local, block);
   }
 
   /** Rules in the order of their priorities; blocks share one priority, because blocks do not overlap. */

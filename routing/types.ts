@@ -1,5 +1,6 @@
 // What routing/ is told to keep in the kernel and what it tells back. Plain data: it crosses a thread boundary.
 import type { Family } from "../net/address.ts";
+import type { Hazard } from "./hazards.ts";
 
 /** One member of a next-hop set, resolved: an interface and the gateway on it. */
 export interface NextHopMember {
@@ -75,6 +76,34 @@ export interface LinkInfo {
   readonly addresses: readonly LinkAddress[];
 }
 
+/** Another program, as far as a notification tells: the port id of its socket, which is mostly a process id. */
+export interface Culprit {
+  readonly pid: number;
+  /** Null: no such process by now, or the port id is none. */
+  readonly name: string | null;
+}
+
+/** Something of ours that is taken away, or changed, again and again. */
+export interface Fight {
+  /** For example `IPv4 rule 1010: from 10.244.1.0/26 lookup 7100`. */
+  readonly subject: string;
+  readonly by: Culprit | null;
+  /** Seconds since the epoch. */
+  readonly since: number;
+  /** How often it was put back since then. */
+  readonly repairs: number;
+}
+
+/** A gateway that does not answer on a link that is up (NUD_FAILED). */
+export interface UnreachableGateway {
+  readonly gateway: string;
+  readonly interface: string;
+  /** Seconds since the epoch. */
+  readonly since: number;
+  /** False: there is no other member, so it stays in use. */
+  readonly avoided: boolean;
+}
+
 /** One line of what happens in the kernel, for `underlayctl watch` and the log. */
 export interface KernelEvent {
   readonly kind:
@@ -85,10 +114,17 @@ export interface KernelEvent {
     | "resync"
     | "repaired"
     | "link"
+    | "neighbour"
     | "foreign"
+    | "hazard"
+    | "fight"
+    /** A hazard or a fight is over. */
+    | "cleared"
     | "error";
   readonly message: string;
   readonly count?: number;
+  /** Who did what was repaired. */
+  readonly by?: Culprit;
 }
 
 /** What we did to the kernel, as it was written, with the kernel's answer. */
@@ -196,6 +232,10 @@ export interface FibStatus {
   readonly overruns: number;
   /** Adopted at start and not yet confirmed or swept. */
   readonly stale: number;
+  /** What stands in the way, as long as it does. */
+  readonly hazards: readonly Hazard[];
+  readonly fights: readonly Fight[];
+  readonly unreachable: readonly UnreachableGateway[];
 }
 
 /** What can be relied on while sessions are away, see fib/forwarding.ts. Empty with `install: false`. */

@@ -29,6 +29,8 @@ export interface FibClientDeps {
   readonly netns?: string;
   /** Bytes of receive buffer for kernel notifications; 32 MiB takes a burst of 100,000 routes. */
   readonly receiveBuffer?: number;
+  /** Directory where it is remembered what settings were before us (sysctls.ts). */
+  readonly stateDir?: string;
 }
 
 const nothing: ForwardingState = { tables: [], owned: [] };
@@ -59,6 +61,7 @@ export class FibClient implements Fib {
       routing: options,
       netns: deps.netns ?? null,
       receiveBuffer: deps.receiveBuffer ?? 32 << 20,
+      stateDir: deps.stateDir ?? null,
     };
     this.#worker = new Worker(distFile("fib-worker.cjs"), { workerData, name: "fib" });
     this.#worker.on("message", (message: FromWorker) => this.#receive(message));
@@ -201,7 +204,7 @@ export class FibClient implements Fib {
   }
 
   #report(event: KernelEvent): void {
-    const serious = event.kind === "error" || event.kind === "routesFailed" || event.kind === "foreign";
+    const serious = ["error", "routesFailed", "foreign", "hazard", "fight"].includes(event.kind);
     this.#log[serious ? "warn" : "info"]({ kind: event.kind, count: event.count }, event.message);
     for (const listener of this.#eventListeners) listener(event);
   }

@@ -18,14 +18,16 @@ import type { FibStatus, KernelRoute, KernelRule, NextHopMember, OwnedState, Pod
 import { KernelWatch } from "../watch.ts";
 import { BulkWriter } from "./bulk.ts";
 import { Forwarding } from "./forwarding.ts";
+import { HazardWatch } from "./hazard-watch.ts";
 import { requireNetAdmin } from "./privilege.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { removeEverything } from "./remove.ts";
 import { Repairs } from "./repairs.ts";
 import { Resync } from "./resync.ts";
 import { type FibDeps, FibState } from "./state.ts";
-import { applySysctls } from "./sysctls.ts";
 import { routeView, ruleView } from "./views.ts";
+
+const INSPECTION_MS = 5000;
 
 export class FibEngine {
   readonly #state: FibState;
@@ -33,8 +35,10 @@ export class FibEngine {
   readonly #repairs: Repairs;
   readonly #resync: Resync;
   readonly #forwarding: Forwarding;
+  readonly #hazards: HazardWatch;
   #watch: KernelWatch | null = null;
   #staleTimer: Timer | null = null;
+  #inspectionTimer: Timer | null = null;
 
   constructor(options: WorkerOptions, deps: FibDeps) {
     const guard = (work: () => void) => this.#guard(work);
@@ -42,7 +46,8 @@ export class FibEngine {
     this.#bulk = new BulkWriter(this.#state, guard, {
       doubt: (about) => (about === "nextHops" ? this.#repairs.doubtNextHops() : this.#resync.doubt()),
     });
-    this.#repairs = new Repairs(this.#state, this.#bulk, guard);
+    this.#hazards = new HazardWatch(this.#state, () => []);
+    this.#repairs = new Repairs(this.#state, this.#bulk, this.#hazards, guard);
     this.#state.onNextHopRefused = () => this.#repairs.doubtNextHops();
     this.#resync = new Resync(this.#state, this.#repairs);
     this.#forwarding = new Forwarding(this.#state, {
@@ -57,7 +62,7 @@ export class FibEngine {
     const { install, options, deps, socket, links, nextHops, rules } = this.#state;
     if (install) {
       requireNetAdmin(socket);
-      if (options.routing.sysctls) for (const message of applySysctls()) this.#state.problem(message);
+      this.#repairs.checkSettings();
     }
     this.#watch = new KernelWatch(
       {
@@ -75,6 +80,7 @@ export class FibEngine {
     links.load(socket);
     deps.links(links.snapshot());
     if (!install) return;
+    this.#inspectionTimer = deps.clock.after(INSPECTION_MS, () => this.#inspect());
     nextHops.reconcile();
     rules.adopt();
     await this.#resync.dumpRoutes(true);
@@ -106,7 +112,8 @@ export class FibEngine {
     for (const { family } of reconciled.added) missing.add(family);
     reconciled.remove();
     changed.removeOld();
-    this.#repairs.reportPreceding();
+    this.#hazards.setOwned(owned);
+    this.#hazards.update(rules.latest);
     const found = ([4, 6] as const).filter((family) => !missing.has(family));
     this.#forwarding.owned(
       found,
@@ -187,6 +194,9 @@ export class FibEngine {
       resyncs: this.#resync.count,
       overruns: this.#resync.overruns,
       stale: this.#stale(),
+      hazards: this.#hazards.hazards,
+      fights: [],
+      unreachable: [],
     };
   }
 
@@ -209,6 +219,7 @@ export class FibEngine {
     const { socket, ownership, rules, nextHops } = this.#state;
     this.#state.stopped = true;
     this.#staleTimer?.cancel();
+    this.#inspectionTimer?.cancel();
     this.#bulk.stop();
     this.#repairs.stop();
     this.#resync.stop();
@@ -218,6 +229,17 @@ export class FibEngine {
     } finally {
       this.#state.close();
     }
+  }
+
+  /** What no notification tells of: most settings, and the files of systemd-networkd. */
+  #inspect(): void {
+    const { deps, rules, stopped } = this.#state;
+    if (stopped) return;
+    this.#inspectionTimer = deps.clock.after(INSPECTION_MS, () => this.#inspect());
+    this.#guard(() => {
+      this.#repairs.checkSettings();
+      this.#hazards.update(rules.dump());
+    });
   }
 
   #stale(): number {

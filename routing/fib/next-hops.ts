@@ -174,6 +174,11 @@ export class NextHops {
     return live;
   }
 
+  /** Interface indices that gateways are on. */
+  uplinks(): number[] {
+    return [...new Set([...this.#hops.values()].map((hop) => hop.ifindex))];
+  }
+
   /** Removes what was adopted and never asked for, once no route uses it. Returns how many groups went. */
   sweep(): number {
     let swept = 0;

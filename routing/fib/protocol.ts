@@ -19,6 +19,8 @@ export interface WorkerOptions {
   readonly netns: string | null;
   /** Bytes of receive buffer for kernel notifications. */
   readonly receiveBuffer: number;
+  /** Directory where it is remembered what settings were before us; null: it is not. */
+  readonly stateDir: string | null;
 }
 
 /** Requests and their results. */

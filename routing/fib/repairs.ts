@@ -10,9 +10,9 @@ import { decodeRule } from "../netlink/rule.ts";
 import { METRIC } from "../ownership.ts";
 import type { BulkWriter } from "./bulk.ts";
 import { Damper } from "./damper.ts";
+import type { HazardWatch } from "./hazard-watch.ts";
 import type { FibState } from "./state.ts";
 import { isLearned } from "./static-routes.ts";
-import { ruleText } from "./views.ts";
 import { prefixOf } from "./writer.ts";
 
 const LINKS_REPORT_MS = 5;
@@ -23,6 +23,7 @@ export const RTM_F_CLONED = 0x200;
 export class Repairs {
   readonly #state: FibState;
   readonly #bulk: BulkWriter;
+  readonly #hazards: HazardWatch;
   readonly #damper: Damper;
   readonly #reader = new RouteReader();
   #linksTimer: Timer | null = null;
@@ -36,9 +37,10 @@ export class Repairs {
   #replaced = 0;
   #replacedExample = "";
 
-  constructor(state: FibState, bulk: BulkWriter, guard: (work: () => void) => void) {
+  constructor(state: FibState, bulk: BulkWriter, hazards: HazardWatch, guard: (work: () => void) => void) {
     this.#state = state;
     this.#bulk = bulk;
+    this.#hazards = hazards;
     this.#damper = new Damper(state.deps.clock, REPAIR_MS, () => guard(() => this.repair()));
   }
 
@@ -65,8 +67,7 @@ export class Repairs {
       this.#damper.request();
     } else if (type === MessageType.newRule || type === MessageType.delRule) {
       const rule = decodeRule(buffer, start, end);
-      if (rule && (this.#state.ownership.ownsRule(rule) || this.#state.ownership.precedesOurs(rule)))
-        this.#damper.request();
+      if (rule) this.#damper.request();
     }
   }
 
@@ -143,6 +144,18 @@ export class Repairs {
     this.#bulk.schedule();
   }
 
+  /** Sets what forwarding depends on; at start that is no repair. */
+  checkSettings(): void {
+    const { options, sysctls, nextHops, links, deps } = this.#state;
+    if (!options.routing.sysctls) return;
+    sysctls.uplinks = nextHops
+      .uplinks()
+      .filter((ifindex) => links.has(ifindex))
+      .map((ifindex) => links.nameOf(ifindex));
+    const { problems } = sysctls.apply();
+    for (const message of problems) deps.event({ kind: "error", message });
+  }
+
   #restoreStatic(): number {
     const { restored, problems } = this.#state.staticRoutes.restore((ifindex) => this.#state.links.isUp(ifindex));
     for (const message of problems) this.#state.deps.event({ kind: "error", message });
@@ -168,22 +181,13 @@ export class Repairs {
     count += this.#restoreStatic();
     const rules = this.#state.rules.reconcile();
     count += rules.added.length + rules.remove();
-    this.reportPreceding();
+    this.#hazards.update(this.#state.rules.latest);
     this.#bulk.schedule();
     if (count > 0)
       this.#state.deps.event({
         kind: "repaired",
         count,
         message: `${count} of our rules, routes or next hops were put back after a change by another program`,
-      });
-  }
-
-  /** Tells of rules of others that decide before ours. */
-  reportPreceding(): void {
-    for (const rule of this.#state.rules.newlyPreceding())
-      this.#state.deps.event({
-        kind: "foreign",
-        message: `IPv${rule.family} rule "${ruleText(rule)}" of protocol ${rule.protocol} comes before ours and decides first`,
       });
   }
 }

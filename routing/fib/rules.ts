@@ -7,14 +7,12 @@ import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { Ownership } from "../ownership.ts";
 import { ruleText } from "./views.ts";
 
-const REPORTED_LIMIT = 1000;
-
 export class Rules {
   readonly #socket: NetlinkSocket;
   readonly #ownership: Ownership;
   /** Null until the configuration has said what it wants; until then nothing is removed. */
   #wanted: readonly RuleSpec[] | null = null;
-  readonly #reported = new Set<string>();
+  #latest: readonly Rule[] = [];
   #stale = 0;
 
   constructor(socket: NetlinkSocket, ownership: Ownership) {
@@ -32,8 +30,18 @@ export class Rules {
     this.#stale = 0;
   }
 
+  /** All rules in the kernel's order, IPv4 first. */
   dump(): Rule[] {
-    return [4, 6].flatMap((family) => this.#socket.dump((out) => encodeRuleDump(out, family as 4 | 6), decodeRule));
+    const rules = [4, 6].flatMap((family) =>
+      this.#socket.dump((out) => encodeRuleDump(out, family as 4 | 6), decodeRule),
+    );
+    this.#latest = rules;
+    return rules;
+  }
+
+  /** The latest dump; what we wrote after it is not in it. */
+  get latest(): readonly Rule[] {
+    return this.#latest;
   }
 
   /** Counts what a former run left. */
@@ -80,17 +88,6 @@ export class Rules {
     const ours = this.dump().filter((rule) => this.#ownership.ownsRule(rule));
     for (const rule of ours) this.#delete(rule);
     return ours.length;
-  }
-
-  /** Rules of others that are looked at before the last of ours and were not reported yet. */
-  newlyPreceding(): Rule[] {
-    const fresh = this.dump().filter((rule) => {
-      if (!this.#ownership.precedesOurs(rule) || this.#reported.has(`${rule.family} ${ruleText(rule)}`)) return false;
-      this.#reported.add(`${rule.family} ${ruleText(rule)}`);
-      return true;
-    });
-    if (this.#reported.size > REPORTED_LIMIT) this.#reported.clear();
-    return fresh;
   }
 
   #delete(rule: RuleSpec): void {

@@ -9,6 +9,7 @@ import type { WorkerOptions } from "./protocol.ts";
 import { Routes } from "./routes.ts";
 import { Rules } from "./rules.ts";
 import { StaticRoutes } from "./static-routes.ts";
+import { Sysctls } from "./sysctls.ts";
 
 export interface FibDeps {
   readonly clock: Clock;
@@ -31,6 +32,7 @@ export class FibState {
   readonly staticRoutes: StaticRoutes;
   readonly rules: Rules;
   readonly nextHops: NextHops;
+  readonly sysctls: Sysctls;
   /** What a former run left and nobody asked for has been removed. */
   swept = false;
   stopped = false;
@@ -45,6 +47,7 @@ export class FibState {
     this.ownership = new Ownership(options.routing);
     this.staticRoutes = new StaticRoutes(this.socket, this.ownership);
     this.rules = new Rules(this.socket, this.ownership);
+    this.sysctls = new Sysctls(options.stateDir);
     this.nextHops = new NextHops(this.socket, this.ownership, options.routing, {
       isUp: (ifindex) => this.links.isUp(ifindex),
       groupGone: (group) => this.routes.groupGone(group),

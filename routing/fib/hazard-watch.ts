@@ -1,0 +1,96 @@
+// Looks for hazards (hazards.ts) from inside the worker: rules after each change of them, settings and files every few
+// seconds. Out: the list as it is, and an event for each that begins or ends.
+import { readlinkSync } from "node:fs";
+import { type Prefix, prefix } from "../../net/prefix.ts";
+import { type ForeignRouteCount, findHazards, type Hazard, hazardText } from "../hazards.ts";
+import type { Rule } from "../netlink/rule.ts";
+import { hostFiles, type NetworkdSettings, readNetworkd } from "../networkd.ts";
+import type { OwnedState } from "../types.ts";
+import type { FibState } from "./state.ts";
+import { readOrNull } from "./sysctls.ts";
+
+/** Programs can make rules without end: so many hazards are told. */
+const LISTED = 100;
+const NETWORKD_INTERVAL_MS = 30_000;
+
+export class HazardWatch {
+  readonly #state: FibState;
+  readonly #foreignRoutes: () => readonly ForeignRouteCount[];
+  #tables: readonly number[] = [];
+  #blocks: readonly Prefix[] = [];
+  #owned = false;
+  #current: readonly Hazard[] = [];
+  #networkd: NetworkdSettings | null = null;
+  #networkdRead = Number.NEGATIVE_INFINITY;
+
+  constructor(state: FibState, foreignRoutes: () => readonly ForeignRouteCount[]) {
+    this.#state = state;
+    this.#foreignRoutes = foreignRoutes;
+  }
+
+  get hazards(): readonly Hazard[] {
+    return this.#current;
+  }
+
+  /** What there is to be endangered. */
+  setOwned(owned: OwnedState): void {
+    this.#owned = true;
+    this.#tables = owned.tables.map(({ id }) => id);
+    this.#blocks = owned.blocks.map((block) => prefix(block.prefix));
+  }
+
+  /** Compares with the last look; `rules`: all of them, fresh from the kernel. */
+  update(rules: readonly Rule[]): void {
+    const { ownership, deps, nextHops, links, routes } = this.#state;
+    if (!this.#owned) return;
+    const hazards = findHazards({
+      protocol: ownership.protocol,
+      localTable: ownership.localTable,
+      tables: this.#tables,
+      blocks: this.#blocks,
+      lastPriority: ownership.lastPodPriority,
+      rules,
+      foreignRoutes: this.#foreignRoutes(),
+      uplinks: nextHops
+        .uplinks()
+        .filter((ifindex) => links.has(ifindex))
+        .map((ifindex) => links.nameOf(ifindex)),
+      ipv6Routes: routes.tables().reduce((sum, table) => sum + (table.family === 6 ? table.desiredCount : 0), 0),
+      sysctl: readOrNull,
+      networkd: this.#readNetworkd(),
+    }).slice(0, LISTED);
+    const before = new Map(this.#current.map((hazard) => [keyOf(hazard), hazard]));
+    const now = new Set(hazards.map(keyOf));
+    this.#current = hazards;
+    for (const hazard of hazards)
+      if (!before.has(keyOf(hazard))) deps.event({ kind: eventKind(hazard), message: hazardText(hazard) });
+    for (const [key, hazard] of before)
+      if (!now.has(key)) deps.event({ kind: "cleared", message: `no longer so: ${hazard.text}` });
+  }
+
+  #readNetworkd(): NetworkdSettings | null {
+    const now = this.#state.deps.clock.now();
+    if (now - this.#networkdRead < NETWORKD_INTERVAL_MS) return this.#networkd;
+    this.#networkdRead = now;
+    // It works in the namespace that the host was started in.
+    const namespaces = ["/proc/1/ns/net", "/proc/thread-self/ns/net"].map((path) => linkOf(path));
+    this.#networkd = namespaces[0] === null || namespaces[0] === namespaces[1] ? readNetworkd(hostFiles) : null;
+    return this.#networkd;
+  }
+}
+
+function linkOf(path: string): string | null {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null;
+  }
+}
+
+function eventKind({ kind }: Hazard): "foreign" | "hazard" {
+  return kind === "rulePrecedes" || kind === "ruleIntoTable" || kind === "foreignRoutes" ? "foreign" : "hazard";
+}
+
+function keyOf({ kind, subject }: Hazard): string {
+  return `${kind} ${subject}`;
+}
