@@ -16,9 +16,11 @@ import { Locks } from "./locks.ts";
 import { isNamespace } from "./namespace.ts";
 import { type PodRequest, parseMac } from "./protocol/config.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
-import type { CniOptions, PodEvent, PodRoutes, PodView } from "./types.ts";
+import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView } from "./types.ts";
 
 const NAME_ATTEMPTS = 5;
+/** In place of an interface's index. */
+const NO_LINK = 0;
 
 export interface AttachmentId {
   readonly network: string;
@@ -36,7 +38,7 @@ export interface NewAttachment extends AttachmentId {
 
 export interface Attachment {
   readonly record: PodRecord;
-  /** Of the host end. */
+  /** Of the host end; 0: somebody deleted it. */
   readonly ifindex: number;
 }
 
@@ -85,6 +87,20 @@ export class Attachments {
 
   pods(): PodView[] {
     return [...this.#attached.values()].map(({ record }) => podView(record));
+  }
+
+  /** Every pod, and how its end of the cable is now: one namespace after the other. */
+  async look(): Promise<PodLook[]> {
+    const looks: PodLook[] = [];
+    for (const { record } of [...this.#attached.values()]) {
+      const { netns, netnsId, ifname, mac } = record;
+      const namespaceKnown = netns !== "";
+      const end = namespaceKnown ? await this.#attacher.look({ netns, netnsId, ifname }) : null;
+      // Detached meanwhile.
+      if (this.#attached.get(podKey(record))?.record !== record) continue;
+      looks.push({ ...podView(record), mac, namespaceKnown, end });
+    }
+    return looks;
   }
 
   /** Everything that the store knows of a network, complete or not. */
@@ -172,7 +188,7 @@ export class Attachments {
     if (!record) return;
     const attachment = this.#attached.get(key);
     if (attachment) await this.#routes.removePodRoutes(hostRoutes(attachment));
-    await this.#attacher.detach({ hostInterface: record.hostInterface, ifindex: attachment?.ifindex ?? null });
+    await this.#attacher.detach({ hostInterface: record.hostInterface, ifindex: attachment?.ifindex || null });
     this.#attached.delete(key);
     if (attachment) this.#emit("removed", record);
     await this.#store.commit({ op: "remove", key });
@@ -340,7 +356,8 @@ export class Attachments {
   }
 
   /**
-   * The host end vanished with its pod's namespace: nobody may ever send a DEL for it. Looked up in the store, because
+   * The host end vanished. With its pod's namespace: nobody may ever send a DEL for it. From a namespace that is still
+   * there: its addresses are the pod's until its DEL comes, and `doctor` tells of it. Looked up in the store, because
    * its ADD may not have come to its end yet; the lock then waits for that.
    */
   async #onGone(hostInterface: string): Promise<void> {
@@ -350,6 +367,14 @@ export class Attachments {
       try {
         await this.exclusively(record.containerId, record.ifname, async () => {
           if (this.#attached.get(key)?.record !== record) return;
+          if (record.netnsId !== "" && (await isNamespace(record.netns, record.netnsId))) {
+            this.#attached.set(key, { record, ifindex: NO_LINK });
+            this.#log.error(
+              { key, hostInterface, addresses: record.addresses },
+              "somebody deleted the interface of a pod that is there: it is cut off until it is made anew",
+            );
+            return;
+          }
           await this.remove(record);
           this.#log.info({ key, addresses: record.addresses }, "the pod's namespace is gone, its addresses are free");
         });

@@ -14,7 +14,7 @@ import { CniError, CniErrorCode, formatError } from "./protocol/error.ts";
 import { appendResult, formatResult, parsePrevResult } from "./protocol/result.ts";
 import { type CniVersion, formatVersions, newestVersion, requireVerb } from "./protocol/version.ts";
 import { Spool } from "./spool.ts";
-import type { BlockView, CniOptions, CniRequest, CniResponse, PodEvent, PodRoutes, PodView } from "./types.ts";
+import type { BlockView, CniOptions, CniRequest, CniResponse, PodEvent, PodLook, PodRoutes, PodView } from "./types.ts";
 
 /** Verbs that a configuration of an older version must not use. */
 const firstVersion: Partial<Record<Verb, CniVersion>> = { CHECK: "0.4.0", STATUS: "1.1.0", GC: "1.1.0" };
@@ -70,6 +70,11 @@ export class CniServer {
 
   pods(): PodView[] {
     return this.#attachments.pods();
+  }
+
+  /** Every pod, and how its end of the cable is now. Rejects when the attach worker does not answer. */
+  look(): Promise<PodLook[]> {
+    return this.#attachments.look();
   }
 
   blocks(): BlockView[] {

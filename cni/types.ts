@@ -1,5 +1,7 @@
 // What the daemon hands to the CNI server and gets back. The client executable only carries bytes.
 
+import type { PodEnd } from "./attach/messages.ts";
+
 export interface CniRequest {
   /** CNI_* variables as the caller had them. */
   readonly env: Readonly<Record<string, string>>;
@@ -62,4 +64,12 @@ export interface PodRoutes {
 export interface PodEvent {
   readonly kind: "added" | "removed";
   readonly pod: PodView;
+}
+
+/** A pod as it was attached, and as its end of the cable is now. */
+export interface PodLook extends PodView {
+  readonly mac: string;
+  /** Null: its namespace is gone, or not known (recovered from its host interface). */
+  readonly end: PodEnd | null;
+  readonly namespaceKnown: boolean;
 }

@@ -8,6 +8,8 @@ import type {
   DetachRequest,
   HostLink,
   InspectRequest,
+  LookRequest,
+  PodEnd,
   WorkerAnswer,
   WorkerFailure,
   WorkerRequest,
@@ -61,6 +63,11 @@ export class Attacher {
   /** What is missing, in words. */
   inspect(request: InspectRequest): Promise<string[]> {
     return this.#call({ kind: "inspect", request });
+  }
+
+  /** How the pod's end is; null when its namespace is gone. */
+  look(request: LookRequest): Promise<PodEnd | null> {
+    return this.#call({ kind: "look", request });
   }
 
   /** Host ends in the kernel; they are watched from now on. */

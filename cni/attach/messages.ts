@@ -42,10 +42,28 @@ export interface InspectRequest {
   readonly mac: Uint8Array | null;
 }
 
+export interface LookRequest {
+  readonly netns: string;
+  readonly netnsId: string;
+  readonly ifname: string;
+}
+
+/** The pod's end of a cable, as it is. */
+export interface PodEnd {
+  /** Null: there is no such interface in the pod. */
+  readonly link: { readonly up: boolean; readonly mac: string; readonly mtu: number } | null;
+  readonly addresses: readonly string[];
+  /** Families with a default route through the interface. */
+  readonly defaultRoutes: readonly (4 | 6)[];
+  /** Permanent ones. */
+  readonly neighbours: readonly { readonly address: string; readonly mac: string }[];
+}
+
 export type WorkerRequest =
   | { readonly id: number; readonly kind: "attach"; readonly request: AttachRequest }
   | { readonly id: number; readonly kind: "detach"; readonly request: DetachRequest }
   | { readonly id: number; readonly kind: "inspect"; readonly request: InspectRequest }
+  | { readonly id: number; readonly kind: "look"; readonly request: LookRequest }
   | { readonly id: number; readonly kind: "list" }
   | { readonly id: number; readonly kind: "stop" };
 

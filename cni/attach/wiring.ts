@@ -200,7 +200,7 @@ function isHostEnd(link: Link): boolean {
 }
 
 /** Opens the namespace, checks that it is the one meant, and hands over its descriptor and a socket inside. */
-function inNamespace<T>(path: string, expectedId: string, work: (fd: number, socket: NetlinkSocket) => T): T {
+export function inNamespace<T>(path: string, expectedId: string, work: (fd: number, socket: NetlinkSocket) => T): T {
   const n = native();
   const fd = n.open(path, 0);
   if (fd < 0) throw noNamespace(path, `cannot open it (${new SystemError("open", fd).code})`);
@@ -229,7 +229,7 @@ function noNamespace(path: string, why: string): CniError {
   return new CniError(CniErrorCode.invalidNetns, `CNI_NETNS is not a usable network namespace: ${why}`, path);
 }
 
-function getLink(socket: NetlinkSocket, link: LinkSelector): Link | null {
+export function getLink(socket: NetlinkSocket, link: LinkSelector): Link | null {
   try {
     return socket.get((out) => encodeGetLink(out, link), decodeLink);
   } catch (error) {

@@ -2,6 +2,7 @@
 import { randomInt } from "node:crypto";
 import { parentPort } from "node:worker_threads";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
+import { lookAtPod } from "./look.ts";
 import type { DetachRequest, WorkerAnswer, WorkerFailure, WorkerRequest } from "./messages.ts";
 import { Remover } from "./remover.ts";
 import { HostNameTaken, Wiring } from "./wiring.ts";
@@ -40,6 +41,8 @@ async function handle(message: WorkerRequest): Promise<unknown> {
       return detach(message.request);
     case "inspect":
       return wiring.inspect(message.request);
+    case "look":
+      return lookAtPod(message.request);
     case "list": {
       const { links } = wiring.list();
       for (const link of links) remover.watch(link.ifindex, link.name);

@@ -18,6 +18,7 @@ import type {
   RoutingOptions,
 } from "../types.ts";
 import type { FromWorker, RequestName, Requests, ToWorker, WorkerOptions } from "./protocol.ts";
+import type { KernelSurvey, SurveyRequest } from "./survey.ts";
 
 /** Prefixes sent and not taken over yet, above which apply() asks to wait, and below which onDrain calls. */
 const HIGH_WATER = 128 * 1024;
@@ -147,6 +148,11 @@ export class FibClient implements Fib {
 
   routes(table: number): Promise<KernelRoute[]> {
     return this.#request("routes", table);
+  }
+
+  /** The kernel's own tables, read now, and how they differ from what is wanted. */
+  survey(request: SurveyRequest): Promise<KernelSurvey> {
+    return this.#request("survey", request);
   }
 
   async stop(mode: "keep" | "remove"): Promise<void> {

@@ -25,6 +25,7 @@ import { removeEverything } from "./remove.ts";
 import { Repairs } from "./repairs.ts";
 import { Resync } from "./resync.ts";
 import { type FibDeps, FibState } from "./state.ts";
+import { type KernelSurvey, type SurveyRequest, survey } from "./survey.ts";
 import { routeView, ruleView } from "./views.ts";
 
 const INSPECTION_MS = 5000;
@@ -213,6 +214,12 @@ export class FibEngine {
       const routes = dumpTable(socket, family, table);
       return routes.filter((route) => route.table === table).map((route) => routeView(route, nextHops, nameOf));
     });
+  }
+
+  /** The kernel read anew, against what is wanted; what is being written now is waited for. */
+  async survey(request: SurveyRequest): Promise<KernelSurvey> {
+    await this.flush();
+    return survey(this.#state, request, (rules, foreign) => this.#hazards.look(rules, foreign));
   }
 
   stop(mode: "keep" | "remove"): void {

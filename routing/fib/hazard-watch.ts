@@ -39,18 +39,18 @@ export class HazardWatch {
     this.#blocks = owned.blocks.map((block) => prefix(block.prefix));
   }
 
-  /** Compares with the last look; `rules`: all of them, fresh from the kernel. */
-  update(rules: readonly Rule[]): void {
-    const { ownership, deps, nextHops, links, routes } = this.#state;
-    if (!this.#owned) return;
-    const hazards = findHazards({
+  /** As it is now; `rules`: all of them, fresh from the kernel. */
+  look(rules: readonly Rule[], foreignRoutes: readonly ForeignRouteCount[]): Hazard[] {
+    const { ownership, nextHops, links, routes } = this.#state;
+    if (!this.#owned) return [];
+    return findHazards({
       protocol: ownership.protocol,
       localTable: ownership.localTable,
       tables: this.#tables,
       blocks: this.#blocks,
       lastPriority: ownership.lastPodPriority,
       rules,
-      foreignRoutes: this.#foreignRoutes(),
+      foreignRoutes,
       uplinks: nextHops
         .uplinks()
         .filter((ifindex) => links.has(ifindex))
@@ -59,6 +59,13 @@ export class HazardWatch {
       sysctl: readOrNull,
       networkd: this.#readNetworkd(),
     }).slice(0, LISTED);
+  }
+
+  /** Compares with the last look; `rules`: all of them, fresh from the kernel. */
+  update(rules: readonly Rule[]): void {
+    const { deps } = this.#state;
+    if (!this.#owned) return;
+    const hazards = this.look(rules, this.#foreignRoutes());
     const before = new Map(this.#current.map((hazard) => [keyOf(hazard), hazard]));
     const now = new Set(hazards.map(keyOf));
     this.#current = hazards;

@@ -164,6 +164,14 @@ export class NextHops {
     return written;
   }
 
+  /** Groups that should be in the kernel, and their members on links that are up. */
+  expected(): { readonly id: number; readonly members: readonly NextHopMember[] }[] {
+    return [...this.#bySet.values()].flatMap(({ id, wanted }) => {
+      const members = wanted.filter(({ ifindex }) => this.#callbacks.isUp(ifindex));
+      return members.length > 0 ? [{ id, members }] : [];
+    });
+  }
+
   /** Groups in the kernel with a member on a link that is up. */
   liveGroups(): Set<number> {
     const up = new Set<number>();

@@ -12,6 +12,7 @@ import type {
   RouteBatch,
   RoutingOptions,
 } from "../types.ts";
+import type { KernelSurvey, SurveyRequest } from "./survey.ts";
 
 export interface WorkerOptions {
   readonly routing: RoutingOptions;
@@ -34,6 +35,7 @@ export interface Requests {
   status: { argument: null; result: FibStatus };
   rules: { argument: null; result: KernelRule[] };
   routes: { argument: number; result: KernelRoute[] };
+  survey: { argument: SurveyRequest; result: KernelSurvey };
   stop: { argument: "keep" | "remove"; result: null };
 }
 

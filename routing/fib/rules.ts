@@ -53,32 +53,29 @@ export class Rules {
   /** Adds what is missing; `remove()` then takes away what is not wanted any more. Throws the kernel's refusal. */
   reconcile(): { added: readonly RuleSpec[]; remove(): number } {
     if (!this.#wanted) return { added: [], remove: () => 0 };
+    const { missing, surplus } = this.compare(this.dump());
+    for (const rule of missing) this.#socket.request((out) => encodeNewRule(out, rule), `rule ${describeRule(rule)}`);
+    return {
+      added: missing,
+      remove: () => {
+        for (const rule of surplus) this.#delete(rule);
+        return surplus.length;
+      },
+    };
+  }
+
+  /** What is wanted and not among these; and those with our number that are not wanted, or there a second time. */
+  compare(rules: readonly Rule[]): { missing: RuleSpec[]; surplus: Rule[] } {
     const present = new Map<string, Rule[]>();
-    for (const rule of this.dump()) {
+    for (const rule of rules) {
       if (!this.#ownership.ownsRule(rule)) continue;
       const key = plain(rule) ? keyOf(rule) : `other ${ruleText(rule)}`;
       const equal = present.get(key);
       if (equal) equal.push(rule);
       else present.set(key, [rule]);
     }
-    const added: RuleSpec[] = [];
-    for (const rule of this.#wanted) {
-      const found = present.get(keyOf(rule));
-      if (found) {
-        found.shift();
-        continue;
-      }
-      this.#socket.request((out) => encodeNewRule(out, rule), `rule ${describe(rule)}`);
-      added.push(rule);
-    }
-    const surplus = [...present.values()].flat();
-    return {
-      added,
-      remove: () => {
-        for (const rule of surplus) this.#delete(rule);
-        return surplus.length;
-      },
-    };
+    const missing = (this.#wanted ?? []).filter((rule) => present.get(keyOf(rule))?.shift() === undefined);
+    return { missing, surplus: [...present.values()].flat() };
   }
 
   /** Removes every rule of ours. */
@@ -92,7 +89,7 @@ export class Rules {
 
   #delete(rule: RuleSpec): void {
     try {
-      this.#socket.request((out) => encodeDelRule(out, rule), `rule ${describe(rule)}`);
+      this.#socket.request((out) => encodeDelRule(out, rule), `rule ${describeRule(rule)}`);
     } catch (error) {
       if (!(error instanceof NetlinkError) || error.code !== "ENOENT") throw error;
     }
@@ -118,7 +115,8 @@ function keyOf(rule: RuleSpec): string {
   return `${rule.family} ${rule.priority} ${rule.source?.join(".") ?? ""}/${rule.sourceLength} ${rule.table}`;
 }
 
-function describe(rule: RuleSpec): string {
+/** `1010: from 10.244.1.0/26 lookup 7100 (IPv4)` */
+export function describeRule(rule: RuleSpec): string {
   const source = rule.source ? `${formatAddress(rule.source)}/${rule.sourceLength}` : "all";
   return `${rule.priority}: from ${source} lookup ${rule.table} (IPv${rule.family})`;
 }

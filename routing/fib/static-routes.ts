@@ -90,6 +90,20 @@ export class StaticRoutes {
     return old.length;
   }
 
+  /** What the configuration wants and is not among these; and those with our number that nobody wants. */
+  compare(routes: readonly Route[]): { missing: RouteSpec[]; strays: Route[] } {
+    const ours = new Map<string, Route>();
+    for (const route of routes) if (this.#ownership.ownsProtocol(route.protocol)) ours.set(keyOf(specOf(route)), route);
+    const missing: RouteSpec[] = [];
+    for (const [key, { spec, wanted, purpose }] of this.#entries) {
+      if (!wanted) continue;
+      const route = ours.get(key);
+      if (purpose === "owned" && (!route || !sameRoute(spec, specOf(route)))) missing.push(spec);
+      ours.delete(key);
+    }
+    return { missing, strays: [...ours.values()] };
+  }
+
   beginDump(): void {
     for (const entry of this.#entries.values()) entry.seen = false;
   }
@@ -183,7 +197,7 @@ export class StaticRoutes {
         else if (failure.errno === constants.errno.EEXIST && this.#isOurs(entry.spec)) entry.installed = true;
         else {
           entry.installed = false;
-          const error = new NetlinkError(`route ${describe(entry.spec)}`, failure.errno, failure.text);
+          const error = new NetlinkError(`route ${describeRoute(entry.spec)}`, failure.errno, failure.text);
           failures.push({ entry, known: known[i], error });
         }
       });
@@ -206,7 +220,7 @@ export class StaticRoutes {
 
   #delete(spec: RouteSpec): void {
     try {
-      this.#socket.request((out) => encodeDelRoute(out, spec), `route ${describe(spec)}`);
+      this.#socket.request((out) => encodeDelRoute(out, spec), `route ${describeRoute(spec)}`);
     } catch (error) {
       if (!(error instanceof NetlinkError) || !["ESRCH", "ENODEV", "ENOENT"].includes(error.code)) throw error;
     }
@@ -262,7 +276,8 @@ function sameRoute(a: RouteSpec, b: RouteSpec): boolean {
   return (a.type ?? RouteType.unicast) === (b.type ?? RouteType.unicast) && (a.oif ?? 0) === (b.oif ?? 0);
 }
 
-function describe(spec: RouteSpec): string {
+/** `10.244.1.0/26 in table 7000` */
+export function describeRoute(spec: RouteSpec): string {
   const address = spec.destination ? formatAddress(spec.destination) : spec.family === 4 ? "0.0.0.0" : "::";
   return `${address}/${spec.length} in table ${spec.table}`;
 }

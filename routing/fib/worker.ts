@@ -43,6 +43,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
     status: () => current().status(),
     rules: () => current().rules(),
     routes: (table) => current().routes(table),
+    survey: (request) => current().survey(request),
     stop: (mode) => engine?.stop(mode),
   };
 

@@ -133,7 +133,7 @@ export const RuleFlag = { invert: 0x2 } as const;
 export const NextHopAttribute = { id: 1, group: 2, groupType: 3, blackhole: 4, oif: 5, gateway: 6 } as const;
 
 export const NeighbourAttribute = { destination: 1, linkAddress: 2 } as const;
-export const NeighbourState = { reachable: 0x2, noarp: 0x40, permanent: 0x80 } as const;
+export const NeighbourState = { incomplete: 0x1, reachable: 0x2, failed: 0x20, noarp: 0x40, permanent: 0x80 } as const;
 
 export const RT_TABLE_COMPAT = 252;
 export const RT_TABLE_DEFAULT = 253;
