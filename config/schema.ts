@@ -47,15 +47,29 @@ export const table = z
       word({ host: "host" as const, unreachable: "unreachable" as const }),
       "A pod's packet without a route in this table: on to the host's own tables, or answered as unreachable.",
     ).prefault("host"),
+    hostRoutes: one(
+      word({ first: "first" as const, last: "last" as const }),
+      "What of the host's own routing (table main) comes before learned routes: `first`, everything but default routes; `last`, its connected networks only.",
+    ).prefault("first"),
   })
   .describe("One kernel routing table that learned routes go to.");
 const rulePriority = z
   .strictObject({
     local: one(integer("rule priority", 1, 32765), "Rule to the local table.").prefault(1000),
-    block: one(integer("rule priority", 1, 32765), "Rules from each block to its table.").prefault(1010),
-    host: one(integer("rule priority", 1, 32765), "Rule to a table with `host: true`.").prefault(1090),
+    hostRoutes: one(
+      integer("rule priority", 1, 32765),
+      "Rules from each block to the host's own routes that come before learned ones.",
+    ).prefault(1005),
+    block: one(
+      integer("rule priority", 1, 32764),
+      "Rules from each block to its table; the next number is for `fallback: unreachable`.",
+    ).prefault(1010),
+    host: one(
+      integer("rule priority", 1, 32765),
+      "Rule to a table with `host: true`, one to the host's own routes just before it; every second number for further tables.",
+    ).prefault(1090),
   })
-  .describe("Priorities of the policy rules, `local` before `block` before `host`.");
+  .describe("Priorities of the policy rules, in the order `local`, `hostRoutes`, `block`, `host`.");
 
 const nextHopIds = z
   .strictObject({

@@ -4,7 +4,7 @@ import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import type { Policy } from "../bgp/policy/types.ts";
 import type { OriginatedAttributes, SpeakerGroup, SpeakerPeer } from "../bgp/speaker-types.ts";
 import type { PoolOptions } from "../cni/types.ts";
-import type { RoutingOptions } from "../routing/types.ts";
+import type { HostRoutes, RoutingOptions } from "../routing/types.ts";
 
 export interface TableConfig {
   readonly name: string;
@@ -13,6 +13,8 @@ export interface TableConfig {
   readonly host: boolean;
   /** What happens to a pod's packet without a route here: on to the host's own tables, or unreachable. */
   readonly fallback: "host" | "unreachable";
+  /** What of the host's own routes comes before learned ones. */
+  readonly hostRoutes: HostRoutes;
 }
 
 export interface PoolConfig extends PoolOptions {

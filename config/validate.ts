@@ -33,6 +33,11 @@ const foreignProtocols: Readonly<Record<number, string>> = {
   192: "FRR eigrpd",
 };
 
+/** The last before the rule to table main. */
+const MAX_PRIORITY = 32765;
+
+type RulePriority = NonNullable<Check["parsed"]["routing"]>["rulePriority"];
+
 /** Linux's sun_path without its closing zero byte. */
 const MAX_SOCKET_PATH = 107;
 
@@ -100,15 +105,29 @@ function checkRouting(check: Check): void {
       `${protocol} is the number of ${foreignProtocols[protocol]}`,
       "use a number of our own, 201",
     );
-  const { local, block, host } = rulePriority;
-  if (local >= block || block >= host)
-    check.problem(
-      ["routing", "rulePriority"],
-      `${local}, ${block}, ${host} are not in the order local < block < host`,
-      "the local table comes first, the host's own traffic last",
-    );
+  checkPriorities(check, rulePriority);
   if (nextHopIds.base + nextHopIds.count - 1 > 0xffffffff)
     check.problem(["routing", "nextHopIds"], "the last id is beyond 4294967295", "lower base or count");
+}
+
+/** Each kind of rule has the numbers that it needs for itself. */
+function checkPriorities(check: Check, { local, hostRoutes, block, host }: RulePriority): void {
+  const path = ["routing", "rulePriority"];
+  if (local >= hostRoutes || hostRoutes >= block || block >= host)
+    check.problem(
+      path,
+      `${local}, ${hostRoutes}, ${block}, ${host} are not in the order local < hostRoutes < block < host`,
+      "the local table comes first, the host's own traffic last",
+    );
+  else if (host - block < 3)
+    check.problem(
+      path,
+      `between block (${block}) and host (${host}) there are not two numbers`,
+      "block + 1 is for fallback: unreachable, host - 1 for the host's own routes",
+    );
+  const last = host + 2 * Math.max(0, [...check.parsed.tables.values()].filter((table) => table.host).length - 1);
+  if (last > MAX_PRIORITY)
+    check.problem(path, `tables with host: true take priorities up to ${last}, beyond main's 32766`, "lower host");
 }
 
 function checkListenAddresses(check: Check): void {

@@ -4,19 +4,31 @@
 //
 // In: the routing options and the owned state of the configuration. Out: predicates, and the rules and routes that the
 // configuration stands for. Metrics keep our routes apart from others in the same table and from each other.
-import { parsePrefix } from "../net/prefix.ts";
-import { RouteType, RT_TABLE_DEFAULT, RT_TABLE_LOCAL, RT_TABLE_MAIN, Scope } from "./netlink/constants.ts";
+import { isLinkLocal } from "../net/address.ts";
+import { type Prefix, parsePrefix } from "../net/prefix.ts";
+import { RouteType, RT_TABLE_DEFAULT, RT_TABLE_LOCAL, RT_TABLE_MAIN, RuleAction, Scope } from "./netlink/constants.ts";
 import type { NextHop } from "./netlink/nexthop.ts";
 import type { RouteSpec } from "./netlink/route.ts";
 import type { Rule, RuleSpec } from "./netlink/rule.ts";
-import type { OwnedState, PodRoute, RoutingOptions } from "./types.ts";
+import type { HostRoutes, OwnedState, PodRoute, RoutingOptions } from "./types.ts";
 
 /** Metric of learned routes and of pods' host routes: not one that anybody gets by default. */
 export const METRIC = 201;
-/** Metric of what applies when nothing else in the table does: blackholes of blocks, the unreachable fallback. */
+/** Metric of what applies when nothing else in the table does: blackholes of blocks. */
 export const LAST_RESORT_METRIC = 65535;
 
+/**
+ * Routes of the host that are not longer than this are default routes: 0/0 itself, and the parts in which VPN programs
+ * write it so that it wins over the real one (0.0.0.0/1 and 128.0.0.0/1; 2000::/3, ::/3, 2000::/4 and so on).
+ */
+export const LIKE_DEFAULT = { 4: 1, 6: 4 } as const;
+
 const FAMILIES = [4, 6] as const;
+
+/** Whether the rules depend on the host's connected networks. */
+export function needsNetworks(owned: OwnedState): boolean {
+  return owned.tables.some((table) => table.hostRoutes === "last");
+}
 
 export class Ownership {
   readonly protocol: number;
@@ -52,41 +64,72 @@ export class Ownership {
     return Math.max(local, block);
   }
 
-  /** Rules in the order of their priorities; blocks share one priority, because blocks do not overlap. */
-  rules(owned: OwnedState): RuleSpec[] {
-    const { local, block, host } = this.#options.rulePriority;
-    const rules: RuleSpec[] = [];
-    const all = (priority: number, table: number) => {
-      for (const family of FAMILIES)
-        rules.push({ family, priority, source: null, sourceLength: 0, table, protocol: this.protocol });
+  /**
+   * Rules in the order of their priorities; blocks share theirs, because blocks do not overlap. Learned routes are never
+   * asked before what the host itself knows better than by a default route; see `hostRoutes` of a table. `networks` are
+   * the host's connected ones, see connectedNetworks().
+   */
+  rules(owned: OwnedState, networks: () => readonly Prefix[]): RuleSpec[] {
+    const { local, hostRoutes, block, host } = this.#options.rulePriority;
+    const plain = {
+      action: RuleAction.toTable,
+      source: null,
+      sourceLength: 0,
+      destination: null,
+      destinationLength: 0,
+      protocol: this.protocol,
+      suppressPrefixLength: -1,
     };
-    all(local, this.localTable);
+    const tables = new Map(owned.tables.map((table) => [table.id, table]));
+    const connected = needsNetworks(owned) ? networks() : [];
+    const rules: RuleSpec[] = [];
+    const before = (rule: Pick<RuleSpec, "family" | "priority" | "source" | "sourceLength">, mode: HostRoutes) => {
+      const main = { ...plain, ...rule, table: RT_TABLE_MAIN, suppressPrefixLength: LIKE_DEFAULT[rule.family] };
+      if (mode === "first") rules.push(main);
+      // A packet to a link-local address is not forwarded.
+      else
+        for (const { family, bytes, length } of connected)
+          if (family === rule.family && (rule.source === null || family === 4 || !isLinkLocal(bytes)))
+            rules.push({ ...main, destination: bytes, destinationLength: length });
+    };
+
+    for (const family of FAMILIES) rules.push({ ...plain, family, priority: local, table: this.localTable });
     for (const { prefix: text, table } of owned.blocks) {
       const { family, bytes, length } = this.#block(text);
-      rules.push({ family, priority: block, source: bytes, sourceLength: length, table, protocol: this.protocol });
+      const from = { family, source: bytes, sourceLength: length };
+      before({ ...from, priority: hostRoutes }, tables.get(table)?.hostRoutes ?? "first");
+      rules.push({ ...plain, ...from, priority: block, table });
+      if (tables.get(table)?.fallback === "unreachable")
+        rules.push({ ...plain, ...from, priority: block + 1, action: RuleAction.unreachable, table: 0 });
     }
-    owned.tables
-      .filter((table) => table.host)
-      .forEach((table, i) => {
-        all(host + i, table.id);
-      });
+    const hostTables = owned.tables.filter((table) => table.host);
+    hostTables.forEach((table, i) => {
+      const earlier = hostTables.slice(0, i).map((other) => other.hostRoutes);
+      for (const family of FAMILIES) {
+        const priority = host + 2 * i;
+        if (!earlier.includes("first") && !earlier.includes(table.hostRoutes))
+          before({ family, source: null, sourceLength: 0, priority: priority - 1 }, table.hostRoutes);
+        rules.push({ ...plain, family, priority, table: table.id });
+      }
+    });
     return rules;
   }
 
-  /** Blackholes of the blocks, and the last resort of tables that must not fall through. */
+  /** Blackholes of the blocks. */
   routes(owned: OwnedState): RouteSpec[] {
-    const last = { protocol: this.protocol, priority: LAST_RESORT_METRIC };
-    const routes: RouteSpec[] = owned.blocks.map((block) => {
+    for (const table of owned.tables) this.requireTable(table.id);
+    return owned.blocks.map((block) => {
       const { family, bytes, length } = this.#block(block.prefix);
-      return { ...last, family, table: this.localTable, destination: bytes, length, type: RouteType.blackhole };
+      return {
+        family,
+        table: this.localTable,
+        destination: bytes,
+        length,
+        type: RouteType.blackhole,
+        protocol: this.protocol,
+        priority: LAST_RESORT_METRIC,
+      };
     });
-    for (const table of owned.tables) {
-      this.requireTable(table.id);
-      if (table.fallback !== "unreachable") continue;
-      for (const family of FAMILIES)
-        routes.push({ ...last, family, table: table.id, destination: null, length: 0, type: RouteType.unreachable });
-    }
-    return routes;
   }
 
   /** /32 or /128 to the host end of the pod's veth. */

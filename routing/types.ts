@@ -35,8 +35,15 @@ export interface OwnedState {
     readonly id: number;
     readonly host: boolean;
     readonly fallback: "host" | "unreachable";
+    readonly hostRoutes: HostRoutes;
   }[];
 }
+
+/**
+ * What of the host's own routing (table main) comes before the learned routes of a table: `first`, everything but default
+ * routes; `last`, the connected networks only.
+ */
+export type HostRoutes = "first" | "last";
 
 /** A host route of one local pod: /32 or /128 in the local table to the host end of its veth. */
 export interface PodRoute {
@@ -49,7 +56,12 @@ export interface RoutingOptions {
   readonly install: boolean;
   readonly protocol: number;
   readonly localTable: number;
-  readonly rulePriority: { readonly local: number; readonly block: number; readonly host: number };
+  readonly rulePriority: {
+    readonly local: number;
+    readonly hostRoutes: number;
+    readonly block: number;
+    readonly host: number;
+  };
   /** First nexthop object id of ours, and how many. */
   readonly nextHopIds: { readonly base: number; readonly count: number };
   /** Seconds until state of ours found at start, and not asked for again, is removed without End-of-RIB. */

@@ -10,10 +10,12 @@
 // found by dumps. Nothing without our protocol number is changed.
 import type { Family } from "../../net/address.ts";
 import type { Timer } from "../../net/clock.ts";
+import { connectedNetworks } from "../connected-networks.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { decodeNextHop, encodeNextHopDump } from "../netlink/nexthop.ts";
 import { decodeRoute, encodeRouteDump, type Route } from "../netlink/route.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
+import { needsNetworks } from "../ownership.ts";
 import type { FibStatus, KernelRoute, KernelRule, NextHopMember, OwnedState, PodRoute, RouteBatch } from "../types.ts";
 import { KernelWatch } from "../watch.ts";
 import { BulkWriter } from "./bulk.ts";
@@ -102,13 +104,13 @@ export class FibEngine {
 
   /** Blackholes first, rules last; what is not wanted any more in the reverse order. */
   setOwned(owned: OwnedState): void {
-    const { install, ownership, staticRoutes, rules } = this.#state;
+    const { install, ownership, staticRoutes, rules, links } = this.#state;
     if (!install) return;
-    const wantedRules = ownership.rules(owned);
     const wantedRoutes = ownership.routes(owned);
     const missing = new Set(staticRoutes.missing(wantedRoutes).map(({ family }) => family));
     const changed = staticRoutes.setOwned(wantedRoutes);
-    rules.want(wantedRules);
+    rules.want(() => ownership.rules(owned, () => connectedNetworks(links.snapshot())));
+    this.#state.rulesFollowLinks = needsNetworks(owned);
     const reconciled = rules.reconcile();
     for (const { family } of reconciled.added) missing.add(family);
     reconciled.remove();

@@ -26,6 +26,7 @@ export class Repairs {
   readonly #hazards: HazardWatch;
   readonly #damper: Damper;
   readonly #reader = new RouteReader();
+  readonly #guard: (work: () => void) => void;
   #linksTimer: Timer | null = null;
   /** Something happened to nexthop objects, or to a link that they are on. */
   #nextHopsInDoubt = false;
@@ -41,6 +42,7 @@ export class Repairs {
     this.#state = state;
     this.#bulk = bulk;
     this.#hazards = hazards;
+    this.#guard = guard;
     this.#damper = new Damper(state.deps.clock, REPAIR_MS, () => guard(() => this.repair()));
   }
 
@@ -77,6 +79,7 @@ export class Repairs {
     this.#linksTimer ??= this.#state.deps.clock.after(LINKS_REPORT_MS, () => {
       this.#linksTimer = null;
       this.#state.deps.links(this.#state.links.snapshot());
+      if (this.#state.rulesFollowLinks) this.#guard(() => this.#state.rules.reconcile().remove());
     });
     if (kind === "changed") return;
     this.linkChanged(ifindex, kind);

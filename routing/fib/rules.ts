@@ -1,6 +1,7 @@
 // Policy rules: what the configuration wants against what the kernel has, compared by a dump each time, because rules
 // are few and order matters. Rules of others are looked at, and reported when they come before ours, never touched.
 import { formatAddress } from "../../net/address.ts";
+import { RuleAction } from "../netlink/constants.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { decodeRule, encodeDelRule, encodeNewRule, encodeRuleDump, type Rule, type RuleSpec } from "../netlink/rule.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
@@ -11,7 +12,7 @@ export class Rules {
   readonly #socket: NetlinkSocket;
   readonly #ownership: Ownership;
   /** Null until the configuration has said what it wants; until then nothing is removed. */
-  #wanted: readonly RuleSpec[] | null = null;
+  #wanted: (() => readonly RuleSpec[]) | null = null;
   #latest: readonly Rule[] = [];
   #stale = 0;
 
@@ -25,7 +26,8 @@ export class Rules {
     return this.#stale;
   }
 
-  want(rules: readonly RuleSpec[]): void {
+  /** What is wanted may depend on the host's networks: it is asked for at each comparison. */
+  want(rules: () => readonly RuleSpec[]): void {
     this.#wanted = rules;
     this.#stale = 0;
   }
@@ -51,17 +53,11 @@ export class Rules {
   }
 
   /** Adds what is missing; `remove()` then takes away what is not wanted any more. Throws the kernel's refusal. */
-  reconcile(): { added: readonly RuleSpec[]; remove(): number } {
+  reconcile(attempts?: number): { added: readonly RuleSpec[]; remove(): number } {
     if (!this.#wanted) return { added: [], remove: () => 0 };
     const { missing, surplus } = this.compare(this.dump());
     for (const rule of missing) this.#socket.request((out) => encodeNewRule(out, rule), `rule ${describeRule(rule)}`);
-    return {
-      added: missing,
-      remove: () => {
-        for (const rule of surplus) this.#delete(rule);
-        return surplus.length;
-      },
-    };
+    return { added: missing, remove: () => this.#removeSurplus(surplus, attempts) };
   }
 
   /** What is wanted and not among these; and those with our number that are not wanted, or there a second time. */
@@ -74,8 +70,16 @@ export class Rules {
       if (equal) equal.push(rule);
       else present.set(key, [rule]);
     }
-    const missing = (this.#wanted ?? []).filter((rule) => present.get(keyOf(rule))?.shift() === undefined);
+    const missing = (this.#wanted?.() ?? []).filter((rule) => present.get(keyOf(rule))?.shift() === undefined);
     return { missing, surplus: [...present.values()].flat() };
+  }
+
+  /** The kernel deletes the first rule that has all that is named, which may be another one of ours: looks again. */
+  #removeSurplus(surplus: readonly Rule[], attempts = 4): number {
+    if (surplus.length === 0) return 0;
+    for (const rule of surplus) this.#delete(rule);
+    if (attempts > 1) this.reconcile(attempts - 1).remove();
+    return surplus.length;
   }
 
   /** Removes every rule of ours. */
@@ -96,27 +100,22 @@ export class Rules {
   }
 }
 
-/** Nothing but priority, source and table: what ours look like. */
+/** Nothing beside what a RuleSpec says: what ours look like. */
 function plain(rule: Rule): boolean {
-  return (
-    !rule.destination &&
-    !rule.invert &&
-    !rule.iif &&
-    !rule.oif &&
-    rule.fwmark === 0 &&
-    rule.goto === 0 &&
-    !rule.more &&
-    rule.suppressPrefixLength === -1 &&
-    rule.action === 1
-  );
+  return !rule.invert && !rule.iif && !rule.oif && rule.fwmark === 0 && rule.goto === 0 && !rule.more;
 }
 
 function keyOf(rule: RuleSpec): string {
-  return `${rule.family} ${rule.priority} ${rule.source?.join(".") ?? ""}/${rule.sourceLength} ${rule.table}`;
+  const source = `${rule.source?.join(".") ?? ""}/${rule.sourceLength}`;
+  const destination = `${rule.destination?.join(".") ?? ""}/${rule.destinationLength}`;
+  const { family, priority, action, table, suppressPrefixLength } = rule;
+  return `${family} ${priority} ${source} ${destination} ${action} ${table} ${suppressPrefixLength}`;
 }
 
 /** `1010: from 10.244.1.0/26 lookup 7100 (IPv4)` */
 export function describeRule(rule: RuleSpec): string {
   const source = rule.source ? `${formatAddress(rule.source)}/${rule.sourceLength}` : "all";
-  return `${rule.priority}: from ${source} lookup ${rule.table} (IPv${rule.family})`;
+  const to = rule.destination ? ` to ${formatAddress(rule.destination)}/${rule.destinationLength}` : "";
+  const what = rule.action === RuleAction.toTable ? `lookup ${rule.table}` : "unreachable";
+  return `${rule.priority}: from ${source}${to} ${what} (IPv${rule.family})`;
 }

@@ -36,6 +36,8 @@ export class FibState {
   /** What a former run left and nobody asked for has been removed. */
   swept = false;
   stopped = false;
+  /** The rules wanted depend on the host's connected networks. */
+  rulesFollowLinks = false;
   /** Set by the part that repairs. */
   onNextHopRefused: () => void = () => {};
   #lastRefusal = "";

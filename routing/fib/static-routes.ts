@@ -228,10 +228,8 @@ export class StaticRoutes {
 
   #purposeOf(route: Route): Purpose {
     const { localTable } = this.#ownership;
-    if (route.priority === LAST_RESORT_METRIC) {
-      if (route.type === RouteType.blackhole && route.table === localTable) return "owned";
-      if (route.type === RouteType.unreachable && route.length === 0) return "owned";
-    }
+    if (route.priority === LAST_RESORT_METRIC && route.type === RouteType.blackhole && route.table === localTable)
+      return "owned";
     const host = route.length === route.destination.length * 8;
     return host && route.table === localTable && route.priority === METRIC && route.hops.length > 0 ? "pod" : "stray";
   }

@@ -2,16 +2,7 @@
 // flags u32 } and FRA_* attributes.
 import type { Family } from "../../net/address.ts";
 import { Attributes, LITTLE } from "./attribute.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  Flag,
-  MessageType,
-  RT_TABLE_COMPAT,
-  RuleAction,
-  RuleAttribute,
-  RuleFlag,
-} from "./constants.ts";
+import { AF_INET, AF_INET6, Flag, MessageType, RT_TABLE_COMPAT, RuleAttribute, RuleFlag } from "./constants.ts";
 import type { MessageWriter } from "./message.ts";
 
 const HEADER = 12;
@@ -41,30 +32,38 @@ export interface Rule {
   readonly more: boolean;
 }
 
-/** What a rule of ours consists of. */
+/** What a rule of ours consists of, and nothing else. */
 export interface RuleSpec {
   readonly family: Family;
   readonly priority: number;
   readonly source: Uint8Array | null;
   readonly sourceLength: number;
+  readonly destination: Uint8Array | null;
+  readonly destinationLength: number;
+  /** FR_ACT_TO_TBL with a table, or FR_ACT_UNREACHABLE with 0. */
+  readonly action: number;
   readonly table: number;
   readonly protocol: number;
+  /** A route that is not longer than this counts as none; -1: every route counts. */
+  readonly suppressPrefixLength: number;
 }
 
 function encode(out: MessageWriter, type: number, flags: number, rule: RuleSpec): void {
   out.begin(type, flags);
   out.u8(rule.family === 4 ? AF_INET : AF_INET6);
-  out.u8(0);
+  out.u8(rule.destination ? rule.destinationLength : 0);
   out.u8(rule.source ? rule.sourceLength : 0);
   out.u8(0);
   out.u8(rule.table < 256 ? rule.table : 0);
   out.u16(0);
-  out.u8(RuleAction.toTable);
+  out.u8(rule.action);
   out.u32(0);
   out.attributeU32(RuleAttribute.priority, rule.priority);
-  out.attributeU32(RuleAttribute.table, rule.table);
+  if (rule.table !== 0) out.attributeU32(RuleAttribute.table, rule.table);
   out.attributeU8(RuleAttribute.protocol, rule.protocol);
   if (rule.source) out.attributeBytes(RuleAttribute.source, rule.source);
+  if (rule.destination) out.attributeBytes(RuleAttribute.destination, rule.destination);
+  if (rule.suppressPrefixLength >= 0) out.attributeU32(RuleAttribute.suppressPrefixLength, rule.suppressPrefixLength);
   out.end();
 }
 

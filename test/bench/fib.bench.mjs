@@ -83,7 +83,7 @@ async function run(FibClient, count) {
     install: true,
     protocol: 201,
     localTable: 7000,
-    rulePriority: { local: 1000, block: 1010, host: 1090 },
+    rulePriority: { local: 1000, hostRoutes: 1005, block: 1010, host: 1090 },
     nextHopIds: { base: 20_100_000, count: 10_000 },
     staleTime: 3600,
     sysctls: true,

@@ -4,13 +4,6 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseAddress } from "../../net/address.ts";
 import { batch, eventually, member, Namespace, options, owned } from "./routing-namespace.ts";
 
-interface IpRule {
-  priority: number;
-  src: string;
-  srclen?: number;
-  table: string;
-  protocol?: string;
-}
 let ns: Namespace;
 let up0: number;
 let up1: number;
@@ -42,11 +35,6 @@ const routes = (table: number, family = 4) => {
       };
     });
 };
-const ourRules = (family = 4) =>
-  ns
-    .json<IpRule>(`-${family} rule show`)
-    .filter((rule) => rule.protocol === "201")
-    .map((rule) => `${rule.priority} ${rule.src}${rule.srclen ? `/${rule.srclen}` : ""} ${rule.table}`);
 const all = () => ns.run("ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip nexthop");
 
 describe("owned state", () => {
@@ -55,8 +43,16 @@ describe("owned state", () => {
     const fib = ns.client();
     await fib.start();
     await fib.setOwned(owned);
-    expect(ourRules()).toEqual(["1000 all 7000", "1010 10.244.1.0/26 7100"]);
-    expect(ourRules(6)).toEqual(["1000 all 7000", "1010 2001:db8:244:1::/122 7100"]);
+    expect(ns.rules()).toEqual([
+      "1000: from all lookup 7000",
+      "1005: from 10.244.1.0/26 lookup main suppress_prefixlength 1",
+      "1010: from 10.244.1.0/26 lookup 7100",
+    ]);
+    expect(ns.rules(6)).toEqual([
+      "1000: from all lookup 7000",
+      "1005: from 2001:db8:244:1::/122 lookup main suppress_prefixlength 4",
+      "1010: from 2001:db8:244:1::/122 lookup 7100",
+    ]);
     expect(routes(7000)).toEqual([{ dst: "10.244.1.0/26", type: "blackhole", protocol: "201", via: [] }]);
     expect(routes(7000, 6)).toEqual([{ dst: "2001:db8:244:1::/122", type: "blackhole", protocol: "201", via: [] }]);
 
@@ -69,20 +65,41 @@ describe("owned state", () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     await fib.setOwned({
       blocks: [owned.blocks[0], { prefix: "10.244.9.0/24", table: 7200 }],
-      tables: [...owned.tables, { name: "storage", id: 7200, host: true, fallback: "unreachable" }],
+      tables: [...owned.tables, { name: "storage", id: 7200, host: true, fallback: "unreachable", hostRoutes: "last" }],
     });
     await eventually(() => expect(seen).toContain("Deleted blackhole 2001:db8:244:1::/122"));
     monitor.kill();
     expect(seen).not.toContain("10.244.1.0");
-    expect(ourRules()).toEqual([
-      "1000 all 7000",
-      "1010 10.244.1.0/26 7100",
-      "1010 10.244.9.0/24 7200",
-      "1090 all 7200",
+    expect(ns.rules()).toEqual([
+      "1000: from all lookup 7000",
+      "1005: from 10.244.1.0/26 lookup main suppress_prefixlength 1",
+      "1005: from 10.244.9.0/24 to 192.0.0.0/24 lookup main suppress_prefixlength 1",
+      "1005: from 10.244.9.0/24 to 192.0.1.0/24 lookup main suppress_prefixlength 1",
+      "1010: from 10.244.1.0/26 lookup 7100",
+      "1010: from 10.244.9.0/24 lookup 7200",
+      "1011: from 10.244.9.0/24 unreachable",
+      "1089: from all to 192.0.0.0/24 lookup main suppress_prefixlength 1",
+      "1089: from all to 192.0.1.0/24 lookup main suppress_prefixlength 1",
+      "1090: from all lookup 7200",
     ]);
-    expect(ourRules(6)).toEqual(["1000 all 7000", "1090 all 7200"]);
-    expect(routes(7200)).toEqual([{ dst: "default", type: "unreachable", protocol: "201", via: [] }]);
+    expect(ns.rules(6)).toEqual([
+      "1000: from all lookup 7000",
+      "1089: from all to fe80::/10 lookup main suppress_prefixlength 4",
+      "1089: from all to 2001:db8::/64 lookup main suppress_prefixlength 4",
+      "1089: from all to 2001:db8:1::/64 lookup main suppress_prefixlength 4",
+      "1090: from all lookup 7200",
+    ]);
     expect(routes(7000, 6)).toEqual([]);
+
+    // Networks that come and go take their rules with them.
+    ns.run("ip addr add 198.51.100.1/25 dev up1; ip addr del 192.0.0.1/24 dev up0; ip addr add 192.0.1.65/26 dev up1");
+    await eventually(() =>
+      expect(ns.rules().filter((rule) => rule.startsWith("1089"))).toEqual([
+        "1089: from all to 192.0.1.0/24 lookup main suppress_prefixlength 1",
+        "1089: from all to 198.51.100.0/25 lookup main suppress_prefixlength 1",
+      ]),
+    );
+    ns.run("ip addr del 198.51.100.1/25 dev up1; ip addr add 192.0.0.1/24 dev up0; ip addr del 192.0.1.65/26 dev up1");
 
     await fib.stop("remove");
     expect(all()).toBe(before);
@@ -264,7 +281,8 @@ describe("what others do to our state", () => {
     const full = all();
     for (const attack of [
       "ip rule del pref 1000",
-      "ip rule del pref 1010; ip -6 rule del pref 1000",
+      "ip rule del pref 1010; ip -6 rule del pref 1000; ip rule del pref 1005",
+      "ip rule add pref 1005 from 10.244.1.0/26 lookup main proto 201; ip rule del pref 1011",
       "ip route del 10.1.0.0/16 table 7100; ip -6 route del 2001:db8:77::/48 table 7100",
       "ip route del blackhole 10.244.1.0/26 table 7000; ip -6 route flush table 7000",
       "ip route flush table 7100",
@@ -285,7 +303,9 @@ describe("what others do to our state", () => {
       ["0: from all lookup local", false],
       ["500: from 10.244.0.0/16 lookup main", false],
       ["1000: from all lookup 7000", true],
+      ["1005: from 10.244.1.0/26 lookup main suppress_prefixlength 1", true],
       ["1010: from 10.244.1.0/26 lookup 7100", true],
+      ["1011: from 10.244.1.0/26 unreachable", true],
       ["32766: from all lookup main", false],
       ["32767: from all lookup default", false],
     ]);
@@ -335,8 +355,8 @@ describe("a restart", () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
     const second = ns.client();
     await second.start();
-    // 4 rules, 2 blackholes, 5 learned routes
-    expect((await second.status()).stale).toBe(11);
+    // 6 rules, 2 blackholes, 5 learned routes
+    expect((await second.status()).stale).toBe(13);
     await second.setOwned(owned);
     second.setNextHopSet(7, [member(`192.0.0.2%${up0}`)]);
     second.setNextHopSet(8, [...both()].reverse());

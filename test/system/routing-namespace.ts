@@ -8,7 +8,7 @@ export const options: RoutingOptions = {
   install: true,
   protocol: 201,
   localTable: 7000,
-  rulePriority: { local: 1000, block: 1010, host: 1090 },
+  rulePriority: { local: 1000, hostRoutes: 1005, block: 1010, host: 1090 },
   nextHopIds: { base: 20_100_000, count: 10_000 },
   staleTime: 3600,
   sysctls: true,
@@ -19,7 +19,7 @@ export const owned: OwnedState = {
     { prefix: "10.244.1.0/26", table: 7100 },
     { prefix: "2001:db8:244:1::/122", table: 7100 },
   ],
-  tables: [{ name: "fabric", id: 7100, host: false, fallback: "host" }],
+  tables: [{ name: "fabric", id: 7100, host: false, fallback: "host", hostRoutes: "first" }],
 };
 
 let counter = 0;
@@ -58,6 +58,12 @@ export class Namespace {
   /** What `ip -j ...` says. */
   json<T = Record<string, unknown>>(command: string): T[] {
     return JSON.parse(this.run(`ip -j ${command}`) || "[]") as T[];
+  }
+
+  /** Rules of ours, as `ip rule` prints them. */
+  rules(family: 4 | 6 = 4): string[] {
+    const lines = this.run(`ip -${family} rule show`).split("\n");
+    return lines.filter((line) => line.endsWith(" proto 201")).map((line) => line.slice(0, -10).replace(":\t", ": "));
   }
 
   ifindex(name: string): number {

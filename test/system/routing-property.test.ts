@@ -32,7 +32,7 @@ const ownedStates: OwnedState[] = [
   owned,
   {
     blocks: [owned.blocks[0], { prefix: "10.244.7.0/24", table: 7200 }],
-    tables: [...owned.tables, { name: "storage", id: 7200, host: true, fallback: "unreachable" }],
+    tables: [...owned.tables, { name: "storage", id: 7200, host: true, fallback: "unreachable", hostRoutes: "last" }],
   },
 ];
 
@@ -71,7 +71,7 @@ const command = fc.oneof(
 );
 
 const attacks = [
-  "ip rule del pref 1000",
+  "ip rule del pref 1000; ip rule del pref 1005; ip -6 rule del pref 1089",
   "ip route flush table 7100 proto 201; ip -6 route flush table 7100 proto 201",
   "ip nexthop flush proto 201",
   "ip -6 route flush table 7000 proto 201",
@@ -177,26 +177,28 @@ function ownedView(): string[] {
         .json<IpRoute>(`-${family} route show table all`)
         .filter((route) => route.protocol === "201" && route.nhid === undefined)
         .map((route) => `${route.type} ${route.table} ${route.dst} ${family}`),
-      ...ns
-        .json<{ priority: number; src: string; srclen?: number; table: string; protocol: string }>(`-${family} rule`)
-        .filter((rule) => rule.protocol === "201")
-        .map(
-          (rule) => `rule ${rule.priority} ${rule.src}${rule.srclen ? `/${rule.srclen}` : ""} ${rule.table} ${family}`,
-        ),
+      ...ns.rules(family).map((rule) => `${family} ${rule}`),
     ])
     .sort();
 }
 
 function ownedWanted(state: OwnedState): string[] {
-  const lines = ["rule 1000 all 7000 4", "rule 1000 all 7000 6"];
+  const lines = ["4 1000: from all lookup 7000", "6 1000: from all lookup 7000"];
+  const main = (family: number) => `lookup main suppress_prefixlength ${family === 4 ? 1 : 4}`;
+  const networks = { 4: ["192.0.0.0/24", "192.0.1.0/24"], 6: ["fe80::/10", "2001:db8::/64", "2001:db8:1::/64"] };
   for (const { prefix, table } of state.blocks) {
     const family = prefix.includes(":") ? 6 : 4;
-    lines.push(`rule 1010 ${prefix} ${table} ${family}`, `blackhole 7000 ${prefix} ${family}`);
+    const { hostRoutes, fallback } = state.tables.find(({ id }) => id === table)!;
+    const to = hostRoutes === "first" ? [""] : networks[family].slice(family === 4 ? 0 : 1).map((to) => ` to ${to}`);
+    for (const network of to) lines.push(`${family} 1005: from ${prefix}${network} ${main(family)}`);
+    lines.push(`${family} 1010: from ${prefix} lookup ${table}`, `blackhole 7000 ${prefix} ${family}`);
+    if (fallback === "unreachable") lines.push(`${family} 1011: from ${prefix} unreachable`);
   }
   for (const table of state.tables)
-    for (const family of [4, 6]) {
-      if (table.host) lines.push(`rule 1090 all ${table.id} ${family}`);
-      if (table.fallback === "unreachable") lines.push(`unreachable ${table.id} default ${family}`);
+    for (const family of [4, 6] as const) {
+      if (!table.host) continue;
+      for (const network of networks[family]) lines.push(`${family} 1089: from all to ${network} ${main(family)}`);
+      lines.push(`${family} 1090: from all lookup ${table.id}`);
     }
   return lines.sort();
 }

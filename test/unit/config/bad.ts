@@ -772,7 +772,17 @@ export const bad: readonly Bad[] = [
   {
     name: "rules out of order",
     top: "routing: { rulePriority: { local: 2000 } }\n",
-    says: ["2:26 routing.rulePriority: 2000, 1010, 1090 are not in the order local < block < host"],
+    says: ["2:26 routing.rulePriority: 2000, 1005, 1010, 1090 are not in the order local < hostRoutes < block < host"],
+  },
+  {
+    name: "rules without room between them",
+    top: "routing: { rulePriority: { host: 1012 } }\n",
+    says: ["2:26 routing.rulePriority: between block (1010) and host (1012) there are not two numbers"],
+  },
+  {
+    name: "rules behind main's",
+    top: "routing: { rulePriority: { host: 32765 } }\ntables: { a: { id: 1, host: true }, b: { id: 2, host: true } }\n",
+    says: ["2:26 routing.rulePriority: tables with host: true take priorities up to 32767, beyond main's 32766"],
   },
   {
     name: "API for everybody",
