@@ -23,7 +23,7 @@ export default defineConfig({
           testTimeout: 90_000,
           hookTimeout: 90_000,
           // Each file has namespaces of its own, and waits most of the time.
-          maxWorkers: 2,
+          maxWorkers: 3,
           // Five foreign daemons with timers of their own; what needed it is marked in the output.
           retry: 1,
         },
