@@ -8,6 +8,8 @@ import type {
   FibStatus,
   ForwardingState,
   KernelEvent,
+  KernelOperation,
+  KernelOperations,
   KernelRoute,
   KernelRule,
   LinkInfo,
@@ -15,6 +17,7 @@ import type {
   OwnedState,
   PodRoute,
   RouteBatch,
+  RouteOperations,
   RoutingOptions,
 } from "../types.ts";
 import type { FromWorker, RequestName, Requests, ToWorker, WorkerOptions } from "./protocol.ts";
@@ -47,6 +50,10 @@ export class FibClient implements Fib {
   readonly #waiting = new Map<number, Waiting>();
   readonly #linkListeners: (() => void)[] = [];
   readonly #eventListeners: ((event: KernelEvent) => void)[] = [];
+  /** What was written to the kernel: single operations, and summaries of many. */
+  onOperations: (operations: readonly (KernelOperation | KernelOperations)[]) => void = () => {};
+  /** The operations behind the summaries; see setDetail. */
+  onRouteOperations: (routes: RouteOperations) => void = () => {};
   readonly #drainListeners: (() => void)[] = [];
   readonly #failureListeners: ((error: Error) => void)[] = [];
   #links: readonly LinkInfo[] = [];
@@ -102,6 +109,11 @@ export class FibClient implements Fib {
 
   removeNextHopSet(id: number): void {
     this.#post({ kind: "removeNextHopSet", set: id });
+  }
+
+  /** Whether every single operation on a route is reported, also of a bulk load. */
+  setDetail(detailed: boolean): void {
+    this.#post({ kind: "setDetail", detailed });
   }
 
   apply(batch: RouteBatch): boolean {
@@ -197,6 +209,12 @@ export class FibClient implements Fib {
         return;
       case "event":
         this.#report(message.event);
+        return;
+      case "operations":
+        this.onOperations(message.operations);
+        return;
+      case "routeOperations":
+        this.onRouteOperations(message.routes);
         return;
       case "forwarding":
         this.#forwarding = message.state;

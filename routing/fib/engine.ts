@@ -83,6 +83,7 @@ export class FibEngine {
     links.load(socket);
     deps.links(links.snapshot());
     if (!install) return;
+    this.#state.writeLog.know(socket.dump(encodeNextHopDump, decodeNextHop), (ifindex) => links.nameOf(ifindex));
     this.#inspectionTimer = deps.clock.after(INSPECTION_MS, () => this.#inspect());
     nextHops.reconcile();
     rules.adopt();
@@ -151,6 +152,11 @@ export class FibEngine {
   removePodRoutes(pods: readonly PodRoute[]): void {
     const { install, staticRoutes, ownership } = this.#state;
     if (install) staticRoutes.remove(pods.map((pod) => ownership.podRoute(pod)));
+  }
+
+  /** Whether every single operation is reported, also of a bulk load. */
+  setDetail(detailed: boolean): void {
+    this.#state.writeLog.detailed = detailed;
   }
 
   flush(): Promise<void> {

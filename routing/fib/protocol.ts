@@ -3,6 +3,8 @@ import type {
   FibStatus,
   ForwardingState,
   KernelEvent,
+  KernelOperation,
+  KernelOperations,
   KernelRoute,
   KernelRule,
   LinkInfo,
@@ -10,6 +12,7 @@ import type {
   OwnedState,
   PodRoute,
   RouteBatch,
+  RouteOperations,
   RoutingOptions,
 } from "../types.ts";
 import type { KernelSurvey, SurveyRequest } from "./survey.ts";
@@ -47,6 +50,8 @@ export type ToWorker =
     }[RequestName]
   | { kind: "setNextHopSet"; set: number; members: readonly NextHopMember[] }
   | { kind: "removeNextHopSet"; set: number }
+  /** Whether every single operation is wanted, see netlink/write-log.ts. */
+  | { kind: "setDetail"; detailed: boolean }
   | { kind: "apply"; batch: RouteBatch };
 
 export type FromWorker =
@@ -54,6 +59,8 @@ export type FromWorker =
   | { kind: "failure"; id: number; message: string; code: string | null }
   | { kind: "links"; links: LinkInfo[] }
   | { kind: "event"; event: KernelEvent }
+  | { kind: "operations"; operations: readonly (KernelOperation | KernelOperations)[] }
+  | { kind: "routeOperations"; routes: RouteOperations }
   | { kind: "forwarding"; state: ForwardingState }
   /** So many prefixes have been taken over from batches. */
   | { kind: "absorbed"; count: number };

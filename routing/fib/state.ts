@@ -1,8 +1,16 @@
 // What the parts of the fib worker share: the sockets, and both sides of everything, wanted and in the kernel.
 import type { Clock } from "../../net/clock.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
+import { WriteLog } from "../netlink/write-log.ts";
 import { Ownership } from "../ownership.ts";
-import type { ForwardingState, KernelEvent, LinkInfo } from "../types.ts";
+import type {
+  ForwardingState,
+  KernelEvent,
+  KernelOperation,
+  KernelOperations,
+  LinkInfo,
+  RouteOperations,
+} from "../types.ts";
 import { Links } from "./links.ts";
 import { NextHops } from "./next-hops.ts";
 import type { WorkerOptions } from "./protocol.ts";
@@ -10,10 +18,14 @@ import { Routes } from "./routes.ts";
 import { Rules } from "./rules.ts";
 import { StaticRoutes } from "./static-routes.ts";
 import { Sysctls } from "./sysctls.ts";
+import { ruleText } from "./views.ts";
 
 export interface FibDeps {
   readonly clock: Clock;
   event(event: KernelEvent): void;
+  /** What was written to the kernel. */
+  operations(operations: readonly (KernelOperation | KernelOperations)[]): void;
+  routeOperations(routes: RouteOperations): void;
   links(links: LinkInfo[]): void;
   forwarding(state: ForwardingState): void;
 }
@@ -28,6 +40,7 @@ export class FibState {
   /** Long dumps, read in slices while writes go on. */
   readonly dumpSocket = new NetlinkSocket();
   readonly links = new Links();
+  readonly writeLog: WriteLog;
   readonly routes = new Routes();
   readonly staticRoutes: StaticRoutes;
   readonly rules: Rules;
@@ -47,9 +60,14 @@ export class FibState {
     this.install = options.routing.install;
     this.deps = deps;
     this.ownership = new Ownership(options.routing);
+    this.writeLog = new WriteLog(deps.clock, { operations: deps.operations, routes: deps.routeOperations });
+    const context = { nameOf: (ifindex: number) => this.links.nameOf(ifindex), ruleText };
+    this.socket.onWritten = (bytes, failures) => this.writeLog.written(bytes, failures, context);
     this.staticRoutes = new StaticRoutes(this.socket, this.ownership);
     this.rules = new Rules(this.socket, this.ownership);
     this.sysctls = new Sysctls(options.stateDir);
+    this.sysctls.onWritten = (name, value) =>
+      this.writeLog.operation({ operation: "set", object: "sysctl", name, value });
     this.nextHops = new NextHops(this.socket, this.ownership, options.routing, {
       isUp: (ifindex) => this.links.isUp(ifindex),
       groupGone: (group) => this.routes.groupGone(group),
@@ -70,6 +88,7 @@ export class FibState {
   }
 
   close(): void {
+    this.writeLog.flush();
     this.socket.close();
     this.dumpSocket.close();
   }

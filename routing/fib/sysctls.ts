@@ -76,6 +76,8 @@ export class Sysctls {
   /** Paths whose refusal has been reported, until they are as they should be. */
   readonly #refused = new Set<string>();
   #uplinks: readonly string[] = [];
+  /** Told of each setting that was written. */
+  onWritten: (name: string, value: string) => void = () => {};
 
   /** `stateDir` null: what was before is not remembered. */
   constructor(stateDir: string | null) {
@@ -102,7 +104,7 @@ export class Sysctls {
         }
         const forgotten = this.#prepare(path, value, found);
         if (forgotten) problems.push(forgotten);
-        writeFileSync(`/proc/sys/${path}`, value);
+        this.#set(path, value);
         this.#refused.delete(path);
         changed.push({ name: dotted(path), found, wanted: value });
       } catch (error) {
@@ -147,8 +149,13 @@ export class Sysctls {
       advertised.push(accept);
     }
     const problem = this.#remember(before);
-    for (const accept of advertised) writeFileSync(`/proc/sys/${accept}`, "2");
+    for (const accept of advertised) this.#set(accept, "2");
     return problem;
+  }
+
+  #set(path: string, value: string): void {
+    writeFileSync(`/proc/sys/${path}`, value);
+    this.onWritten(dotted(path), value);
   }
 
   /** What is remembered already stays: that is what it was before us. */

@@ -27,6 +27,8 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
     engine = new FibEngine(options, {
       clock: systemClock,
       event: (event) => post({ kind: "event", event }),
+      operations: (operations) => post({ kind: "operations", operations }),
+      routeOperations: (routes) => post({ kind: "routeOperations", routes }),
       links: (links) => post({ kind: "links", links }),
       forwarding: (state) => post({ kind: "forwarding", state }),
     });
@@ -66,7 +68,8 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
       if (message.kind === "apply") {
         current().apply(message.batch);
         post({ kind: "absorbed", count: message.batch.count });
-      } else if (message.kind === "setNextHopSet") current().setNextHopSet(message.set, message.members);
+      } else if (message.kind === "setDetail") current().setDetail(message.detailed);
+      else if (message.kind === "setNextHopSet") current().setNextHopSet(message.set, message.members);
       else current().removeNextHopSet(message.set);
     } catch (error) {
       post({ kind: "event", event: { kind: "error", message: (error as Error).message } });

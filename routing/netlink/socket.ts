@@ -90,6 +90,8 @@ export class NetlinkSocket {
   /** Encode messages here, then flush(). */
   readonly out = new MessageWriter();
   readonly portId: number;
+  /** Told of everything that flush() has written: whole messages, and which of them failed. */
+  onWritten: ((bytes: Buffer, failures: readonly MessageFailure[]) => void) | null = null;
   readonly #fd: number;
   readonly #input = Buffer.allocUnsafeSlow(RECEIVE_CHUNK);
   readonly #message = messageView();
@@ -119,7 +121,9 @@ export class NetlinkSocket {
     } finally {
       out.reset();
     }
-    return this.#readAcknowledgements(first, count);
+    const failures = this.#readAcknowledgements(first, count);
+    this.onWritten?.(bytes, failures);
+    return failures;
   }
 
   /** Encodes and sends one or more messages; throws NetlinkError for the first one that fails. */

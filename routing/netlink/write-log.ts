@@ -1,0 +1,310 @@
+// Every request that changes the kernel, as events. In: what a NetlinkSocket has sent, with what the kernel refused of
+// it. Out: single operations; and of many routes at once summaries (how many, lowest and highest prefix), with the single
+// ones in columns beside them when somebody wants every one.
+//
+// This runs where the requests are written, a million of them within a second: routes are read in place, and what is
+// posted is gathered.
+import { type Family, formatAddress } from "../../net/address.ts";
+import type { Clock, Timer } from "../../net/clock.ts";
+import { TokenBucket } from "../../net/token-bucket.ts";
+import type { KernelOperation, KernelOperations, RouteOperations } from "../types.ts";
+import { LITTLE } from "./attribute.ts";
+import { AF_INET, AF_INET6, Flag, MessageType, RouteAttribute, RouteType } from "./constants.ts";
+import type { MessageFailure } from "./error.ts";
+import { HEADER_LENGTH } from "./message.ts";
+import type { NextHop } from "./nexthop.ts";
+import { type KnownNextHops, type OperationContext, type OperationFields, operationOf, remember } from "./operation.ts";
+import { RouteColumns } from "./route-columns.ts";
+import { RouteSummary } from "./route-summary.ts";
+
+/** Routes that get an event each, before they are summed up: at once, and per second after that. */
+const ROUTE_BURST = 256;
+const ROUTES_PER_SECOND = 20;
+/** The same for everything else. */
+const OBJECT_BURST = 2048;
+const OBJECTS_PER_SECOND = 200;
+/** Milliseconds without another operation, and at most, until a summary is complete. */
+const QUIET_MS = 100;
+const SUMMARY_MS = 1000;
+/** Summaries under way; what else comes is summed up without its next hop. */
+const SUMMARIES = 64;
+/** Single operations that are posted together. */
+const POST_COUNT = 512;
+
+export interface WriteLogOutput {
+  operations(operations: readonly (KernelOperation | KernelOperations)[]): void;
+  /** Behind the summaries, while `detailed`. */
+  routes(routes: RouteOperations): void;
+}
+
+const typeNames = new Map<number, string>([
+  [RouteType.blackhole, "blackhole"],
+  [RouteType.unreachable, "unreachable"],
+]);
+
+export class WriteLog {
+  /** Every single operation is wanted, however many there are. */
+  detailed = false;
+  readonly #clock: Clock;
+  readonly #output: WriteLogOutput;
+  readonly #routeBucket = new TokenBucket(ROUTE_BURST, ROUTES_PER_SECOND);
+  readonly #objectBucket = new TokenBucket(OBJECT_BURST, OBJECTS_PER_SECOND);
+  readonly #known: KnownNextHops = new Map();
+  readonly #columns = new RouteColumns(POST_COUNT);
+  #single: KernelOperation[] = [];
+  #scheduled = false;
+  #summaries = new Map<string, RouteSummary>();
+  /** That of the last route: most are like the one before. */
+  #summary: RouteSummary | null = null;
+  readonly #counts = new Map<string, { fields: Pick<KernelOperation, "operation" | "object">; count: number }>();
+  #summaryBegin = 0;
+  #lastSummed = 0;
+  #lastAt = 0;
+  #firstAt = 0;
+  #timer: Timer | null = null;
+
+  constructor(clock: Clock, output: WriteLogOutput) {
+    this.#clock = clock;
+    this.#output = output;
+  }
+
+  /** Objects that are there without our having written them: a former run's. */
+  know(nextHops: readonly NextHop[], nameOf: (ifindex: number) => string): void {
+    for (const { id, gateway, ifindex, group } of nextHops)
+      if (!group && gateway) this.#known.set(id, `${formatAddress(gateway)} dev ${nameOf(ifindex)}`);
+    for (const { id, group } of nextHops)
+      if (group) this.#known.set(id, `[${group.map((member) => this.#known.get(member.id)).join(", ")}]`);
+  }
+
+  /** Whole messages, in the order of `failures`' indexes; those not named there succeeded. */
+  written(bytes: Buffer, failures: readonly MessageFailure[], context: OperationContext): void {
+    const at = Date.now();
+    const now = this.#clock.now();
+    this.#routeBucket.fill(now);
+    this.#objectBucket.fill(now);
+    let next = 0;
+    for (let offset = 0, index = 0; offset + HEADER_LENGTH <= bytes.length; index++) {
+      const length = LITTLE ? bytes.readUInt32LE(offset) : bytes.readUInt32BE(offset);
+      if (length < HEADER_LENGTH) break;
+      const type = LITTLE ? bytes.readUInt16LE(offset + 4) : bytes.readUInt16BE(offset + 4);
+      const flags = LITTLE ? bytes.readUInt16LE(offset + 6) : bytes.readUInt16BE(offset + 6);
+      const error = next < failures.length && failures[next].index === index ? failures[next++].text : undefined;
+      const end = offset + length;
+      if (type === MessageType.newRoute || type === MessageType.delRoute)
+        this.#route(type, flags, bytes, offset + HEADER_LENGTH, end, error, context, at);
+      else {
+        const fields = operationOf(type, flags, bytes, offset + HEADER_LENGTH, end, context, this.#known);
+        if (fields) this.#object(fields, error, context, at);
+      }
+      offset = (end + 3) & ~3;
+    }
+    if (this.#summaries.size + this.#counts.size > 0) this.#lastSummed = now;
+    this.#schedule(now);
+  }
+
+  /** What was not written as a netlink message: a setting in /proc/sys, a removal on another thread. */
+  operation(fields: OperationFields, error?: string, netns?: string): void {
+    const now = this.#clock.now();
+    this.#objectBucket.fill(now);
+    this.#object(fields, error, netns === undefined ? null : { netns }, Date.now());
+    this.#schedule(now);
+  }
+
+  /** Posts everything that is still held. */
+  flush(): void {
+    this.#timer?.cancel();
+    this.#timer = null;
+    this.#post();
+    this.#sumUp();
+  }
+
+  #object(
+    fields: OperationFields,
+    error: string | undefined,
+    context: { readonly netns?: string } | null,
+    at: number,
+  ): void {
+    if (error === undefined) remember(fields, this.#known);
+    const netns = context?.netns;
+    if (this.detailed || this.#objectBucket.take())
+      this.#single.push({
+        kind: "operation",
+        at,
+        ...fields,
+        ...(error === undefined ? {} : { error }),
+        ...(netns === undefined ? {} : { netns }),
+      });
+    else {
+      const { operation, object } = fields;
+      const key = `${operation} ${object}`;
+      const known = this.#counts.get(key);
+      if (known) known.count++;
+      else this.#counts.set(key, { fields: { operation, object }, count: 1 });
+      this.#summed(at);
+    }
+  }
+
+  /** struct rtmsg and its attributes, without an object for each. */
+  #route(
+    messageType: number,
+    flags: number,
+    bytes: Buffer,
+    start: number,
+    end: number,
+    error: string | undefined,
+    context: OperationContext,
+    at: number,
+  ): void {
+    const family = bytes[start];
+    if (family !== AF_INET && family !== AF_INET6) return;
+    const length = bytes[start + 1];
+    const routeType = bytes[start + 7];
+    let table = bytes[start + 4];
+    let nextHop = 0;
+    let oif = 0;
+    let metric = 0;
+    let destination = -1;
+    let gateway = -1;
+    let gatewayLength = 0;
+    for (let a = start + 12; a + 4 <= end; ) {
+      const size = LITTLE ? bytes.readUInt16LE(a) : bytes.readUInt16BE(a);
+      if (size < 4) break;
+      const type = LITTLE ? bytes.readUInt16LE(a + 2) : bytes.readUInt16BE(a + 2);
+      if (type === RouteAttribute.destination) destination = a + 4;
+      else if (type === RouteAttribute.gateway) {
+        gateway = a + 4;
+        gatewayLength = size - 4;
+      } else if (size === 8) {
+        const value = LITTLE ? bytes.readUInt32LE(a + 4) : bytes.readUInt32BE(a + 4);
+        if (type === RouteAttribute.table) table = value;
+        else if (type === RouteAttribute.nextHopId) nextHop = value;
+        else if (type === RouteAttribute.oif) oif = value;
+        else if (type === RouteAttribute.priority) metric = value;
+      }
+      a += (size + 3) & ~3;
+    }
+    const operation = messageType === MessageType.delRoute ? 2 : flags & Flag.replace ? 1 : 0;
+    if (this.#routeBucket.take()) {
+      const size = family === AF_INET ? 4 : 16;
+      const address = destination < 0 ? new Uint8Array(size) : bytes.subarray(destination, destination + size);
+      const type = typeNames.get(routeType);
+      this.#single.push({
+        kind: "operation",
+        at,
+        operation: operationNames[operation],
+        object: "route",
+        prefix: `${formatAddress(address)}/${length}`,
+        table,
+        ...(type && { type }),
+        ...(nextHop !== 0 && { nextHop }),
+        ...(gateway >= 0 && {
+          gateway: formatAddress(Uint8Array.from(bytes.subarray(gateway, gateway + gatewayLength))),
+        }),
+        ...(oif !== 0 && { interface: context.nameOf(oif) }),
+        ...(metric !== 0 && { metric }),
+        ...(error !== undefined && { error }),
+        ...(context.netns !== undefined && { netns: context.netns }),
+      });
+      return;
+    }
+    const none = destination < 0;
+    const w0 = none ? 0 : bytes.readUInt32BE(destination);
+    const six = !none && family === AF_INET6;
+    const w1 = six ? bytes.readUInt32BE(destination + 4) : 0;
+    const w2 = six ? bytes.readUInt32BE(destination + 8) : 0;
+    const w3 = six ? bytes.readUInt32BE(destination + 12) : 0;
+    this.#summaryOf(operation, family === AF_INET ? 4 : 6, table, nextHop, error).add(w0, w1, w2, w3, length, at);
+    this.#summed(at);
+    if (!this.detailed) return;
+    this.#columns.add(operation, family === AF_INET ? 4 : 6, [w0, w1, w2, w3], length, table, nextHop, routeType, oif);
+    if (error !== undefined) this.#columns.fail(error);
+    if (this.#columns.full) this.#output.routes(this.#columns.take(at));
+  }
+
+  #summaryOf(
+    operationIndex: number,
+    family: Family,
+    table: number,
+    nextHop: number,
+    error: string | undefined,
+  ): RouteSummary {
+    const operation = operationNames[operationIndex];
+    const last = this.#summary?.key;
+    if (
+      last &&
+      last.nextHop === nextHop &&
+      last.table === table &&
+      last.operation === operation &&
+      last.error === error &&
+      last.family === family
+    )
+      return this.#summary as RouteSummary;
+    let named = nextHop;
+    let key = `${operation} ${family} ${table} ${named} ${error}`;
+    let summary = this.#summaries.get(key);
+    if (!summary && this.#summaries.size >= SUMMARIES) {
+      named = 0;
+      error &&= "various reasons";
+      key = `${operation} ${family} ${table} several ${error}`;
+      summary = this.#summaries.get(key);
+    }
+    if (!summary) {
+      summary = new RouteSummary({ operation, family, table, nextHop: named, error });
+      this.#summaries.set(key, summary);
+    }
+    this.#summary = summary;
+    return summary;
+  }
+
+  #summed(at: number): void {
+    if (this.#lastAt === 0) {
+      this.#firstAt = at;
+      this.#summaryBegin = this.#clock.now();
+    }
+    this.#lastAt = at;
+  }
+
+  #schedule(now: number): void {
+    if (!this.#scheduled && (this.#single.length > 0 || this.#columns.count > 0)) {
+      this.#scheduled = true;
+      setImmediate(() => this.#post());
+    }
+    if (this.#lastAt === 0) return;
+    if (now - this.#summaryBegin >= SUMMARY_MS) this.#sumUp();
+    else this.#timer ??= this.#clock.after(QUIET_MS, () => this.#quiet());
+  }
+
+  #quiet(): void {
+    this.#timer = null;
+    if (this.#lastAt === 0) return;
+    const now = this.#clock.now();
+    if (now - this.#lastSummed >= QUIET_MS || now - this.#summaryBegin >= SUMMARY_MS) this.#sumUp();
+    else this.#timer = this.#clock.after(QUIET_MS, () => this.#quiet());
+  }
+
+  #post(): void {
+    this.#scheduled = false;
+    const operations = this.#single;
+    this.#single = [];
+    if (operations.length > 0) this.#output.operations(operations);
+    if (this.#columns.count > 0) this.#output.routes(this.#columns.take(Date.now()));
+  }
+
+  #sumUp(): void {
+    if (this.#lastAt === 0) return;
+    // What came one by one came first.
+    this.#post();
+    const at = this.#lastAt;
+    const milliseconds = at - this.#firstAt;
+    const events: KernelOperations[] = [...this.#summaries.values()].map((summary) => summary.event(at));
+    for (const { fields, count } of this.#counts.values())
+      events.push({ kind: "operations", at, ...fields, count, milliseconds });
+    this.#summaries = new Map();
+    this.#summary = null;
+    this.#counts.clear();
+    this.#lastAt = 0;
+    this.#output.operations(events);
+  }
+}
+
+const operationNames = ["add", "replace", "delete"] as const;
