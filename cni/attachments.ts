@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { parseAddress } from "../net/address.ts";
 import type { Log } from "../net/log.ts";
+import type { KernelOperation, KernelOperations } from "../routing/types.ts";
 import { decodeAlias, encodeAlias, isOurAlias } from "./attach/alias.ts";
 import { Attacher, HostNameTakenError } from "./attach/attacher.ts";
 import { formatMac } from "./attach/gateway.ts";
@@ -67,10 +68,14 @@ export class Attachments {
     this.#attacher = new Attacher({
       onGone: (name) => void this.#onGone(name),
       onFailure: (error) => deps.onFailure?.(error),
+      onOperations: (operations) => this.onOperations(operations),
     });
     this.#routes = deps.routes;
     this.#log = deps.log;
   }
+
+  /** What the attach worker wrote to the kernel. */
+  onOperations: (operations: readonly (KernelOperation | KernelOperations)[]) => void = () => {};
 
   /** ADD, DEL and CHECK of one interface of one container, one after the other. */
   exclusively<T>(containerId: string, ifname: string, work: () => Promise<T>): Promise<T> {

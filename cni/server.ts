@@ -92,6 +92,11 @@ export class CniServer {
     this.#attachments.onEvent(listener);
   }
 
+  /** What the attach worker wrote to the kernel. */
+  set onOperations(listener: Attachments["onOperations"]) {
+    this.#attachments.onOperations = listener;
+  }
+
   /** Never rejects. */
   async handle(request: CniRequest): Promise<CniResponse> {
     const started = this.#deps.clock.now();

@@ -28,6 +28,7 @@ import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
 import type { Logger } from "./log.ts";
 import { LoopDelay } from "./loop-delay.ts";
+import { OperationFeed } from "./operation-feed.ts";
 import { Reloader } from "./reload.ts";
 import { RestartBits } from "./restart-bits.ts";
 import { startWatchdog } from "./systemd.ts";
@@ -287,6 +288,13 @@ export class Daemon {
     });
     this.#cni.onEvent((event) => this.#events.emit("pod", event));
     this.#fib.onEvent((event) => this.#events.emit("kernel", event));
+    const nameOf = (ifindex: number) =>
+      this.#fib.links().find((link) => link.ifindex === ifindex)?.name ?? `if${ifindex}`;
+    const feed = new OperationFeed(this.#events, nameOf);
+    this.#fib.onOperations = (operations) => feed.operations(operations);
+    this.#fib.onRouteOperations = (routes) => feed.routes(routes);
+    this.#events.onDetail = (wanted) => this.#fib.setDetail(wanted);
+    this.#cni.onOperations = (operations) => feed.operations(operations);
   }
 
   /** A node without peers has nobody to lose. */

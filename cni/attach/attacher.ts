@@ -1,6 +1,7 @@
 // Main-thread face of the attach worker: promises over messages.
 import { Worker } from "node:worker_threads";
 import { distFile } from "../../net/dist.ts";
+import type { KernelOperation, KernelOperations } from "../../routing/types.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import type {
   Attached,
@@ -20,6 +21,8 @@ export interface AttacherEvents {
   readonly onGone: (hostInterface: string) => void;
   /** The worker ended without being asked to. Every call is refused from then on. */
   readonly onFailure: (error: Error) => void;
+  /** What was written to the kernel. */
+  readonly onOperations: (operations: readonly (KernelOperation | KernelOperations)[]) => void;
 }
 
 interface Pending {
@@ -97,6 +100,10 @@ export class Attacher {
   #onAnswer(answer: WorkerAnswer): void {
     if ("gone" in answer) {
       this.#events.onGone(answer.gone);
+      return;
+    }
+    if ("operations" in answer) {
+      this.#events.onOperations(answer.operations);
       return;
     }
     const pending = this.#pending.get(answer.id);

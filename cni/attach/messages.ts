@@ -1,4 +1,5 @@
 // What crosses between the main thread and the attach worker. Plain data.
+import type { KernelOperation, KernelOperations } from "../../routing/types.ts";
 
 export interface AttachRequest {
   /** Path of the pod's network namespace, and device:inode of what it led to when the address was allocated. */
@@ -74,6 +75,8 @@ export interface WorkerFailure {
 }
 
 export type WorkerAnswer =
+  /** What was written to the kernel. */
+  | { readonly id: 0; readonly operations: readonly (KernelOperation | KernelOperations)[] }
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly failure: WorkerFailure }
   /** A host end that nobody asked to remove has left: its pod's namespace is gone. */

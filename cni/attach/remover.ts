@@ -27,6 +27,8 @@ export interface RemoverOptions {
   readonly exists: (ifindex: number) => boolean;
   /** A known host end went without being asked to. */
   readonly onGone: (name: string) => void;
+  /** A removal that was asked for has succeeded, or has failed for this reason. */
+  readonly onRemoved: (name: string, error?: string) => void;
 }
 
 export class Remover {
@@ -109,6 +111,7 @@ export class Remover {
       if (this.#options.exists(ifindex)) {
         this.#removing.delete(ifindex);
         const error = new SystemError("RTM_DELLINK", errno, `interface ${ifindex}`);
+        this.#options.onRemoved(this.#known.get(ifindex) ?? `if${ifindex}`, error.code);
         for (const { reject } of waiting) reject(error);
         return;
       }
@@ -168,6 +171,7 @@ export class Remover {
     const waiting = this.#removing.get(ifindex);
     if (waiting) {
       this.#removing.delete(ifindex);
+      this.#options.onRemoved(name ?? `if${ifindex}`);
       for (const { resolve } of waiting) resolve();
     } else if (name !== undefined) this.#options.onGone(name);
   }

@@ -30,6 +30,7 @@ import {
 import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
 import { decodeRoute, encodeNewRoute, encodeRouteDump, type RouteSpec } from "../../routing/netlink/route.ts";
 import { NetlinkSocket } from "../../routing/netlink/socket.ts";
+import type { WriteLog } from "../../routing/netlink/write-log.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import { isOurAlias } from "./alias.ts";
 import { formatMac, gatewayIpv4, gatewayIpv6, HOST_MAC } from "./gateway.ts";
@@ -45,10 +46,22 @@ const HOST_NAME = /^ul[0-9a-f]+$/;
 
 export class Wiring {
   readonly #host = new NetlinkSocket();
+  readonly #writeLog: WriteLog;
+  /** Names of the two ends of the cable at hand, which have one index each in their namespaces. */
+  #ends = { host: "", pod: "" };
+
+  constructor(writeLog: WriteLog) {
+    this.#writeLog = writeLog;
+    const context = { nameOf: () => this.#ends.host };
+    this.#host.onWritten = (bytes, failures) => writeLog.written(bytes, failures, context);
+  }
 
   attach(request: AttachRequest): Attached {
     const { netns, netnsId, hostInterface, ifname, mac, mtu } = request;
     return inNamespace(netns, netnsId, (netnsFd, pod) => {
+      this.#ends = { host: hostInterface, pod: ifname };
+      const context = { netns, nameOf: (ifindex: number) => (ifindex === LOOPBACK_INDEX ? "lo" : this.#ends.pod) };
+      pod.onWritten = (bytes, failures) => this.#writeLog.written(bytes, failures, context);
       try {
         this.#host.request((out) =>
           encodeNewVeth(out, { name: hostInterface, mac: HOST_MAC, mtu }, { name: ifname, mac, mtu, netnsFd }, false),
@@ -121,13 +134,15 @@ export class Wiring {
     const far = getLink(pod, { name: ifname });
     if (!near || !far) throw new Error(`${near ? ifname : hostInterface} vanished while it was being set up`);
 
-    prepareHostEnd(hostInterface, ipv6);
+    const setting = (netns?: string) => (name: string, value: string) =>
+      this.#writeLog.operation({ operation: "set", object: "sysctl", name, value }, undefined, netns);
+    prepareHostEnd(hostInterface, ipv6, setting());
     this.#host.request((out) => encodeSetLink(out, { ifindex: near.ifindex }, { up: true }), "raise the host end");
     pod.request((out) => {
       encodeSetLink(out, { ifindex: LOOPBACK_INDEX }, { up: true });
       encodeSetLink(out, { ifindex: far.ifindex }, { up: true });
     }, "raise the pod's interfaces");
-    addPodAddresses(pod, far.ifindex, addresses, () => enableIpv6Inside(netnsFd, ifname));
+    addPodAddresses(pod, far.ifindex, addresses, () => enableIpv6Inside(netnsFd, ifname, setting(request.netns)));
     pod.request((out) => {
       for (const gateway of gateways(addresses))
         encodeNewNeighbour(out, { ifindex: far.ifindex, address: gateway, mac: HOST_MAC });

@@ -1,6 +1,8 @@
 // Thread entry: all netlink work for pods. Requests in, one answer each; and word of host ends that vanished.
 import { randomInt } from "node:crypto";
 import { parentPort } from "node:worker_threads";
+import { systemClock } from "../../net/clock.ts";
+import { WriteLog } from "../../routing/netlink/write-log.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import { lookAtPod } from "./look.ts";
 import type { DetachRequest, WorkerAnswer, WorkerFailure, WorkerRequest } from "./messages.ts";
@@ -13,8 +15,13 @@ const HOST_NAME_TAKEN = -1;
 const port = parentPort!;
 const answer = (message: WorkerAnswer) => port.postMessage(message);
 
-const wiring = new Wiring();
+const writeLog = new WriteLog(systemClock, {
+  operations: (operations) => answer({ id: 0, operations }),
+  routes: () => {},
+});
+const wiring = new Wiring(writeLog);
 const remover = new Remover({
+  onRemoved: (name, error) => writeLog.operation({ operation: "delete", object: "link", name }, error),
   group: unusedGroup(wiring.list().groups),
   exists: (ifindex) => wiring.exists(ifindex),
   onGone: (name) => answer({ id: 0, gone: name }),
@@ -49,6 +56,7 @@ async function handle(message: WorkerRequest): Promise<unknown> {
       return links;
     }
     case "stop":
+      writeLog.flush();
       remover.close();
       wiring.close();
       return null;

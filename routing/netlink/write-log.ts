@@ -37,6 +37,14 @@ export interface WriteLogOutput {
   routes(routes: RouteOperations): void;
 }
 
+const HEADER_WORDS = HEADER_LENGTH / 4;
+/** The two halves of a word, in the order of the struct, and a word in network order. */
+const low16 = LITTLE ? (word: number) => word & 0xffff : (word: number) => word >>> 16;
+const high16 = LITTLE ? (word: number) => word >>> 16 : (word: number) => word & 0xffff;
+const hostOrder = LITTLE
+  ? (word: number) => ((word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0
+  : (word: number) => word;
+
 const typeNames = new Map<number, string>([
   [RouteType.blackhole, "blackhole"],
   [RouteType.unreachable, "unreachable"],
@@ -83,20 +91,27 @@ export class WriteLog {
     this.#routeBucket.fill(now);
     this.#objectBucket.fill(now);
     let next = 0;
-    for (let offset = 0, index = 0; offset + HEADER_LENGTH <= bytes.length; index++) {
-      const length = LITTLE ? bytes.readUInt32LE(offset) : bytes.readUInt32BE(offset);
+    let nextIndex = failures.length > 0 ? failures[0].index : -1;
+    // Messages and attributes lie on multiples of four: words are read several times as fast as bytes.
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+    for (let at32 = 0, index = 0; at32 + HEADER_WORDS <= words.length; index++) {
+      const length = words[at32];
       if (length < HEADER_LENGTH) break;
-      const type = LITTLE ? bytes.readUInt16LE(offset + 4) : bytes.readUInt16BE(offset + 4);
-      const flags = LITTLE ? bytes.readUInt16LE(offset + 6) : bytes.readUInt16BE(offset + 6);
-      const error = next < failures.length && failures[next].index === index ? failures[next++].text : undefined;
-      const end = offset + length;
+      const type = low16(words[at32 + 1]);
+      let error: string | undefined;
+      if (index === nextIndex) {
+        error = failures[next++].text;
+        nextIndex = next < failures.length ? failures[next].index : -1;
+      }
       if (type === MessageType.newRoute || type === MessageType.delRoute)
-        this.#route(type, flags, bytes, offset + HEADER_LENGTH, end, error, context, at);
+        this.#route(words, at32, bytes, error, context, at);
       else {
-        const fields = operationOf(type, flags, bytes, offset + HEADER_LENGTH, end, context, this.#known);
+        const start = at32 * 4 + HEADER_LENGTH;
+        const flags = high16(words[at32 + 1]);
+        const fields = operationOf(type, flags, bytes, start, at32 * 4 + length, context, this.#known);
         if (fields) this.#object(fields, error, context, at);
       }
-      offset = (end + 3) & ~3;
+      at32 += (length + 3) >> 2;
     }
     if (this.#summaries.size + this.#counts.size > 0) this.#lastSummed = now;
     this.#schedule(now);
@@ -146,48 +161,56 @@ export class WriteLog {
 
   /** struct rtmsg and its attributes, without an object for each. */
   #route(
-    messageType: number,
-    flags: number,
-    bytes: Buffer,
+    words: Uint32Array,
     start: number,
-    end: number,
+    bytes: Buffer,
     error: string | undefined,
     context: OperationContext,
     at: number,
   ): void {
-    const family = bytes[start];
-    if (family !== AF_INET && family !== AF_INET6) return;
-    const length = bytes[start + 1];
-    const routeType = bytes[start + 7];
-    let table = bytes[start + 4];
+    const head = start * 4 + HEADER_LENGTH;
+    const family = bytes[head];
+    const length = bytes[head + 1];
+    let table = bytes[head + 4];
     let nextHop = 0;
     let oif = 0;
     let metric = 0;
     let destination = -1;
     let gateway = -1;
     let gatewayLength = 0;
-    for (let a = start + 12; a + 4 <= end; ) {
-      const size = LITTLE ? bytes.readUInt16LE(a) : bytes.readUInt16BE(a);
+    const end = start + (words[start] >> 2);
+    for (let a = start + HEADER_WORDS + 3; a < end; ) {
+      const size = low16(words[a]);
       if (size < 4) break;
-      const type = LITTLE ? bytes.readUInt16LE(a + 2) : bytes.readUInt16BE(a + 2);
-      if (type === RouteAttribute.destination) destination = a + 4;
-      else if (type === RouteAttribute.gateway) {
-        gateway = a + 4;
-        gatewayLength = size - 4;
-      } else if (size === 8) {
-        const value = LITTLE ? bytes.readUInt32LE(a + 4) : bytes.readUInt32BE(a + 4);
-        if (type === RouteAttribute.table) table = value;
-        else if (type === RouteAttribute.nextHopId) nextHop = value;
-        else if (type === RouteAttribute.oif) oif = value;
-        else if (type === RouteAttribute.priority) metric = value;
+      switch (high16(words[a])) {
+        case RouteAttribute.destination:
+          destination = a + 1;
+          break;
+        case RouteAttribute.table:
+          table = words[a + 1];
+          break;
+        case RouteAttribute.priority:
+          metric = words[a + 1];
+          break;
+        case RouteAttribute.nextHopId:
+          nextHop = words[a + 1];
+          break;
+        case RouteAttribute.oif:
+          oif = words[a + 1];
+          break;
+        case RouteAttribute.gateway:
+          gateway = (a + 1) * 4;
+          gatewayLength = size - 4;
+          break;
       }
-      a += (size + 3) & ~3;
+      a += (size + 3) >> 2;
     }
-    const operation = messageType === MessageType.delRoute ? 2 : flags & Flag.replace ? 1 : 0;
+    const deletes = low16(words[start + 1]) === MessageType.delRoute;
+    const operation = deletes ? 2 : high16(words[start + 1]) & Flag.replace ? 1 : 0;
     if (this.#routeBucket.take()) {
       const size = family === AF_INET ? 4 : 16;
-      const address = destination < 0 ? new Uint8Array(size) : bytes.subarray(destination, destination + size);
-      const type = typeNames.get(routeType);
+      const address = destination < 0 ? new Uint8Array(size) : bytes.subarray(destination * 4, destination * 4 + size);
+      const type = typeNames.get(bytes[head + 7]);
       this.#single.push({
         kind: "operation",
         at,
@@ -197,9 +220,7 @@ export class WriteLog {
         table,
         ...(type && { type }),
         ...(nextHop !== 0 && { nextHop }),
-        ...(gateway >= 0 && {
-          gateway: formatAddress(Uint8Array.from(bytes.subarray(gateway, gateway + gatewayLength))),
-        }),
+        ...(gateway >= 0 && { gateway: formatAddress(bytes.subarray(gateway, gateway + gatewayLength)) }),
         ...(oif !== 0 && { interface: context.nameOf(oif) }),
         ...(metric !== 0 && { metric }),
         ...(error !== undefined && { error }),
@@ -207,16 +228,20 @@ export class WriteLog {
       });
       return;
     }
-    const none = destination < 0;
-    const w0 = none ? 0 : bytes.readUInt32BE(destination);
-    const six = !none && family === AF_INET6;
-    const w1 = six ? bytes.readUInt32BE(destination + 4) : 0;
-    const w2 = six ? bytes.readUInt32BE(destination + 8) : 0;
-    const w3 = six ? bytes.readUInt32BE(destination + 12) : 0;
-    this.#summaryOf(operation, family === AF_INET ? 4 : 6, table, nextHop, error).add(w0, w1, w2, w3, length, at);
+    let [w0, w1, w2, w3] = [0, 0, 0, 0];
+    if (destination >= 0) {
+      w0 = hostOrder(words[destination]);
+      if (family === AF_INET6) {
+        w1 = hostOrder(words[destination + 1]);
+        w2 = hostOrder(words[destination + 2]);
+        w3 = hostOrder(words[destination + 3]);
+      }
+    }
+    const version = family === AF_INET ? 4 : 6;
+    this.#summaryOf(operation, version, table, nextHop, error).add(w0, w1, w2, w3, length, at);
     this.#summed(at);
     if (!this.detailed) return;
-    this.#columns.add(operation, family === AF_INET ? 4 : 6, [w0, w1, w2, w3], length, table, nextHop, routeType, oif);
+    this.#columns.add(operation, version, [w0, w1, w2, w3], length, table, nextHop, bytes[head + 7], oif);
     if (error !== undefined) this.#columns.fail(error);
     if (this.#columns.full) this.#output.routes(this.#columns.take(at));
   }
@@ -229,16 +254,12 @@ export class WriteLog {
     error: string | undefined,
   ): RouteSummary {
     const operation = operationNames[operationIndex];
-    const last = this.#summary?.key;
-    if (
-      last &&
-      last.nextHop === nextHop &&
-      last.table === table &&
-      last.operation === operation &&
-      last.error === error &&
-      last.family === family
-    )
-      return this.#summary as RouteSummary;
+    const last = this.#summary;
+    if (last) {
+      const { key } = last;
+      const same = key.nextHop === nextHop && key.table === table && key.operation === operation;
+      if (same && key.error === error && key.family === family) return last;
+    }
     let named = nextHop;
     let key = `${operation} ${family} ${table} ${named} ${error}`;
     let summary = this.#summaries.get(key);
