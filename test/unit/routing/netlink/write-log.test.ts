@@ -62,6 +62,10 @@ describe("single operations", () => {
       priority: 1010,
       source: bytes("10.244.1.0"),
       sourceLength: 26,
+      destination: null,
+      destinationLength: 0,
+      action: 1,
+      suppressPrefixLength: -1,
       table: 7100,
       protocol: 201,
     } as const;
