@@ -43,8 +43,9 @@ export interface Hazard {
 /** Routes of others in one table of ours. */
 export interface ForeignRouteCount {
   readonly table: number;
-  /** At least so many. */
   readonly count: number;
+  /** There are more than that. */
+  readonly more: boolean;
   /** One of them, for example `10.9.0.0/16 of protocol 99`. */
   readonly example: string;
 }
@@ -156,11 +157,11 @@ function deletion(rule: Rule): string {
 function routeHazards({ foreignRoutes, protocol }: HazardInputs): Hazard[] {
   return foreignRoutes
     .filter(({ count }) => count > 0)
-    .map(({ table, count, example }) => ({
+    .map(({ table, count, more, example }) => ({
       kind: "foreignRoutes",
       severity: "problem",
       subject: `table ${table}`,
-      text: `table ${table}, which underlayd keeps, has ${count} routes of other programs (${example})`,
+      text: `table ${table}, which underlayd keeps, has ${more ? "more than " : ""}${count} routes of other programs (${example})`,
       cure: `find out who writes them; they stay until removed by hand (ip route show table ${table}; ours are proto ${protocol})`,
     }));
 }

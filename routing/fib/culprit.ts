@@ -34,7 +34,7 @@ export function culpritText(culprit: Culprit | null): string {
   if (!culprit) return "the kernel or an unknown program";
   if (culprit.name) return `${culprit.name} (pid ${culprit.pid})`;
   return culprit.pid <= LARGEST_PID
-    ? `a program that has ended (pid ${culprit.pid})`
+    ? `a program that has ended or is in a container (pid ${culprit.pid})`
     : `a program with the netlink port ${culprit.pid}`;
 }
 

@@ -17,20 +17,24 @@ import { decodeRoute, encodeRouteDump, type Route } from "../netlink/route.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { needsNetworks } from "../ownership.ts";
 import type { FibStatus, KernelRoute, KernelRule, NextHopMember, OwnedState, PodRoute, RouteBatch } from "../types.ts";
-import { KernelWatch } from "../watch.ts";
+import { KernelWatch, routingFilter, routingGroups } from "../watch.ts";
 import { BulkWriter } from "./bulk.ts";
+import { Fights } from "./fights.ts";
+import { ForeignRoutes } from "./foreign-routes.ts";
 import { Forwarding } from "./forwarding.ts";
 import { HazardWatch } from "./hazard-watch.ts";
 import { requireNetAdmin } from "./privilege.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { removeEverything } from "./remove.ts";
-import { Repairs } from "./repairs.ts";
+import { fightEvents, Repairs } from "./repairs.ts";
 import { Resync } from "./resync.ts";
 import { type FibDeps, FibState } from "./state.ts";
 import { type KernelSurvey, type SurveyRequest, survey } from "./survey.ts";
 import { routeView, ruleView } from "./views.ts";
 
-const INSPECTION_MS = 5000;
+/** How often settings are read; every so many times hazards are looked for as well. */
+const INSPECTION_MS = 1000;
+const HAZARD_INSPECTIONS = 5;
 
 export class FibEngine {
   readonly #state: FibState;
@@ -39,22 +43,32 @@ export class FibEngine {
   readonly #resync: Resync;
   readonly #forwarding: Forwarding;
   readonly #hazards: HazardWatch;
+  readonly #foreignRoutes: ForeignRoutes;
+  readonly #fights: Fights;
   #watch: KernelWatch | null = null;
   #staleTimer: Timer | null = null;
   #inspectionTimer: Timer | null = null;
+  #inspections = 0;
 
   constructor(options: WorkerOptions, deps: FibDeps) {
     const guard = (work: () => void) => this.#guard(work);
-    this.#state = new FibState(options, deps);
+    this.#state = new FibState(options, deps, guard);
     this.#bulk = new BulkWriter(this.#state, guard, {
       doubt: (about) => (about === "nextHops" ? this.#repairs.doubtNextHops() : this.#resync.doubt()),
     });
-    this.#hazards = new HazardWatch(this.#state, () => []);
-    this.#repairs = new Repairs(this.#state, this.#bulk, this.#hazards, guard);
+    this.#foreignRoutes = new ForeignRoutes(this.#state, () => this.#repairs.lookAtHazards());
+    this.#hazards = new HazardWatch(this.#state, () => this.#foreignRoutes.counts());
+    this.#fights = new Fights(deps.clock, () => Date.now(), fightEvents(this.#state));
+    this.#repairs = new Repairs(
+      this.#state,
+      { bulk: this.#bulk, hazards: this.#hazards, foreignRoutes: this.#foreignRoutes, fights: this.#fights },
+      guard,
+    );
+    this.#repairs.doubtRoutes = () => this.#resync.doubt();
     this.#state.onNextHopRefused = () => this.#repairs.doubtNextHops();
     this.#resync = new Resync(this.#state, this.#repairs);
     this.#forwarding = new Forwarding(this.#state, {
-      failed: () => this.#bulk.failed(),
+      failed: () => this.#failed(),
       inDoubt: () => this.#resync.pending,
     });
     this.#bulk.onDrained = this.#resync.onPending = () => this.#forwarding.update();
@@ -69,12 +83,12 @@ export class FibEngine {
     }
     this.#watch = new KernelWatch(
       {
-        ignorePortId: install ? socket.portId : null,
-        protocol: options.routing.protocol,
         receiveBuffer: options.receiveBuffer,
+        groups: routingGroups,
+        filter: routingFilter(install ? socket.portId : null, options.routing.protocol),
       },
       {
-        message: (buffer, start, end, type) => this.#guard(() => this.#repairs.notified(buffer, start, end, type)),
+        message: (...message) => this.#guard(() => this.#repairs.notified(...message)),
         turn: () => this.#guard(() => this.#repairs.afterNotifications()),
         overrun: () => this.#resync.overrun(),
         error: (message) => this.#state.problem(message),
@@ -84,6 +98,7 @@ export class FibEngine {
     deps.links(links.snapshot());
     if (!install) return;
     this.#state.writeLog.know(socket.dump(encodeNextHopDump, decodeNextHop), (ifindex) => links.nameOf(ifindex));
+    this.#state.gateways.start();
     this.#inspectionTimer = deps.clock.after(INSPECTION_MS, () => this.#inspect());
     nextHops.reconcile();
     rules.adopt();
@@ -116,6 +131,7 @@ export class FibEngine {
     for (const { family } of reconciled.added) missing.add(family);
     reconciled.remove();
     changed.removeOld();
+    this.#foreignRoutes.tables = [ownership.localTable, ...owned.tables.map(({ id }) => id)];
     this.#hazards.setOwned(owned);
     this.#hazards.update(rules.latest);
     const found = ([4, 6] as const).filter((family) => !missing.has(family));
@@ -198,14 +214,14 @@ export class FibEngine {
       install,
       desired: routes.desired,
       installed: routes.installed,
-      failed: this.#bulk.failed(),
+      failed: this.#failed(),
       nextHopSets: nextHops.setCount,
       resyncs: this.#resync.count,
       overruns: this.#resync.overruns,
       stale: this.#stale(),
       hazards: this.#hazards.hazards,
-      fights: [],
-      unreachable: [],
+      fights: this.#fights.list(),
+      unreachable: this.#state.gateways.list(),
     };
   }
 
@@ -238,6 +254,8 @@ export class FibEngine {
     this.#bulk.stop();
     this.#repairs.stop();
     this.#resync.stop();
+    this.#foreignRoutes.stop();
+    this.#state.gateways.stop();
     this.#watch?.close();
     try {
       if (mode === "remove" && this.#state.install) removeEverything(socket, ownership, rules, nextHops);
@@ -252,9 +270,16 @@ export class FibEngine {
     if (stopped) return;
     this.#inspectionTimer = deps.clock.after(INSPECTION_MS, () => this.#inspect());
     this.#guard(() => {
-      this.#repairs.checkSettings();
+      this.#repairs.repairSettings();
+      this.#fights.expire();
+      if (++this.#inspections % HAZARD_INSPECTIONS !== 0) return;
+      this.#repairs.restoreStatic();
       this.#hazards.update(rules.dump());
     });
+  }
+
+  #failed(): FibStatus["failed"] {
+    return [...this.#state.staticRoutes.failed(), ...this.#bulk.failed()];
   }
 
   #stale(): number {

@@ -38,6 +38,8 @@ interface Group {
 
 export interface NextHopCallbacks {
   isUp(ifindex: number): boolean;
+  /** False: known not to answer. */
+  answers(ifindex: number, gateway: Uint8Array): boolean;
   /** Routes in the kernel that use this group are gone. */
   groupGone(groupId: number): void;
   /** Routes that want this set can be installed, or have to go. */
@@ -164,12 +166,34 @@ export class NextHops {
     return written;
   }
 
-  /** Groups that should be in the kernel, and their members on links that are up. */
+  /** Groups that should be in the kernel, and their members on links that are up, without those that do not answer. */
   expected(): { readonly id: number; readonly members: readonly NextHopMember[] }[] {
     return [...this.#bySet.values()].flatMap(({ id, wanted }) => {
-      const members = wanted.filter(({ ifindex }) => this.#callbacks.isUp(ifindex));
+      const up = wanted.filter(({ ifindex }) => this.#callbacks.isUp(ifindex));
+      const answering = up.filter(({ ifindex, gateway }) => this.#callbacks.answers(ifindex, gateway));
+      const members = answering.length > 0 ? answering : up;
       return members.length > 0 ? [{ id, members }] : [];
     });
+  }
+
+  /** Whether a gateway answers has changed. Returns how many groups use it, and how many of them have another member. */
+  gatewayChanged(ifindex: number, gateway: Uint8Array): { groups: number; avoiding: number } {
+    const key = hopKey(ifindex, gateway);
+    let groups = 0;
+    let avoiding = 0;
+    for (const group of this.#bySet.values()) {
+      if (!group.wanted.some((member) => hopKey(member.ifindex, member.gateway) === key)) continue;
+      this.#sync(group);
+      groups++;
+      const id = this.#hops.get(key)?.id;
+      if (group.installed !== null && !idsOf(group.installed).some((member) => member === id)) avoiding++;
+    }
+    return { groups, avoiding };
+  }
+
+  /** Whether a set has this gateway. */
+  wants(ifindex: number, gateway: Uint8Array): boolean {
+    return this.#hops.has(hopKey(ifindex, gateway));
   }
 
   /** Groups in the kernel with a member on a link that is up. */
@@ -210,7 +234,8 @@ export class NextHops {
   /** Brings the kernel's group in line with the members that can be used; returns the number of messages it took. */
   #sync(group: Group): number {
     let written = 0;
-    const live: GroupMember[] = [];
+    let live: GroupMember[] = [];
+    const answering: GroupMember[] = [];
     const unusable: string[] = [];
     for (const member of group.wanted) {
       if (!this.#callbacks.isUp(member.ifindex)) continue;
@@ -228,7 +253,10 @@ export class NextHops {
         hop.installed = true;
       }
       live.push({ id: hop.id, weight: member.weight });
+      if (this.#callbacks.answers(hop.ifindex, hop.gateway)) answering.push(live[live.length - 1]);
     }
+    // One that does not answer is avoided, not given up: where nobody answers, all stay.
+    if (answering.length > 0) live = answering;
     if (unusable.length > 0) this.#callbacks.refused(`next hop refused by the kernel: ${unusable.join("; ")}`);
 
     const members = canonical(live);

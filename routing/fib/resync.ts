@@ -84,7 +84,7 @@ export class Resync {
         this.#state.nextHops.reconcile();
         const lost = await this.dumpRoutes(!this.#state.swept);
         if (this.#state.stopped) return;
-        this.#repairs.repair(lost);
+        this.#repairs.repairAll(lost);
       }
       this.count++;
       done = true;

@@ -105,6 +105,11 @@ function plain(rule: Rule): boolean {
   return !rule.invert && !rule.iif && !rule.oif && rule.fwmark === 0 && rule.goto === 0 && !rule.more;
 }
 
+/** How a rule is called in events and in the status. */
+export function ruleSubject(rule: Rule): string {
+  return `IPv${rule.family} rule ${ruleText(rule)}`;
+}
+
 function keyOf(rule: RuleSpec): string {
   const source = `${rule.source?.join(".") ?? ""}/${rule.sourceLength}`;
   const destination = `${rule.destination?.join(".") ?? ""}/${rule.destinationLength}`;

@@ -11,6 +11,7 @@ import type {
   LinkInfo,
   RouteOperations,
 } from "../types.ts";
+import { Gateways } from "./gateways.ts";
 import { Links } from "./links.ts";
 import { NextHops } from "./next-hops.ts";
 import type { WorkerOptions } from "./protocol.ts";
@@ -46,6 +47,7 @@ export class FibState {
   readonly rules: Rules;
   readonly nextHops: NextHops;
   readonly sysctls: Sysctls;
+  readonly gateways: Gateways;
   /** What a former run left and nobody asked for has been removed. */
   swept = false;
   stopped = false;
@@ -55,7 +57,8 @@ export class FibState {
   onNextHopRefused: () => void = () => {};
   #lastRefusal = "";
 
-  constructor(options: WorkerOptions, deps: FibDeps) {
+  /** `guard` runs work whose failure must not end the worker. */
+  constructor(options: WorkerOptions, deps: FibDeps, guard: (work: () => void) => void) {
     this.options = options;
     this.install = options.routing.install;
     this.deps = deps;
@@ -68,8 +71,10 @@ export class FibState {
     this.sysctls = new Sysctls(options.stateDir);
     this.sysctls.onWritten = (name, value) =>
       this.writeLog.operation({ operation: "set", object: "sysctl", name, value });
+    this.gateways = new Gateways(this, guard, () => Date.now());
     this.nextHops = new NextHops(this.socket, this.ownership, options.routing, {
       isUp: (ifindex) => this.links.isUp(ifindex),
+      answers: (ifindex, gateway) => this.gateways.answers(ifindex, gateway),
       groupGone: (group) => this.routes.groupGone(group),
       setChanged: (set) => this.routes.setChanged(set),
       routesOf: (group) => this.routes.usersOf(group),

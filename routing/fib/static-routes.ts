@@ -4,9 +4,18 @@ import { constants } from "node:os";
 import { formatAddress } from "../../net/address.ts";
 import { Flag, RouteType } from "../netlink/constants.ts";
 import { NetlinkError } from "../netlink/error.ts";
-import { encodeDelRoute, encodeNewRoute, type Route, type RouteReader, type RouteSpec } from "../netlink/route.ts";
+import {
+  decodeRoute,
+  encodeDelRoute,
+  encodeNewRoute,
+  encodeRouteDump,
+  type Route,
+  type RouteReader,
+  type RouteSpec,
+} from "../netlink/route.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { LAST_RESORT_METRIC, METRIC, type Ownership } from "../ownership.ts";
+import type { FibStatus } from "../types.ts";
 
 /** Who wants a route: the configuration, a pod, or nobody (found in the kernel with our number). */
 export type Purpose = "owned" | "pod" | "stray";
@@ -19,6 +28,8 @@ interface Entry {
   /** Perhaps dropped by the kernel in silence: to be written once more. */
   suspect: boolean;
   seen: boolean;
+  /** Why it is not in the kernel, in its words; null: it is, or its link is down. */
+  error: string | null;
 }
 
 export class StaticRoutes {
@@ -46,7 +57,7 @@ export class StaticRoutes {
       const known = this.#entries.get(key);
       const same = known && sameRoute(known.spec, spec);
       const installed = known?.installed ?? false;
-      const entry: Entry = { spec, purpose, wanted: true, installed, suspect: false, seen: true };
+      const entry: Entry = { spec, purpose, wanted: true, installed, suspect: false, seen: true, error: null };
       this.#entries.set(key, entry);
       if (!same || !installed || known.suspect) pending.push(entry);
     }
@@ -115,7 +126,15 @@ export class StaticRoutes {
     const known = this.#entries.get(key);
     if (!known) {
       const purpose = this.#purposeOf(route);
-      this.#entries.set(key, { spec, purpose, wanted: false, installed: true, suspect: false, seen: true });
+      this.#entries.set(key, {
+        spec,
+        purpose,
+        wanted: false,
+        installed: true,
+        suspect: false,
+        seen: true,
+        error: null,
+      });
       return;
     }
     if (known.seen) return;
@@ -137,17 +156,29 @@ export class StaticRoutes {
     return lost;
   }
 
-  /** A notification said that the kernel has no such route any more. True when it was wanted. */
-  deleted(reader: RouteReader): boolean {
+  /** A notification said that the kernel has no such route any more. Its name when it was wanted. */
+  deleted(reader: RouteReader): string | null {
     const key = keyOfReader(reader);
     const entry = this.#entries.get(key);
-    if (!entry) return false;
+    if (!entry) return null;
     if (!entry.wanted) {
       this.#entries.delete(key);
-      return false;
+      return null;
     }
     entry.installed = false;
-    return true;
+    return describeRoute(entry.spec);
+  }
+
+  /** Whether a route of this prefix, table and metric is wanted. */
+  wants(reader: RouteReader): boolean {
+    return this.#entries.get(keyOfReader(reader))?.wanted ?? false;
+  }
+
+  /** Wanted routes that the kernel refused. */
+  failed(): FibStatus["failed"] {
+    return [...this.#entries.values()].flatMap(({ wanted, spec, error }) =>
+      wanted && error !== null ? [{ prefix: prefixText(spec), table: spec.table, error }] : [],
+    );
   }
 
   /** The kernel drops routes of a link that loses its carrier or an address, in silence. */
@@ -172,14 +203,19 @@ export class StaticRoutes {
         wanted && (!installed || suspect) && (spec.oif === undefined || usable(spec.oif)),
     );
     const lost = missing.filter((entry) => !entry.installed).length;
+    const before = new Map(missing.map((entry) => [entry, entry.error]));
     const failures = this.#write(missing);
     return {
       restored: lost - failures.filter(({ known }) => !known).length,
-      problems: failures.map(({ error }) => error.message),
+      // Each is told once, however often it is tried again.
+      problems: failures.filter(({ entry }) => entry.error !== before.get(entry)).map(({ error }) => error.message),
     };
   }
 
-  /** Writes entries in one go; idempotent for those of ours that are there already. */
+  /**
+   * Writes entries in one go; idempotent for those of ours that are there already. NLM_F_REPLACE takes whatever has the
+   * prefix and metric, so it is used only for what is known to be ours.
+   */
   #write(entries: readonly Entry[]): { entry: Entry; known: boolean; error: NetlinkError }[] {
     const failures: { entry: Entry; known: boolean; error: NetlinkError }[] = [];
     for (let from = 0; from < entries.length; from += 256) {
@@ -187,26 +223,40 @@ export class StaticRoutes {
       const known = slice.map((entry) => entry.installed);
       const { out } = this.#socket;
       out.reset();
-      for (const entry of slice)
-        encodeNewRoute(out, Flag.create | (entry.installed ? Flag.replace : Flag.exclusive), entry.spec);
+      for (const { installed, suspect, spec } of slice)
+        encodeNewRoute(out, Flag.create | (installed && !suspect ? Flag.replace : Flag.exclusive), spec);
       const refused = new Map(this.#socket.flush().map((failure) => [failure.index, failure]));
+      const present = new Map<string, Map<string, RouteSpec>>();
       slice.forEach((entry, i) => {
         const failure = refused.get(i);
         entry.suspect = false;
-        if (!failure) entry.installed = true;
-        else if (failure.errno === constants.errno.EEXIST && this.#isOurs(entry.spec)) entry.installed = true;
-        else {
-          entry.installed = false;
-          const error = new NetlinkError(`route ${describeRoute(entry.spec)}`, failure.errno, failure.text);
-          failures.push({ entry, known: known[i], error });
-        }
+        entry.error = null;
+        entry.installed = !failure || (failure.errno === constants.errno.EEXIST && this.#isOurs(entry.spec, present));
+        if (entry.installed || !failure) return;
+        const foreign = failure.errno === constants.errno.EEXIST;
+        const text = foreign ? `EEXIST: a route of another program with this prefix and metric is there` : failure.text;
+        const error = new NetlinkError(`route ${describeRoute(entry.spec)}`, failure.errno, text);
+        if (error.code !== "ENETDOWN") entry.error = text;
+        failures.push({ entry, known: known[i], error });
       });
     }
     return failures;
   }
 
-  /** After EEXIST: replaces the route there if it is one of ours, and says whether it was. */
-  #isOurs(spec: RouteSpec): boolean {
+  /** After EEXIST: whether the route there is ours; one of ours that differs is replaced. `present`: dumps made for this. */
+  #isOurs(spec: RouteSpec, present: Map<string, Map<string, RouteSpec>>): boolean {
+    const where = `${spec.family} ${spec.table}`;
+    let routes = present.get(where);
+    if (!routes) {
+      const { protocol } = this.#ownership;
+      const dumped = this.#socket.dump((out) => encodeRouteDump(out, spec.family, spec.table, protocol), decodeRoute);
+      const ours = dumped.filter((route) => this.#ownership.ownsProtocol(route.protocol) && route.table === spec.table);
+      routes = new Map(ours.map(specOf).map((route) => [keyOf(route), route]));
+      present.set(where, routes);
+    }
+    const there = routes.get(keyOf(spec));
+    if (!there) return false;
+    if (sameRoute(there, spec)) return true;
     // A delete that names our protocol removes our own route only; for a moment the next less specific one applies.
     try {
       this.#socket.request((out) => encodeDelRoute(out, { ...spec, type: 0, scope: 255, oif: undefined }));
@@ -274,8 +324,12 @@ function sameRoute(a: RouteSpec, b: RouteSpec): boolean {
   return (a.type ?? RouteType.unicast) === (b.type ?? RouteType.unicast) && (a.oif ?? 0) === (b.oif ?? 0);
 }
 
+function prefixText(spec: RouteSpec): string {
+  const address = spec.destination ? formatAddress(spec.destination) : spec.family === 4 ? "0.0.0.0" : "::";
+  return `${address}/${spec.length}`;
+}
+
 /** `10.244.1.0/26 in table 7000` */
 export function describeRoute(spec: RouteSpec): string {
-  const address = spec.destination ? formatAddress(spec.destination) : spec.family === 4 ? "0.0.0.0" : "::";
-  return `${address}/${spec.length} in table ${spec.table}`;
+  return `${prefixText(spec)} in table ${spec.table}`;
 }

@@ -164,7 +164,7 @@ function foreignCounts({ foreign }: KernelState): ForeignRouteCount[] {
     if (known) known.count++;
     else counts.set(table, { count: 1, example: `${formatAddress(destination)}/${length} of protocol ${protocol}` });
   }
-  return [...counts].map(([table, rest]) => ({ table, ...rest }));
+  return [...counts].map(([table, rest]) => ({ table, ...rest, more: foreign.count > foreign.first.length }));
 }
 
 function nextHopFaults(fib: FibState, state: KernelState, nameOf: (ifindex: number) => string): string[] {

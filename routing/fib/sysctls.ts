@@ -67,7 +67,8 @@ export interface RestoredSetting {
 export interface ChangedSetting {
   readonly name: string;
   readonly found: string;
-  readonly wanted: string;
+  /** It had been as it should be before. */
+  readonly repaired: boolean;
 }
 
 export class Sysctls {
@@ -75,6 +76,8 @@ export class Sysctls {
   readonly #memory: Memory;
   /** Paths whose refusal has been reported, until they are as they should be. */
   readonly #refused = new Set<string>();
+  /** Paths that were as they should be, once. */
+  readonly #confirmed = new Set<string>();
   #uplinks: readonly string[] = [];
   /** Told of each setting that was written. */
   onWritten: (name: string, value: string) => void = () => {};
@@ -100,13 +103,15 @@ export class Sysctls {
         const found = read(path);
         if (found === value) {
           this.#refused.delete(path);
+          this.#confirmed.add(path);
           continue;
         }
         const forgotten = this.#prepare(path, value, found);
         if (forgotten) problems.push(forgotten);
         this.#set(path, value);
         this.#refused.delete(path);
-        changed.push({ name: dotted(path), found, wanted: value });
+        changed.push({ name: dotted(path), found, repaired: this.#confirmed.has(path) });
+        this.#confirmed.add(path);
       } catch (error) {
         const reason = (error as NodeJS.ErrnoException).code;
         if (reason === "ENOENT" && (path.startsWith("net/ipv6/") || path.includes("/conf/"))) continue;

@@ -26,6 +26,7 @@ export const MessageType = {
   newRule: 32,
   delRule: 33,
   getRule: 34,
+  newNetconf: 80,
   newNextHop: 104,
   delNextHop: 105,
   getNextHop: 106,
@@ -50,12 +51,15 @@ export const Flag = {
 /** Multicast groups (RTNLGRP_*), for NETLINK_ADD_MEMBERSHIP. */
 export const Group = {
   link: 1,
+  neighbour: 3,
   ipv4Address: 5,
   ipv4Route: 7,
   ipv4Rule: 8,
   ipv6Address: 9,
   ipv6Route: 11,
   ipv6Rule: 19,
+  ipv4Netconf: 24,
+  ipv6Netconf: 25,
   nextHop: 32,
 } as const;
 
@@ -133,7 +137,21 @@ export const RuleFlag = { invert: 0x2 } as const;
 export const NextHopAttribute = { id: 1, group: 2, groupType: 3, blackhole: 4, oif: 5, gateway: 6 } as const;
 
 export const NeighbourAttribute = { destination: 1, linkAddress: 2 } as const;
-export const NeighbourState = { incomplete: 0x1, reachable: 0x2, failed: 0x20, noarp: 0x40, permanent: 0x80 } as const;
+/** NUD_*. */
+export const NeighbourState = {
+  incomplete: 0x1,
+  reachable: 0x2,
+  stale: 0x4,
+  delay: 0x8,
+  probe: 0x10,
+  failed: 0x20,
+  noarp: 0x40,
+  permanent: 0x80,
+} as const;
+/** NTF_*. */
+export const NeighbourFlag = { use: 0x1 } as const;
+
+export const NetconfAttribute = { ifindex: 1, forwarding: 2, rpFilter: 3 } as const;
 
 export const RT_TABLE_COMPAT = 252;
 export const RT_TABLE_DEFAULT = 253;

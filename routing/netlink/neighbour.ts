@@ -1,6 +1,14 @@
 // RTM_*NEIGH: struct ndmsg { family u8, pad 3, ifindex s32, state u16, flags u8, type u8 } and NDA_* attributes.
 import { Attributes, LITTLE } from "./attribute.ts";
-import { AF_INET, AF_INET6, Flag, MessageType, NeighbourAttribute, NeighbourState } from "./constants.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  Flag,
+  MessageType,
+  NeighbourAttribute,
+  NeighbourFlag,
+  NeighbourState,
+} from "./constants.ts";
 import type { MessageWriter } from "./message.ts";
 
 const HEADER = 12;
@@ -37,6 +45,19 @@ function encode(out: MessageWriter, type: number, flags: number, spec: Neighbour
 /** Creates or replaces. */
 export function encodeNewNeighbour(out: MessageWriter, spec: NeighbourSpec): void {
   encode(out, MessageType.newNeighbour, Flag.create | Flag.replace, spec);
+}
+
+/** Has the kernel ask the neighbour whether it is there, as for a packet to it; its entry is otherwise left as it is. */
+export function encodeProbeNeighbour(out: MessageWriter, ifindex: number, address: Uint8Array): void {
+  out.begin(MessageType.newNeighbour, Flag.create);
+  out.u8(address.length === 4 ? AF_INET : AF_INET6);
+  out.zeros(3);
+  out.u32(ifindex);
+  out.u16(0);
+  out.u8(NeighbourFlag.use);
+  out.u8(0);
+  out.attributeBytes(NeighbourAttribute.destination, address);
+  out.end();
 }
 
 export function encodeDelNeighbour(out: MessageWriter, spec: NeighbourSpec): void {

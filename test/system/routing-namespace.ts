@@ -34,15 +34,18 @@ export class Namespace {
     execFileSync("ip", ["netns", "add", this.name]);
     // Forwarding adds addresses and routes of the kernel's own; they should not appear in the midst of a test.
     this.run(
-      "ip link set lo up; echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
+      "ip link set lo up; echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding;" +
+        "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad",
     );
-    for (const i of [0, 1]) {
-      this.run(`ip link add up${i} type veth peer name far${i}`);
-      this.run(`ip addr add 192.0.${i}.1/24 dev up${i}`);
-      this.run(`ip addr add 2001:db8:${i}::1/64 dev up${i} nodad`);
-      this.run(`ip link set up${i} up`);
-      this.run(`ip link set far${i} up`);
-    }
+    const links = [0, 1].flatMap((i) => [
+      `link add up${i} type veth peer name far${i}`,
+      `addr add 192.0.${i}.1/24 dev up${i}`,
+      `addr add 2001:db8:${i}::1/64 dev up${i} nodad`,
+      `link set up${i} up`,
+      `link set far${i} up`,
+    ]);
+    this.run("ip -batch -", links.join("\n"));
+    this.run("until [ $(ip -6 route show table local | grep -c '^local fe80:') = 4 ]; do sleep 0.01; done");
   }
 
   /** Output of one command line run inside. */

@@ -107,7 +107,7 @@ describe("rules of others", () => {
 });
 
 it("routes of others in our tables", () => {
-  const foreignRoutes = [{ table: 7100, count: 3, example: "10.9.0.0/16 of protocol 99" }];
+  const foreignRoutes = [{ table: 7100, count: 3, more: false, example: "10.9.0.0/16 of protocol 99" }];
   expect(find({ foreignRoutes })).toEqual(["problem foreignRoutes table 7100"]);
 });
 

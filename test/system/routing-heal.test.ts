@@ -1,0 +1,138 @@
+// What others do to our kernel state: it comes back, and who did it, how often, and what stands in the way is said.
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { native } from "../../net/native.ts";
+import type { FibClient } from "../../routing/fib/client.ts";
+import { restoreSysctls } from "../../routing/fib/sysctls.ts";
+import { batch, eventually, member, Namespace, owned } from "./routing-namespace.ts";
+
+let ns: Namespace;
+let up0: number;
+let up1: number;
+const children: ChildProcess[] = [];
+const cleanups: (() => void)[] = [];
+beforeEach(() => {
+  ns = new Namespace();
+  up0 = ns.ifindex("up0");
+  up1 = ns.ifindex("up1");
+});
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+  await ns.remove();
+  for (const cleanup of cleanups.splice(0)) cleanup();
+});
+
+const messages = (kind: string) => ns.events.filter((event) => event.kind === kind).map(({ message }) => message);
+const rules = () => ns.run("ip rule show proto 201; ip -6 rule show proto 201");
+
+/** A program that stays, and does to routes what it is told. */
+function program(): { pid: number; run(command: string): void } {
+  const child = spawn("ip", ["netns", "exec", ns.name, "ip", "-force", "-batch", "-"], {
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  children.push(child);
+  return { pid: child.pid!, run: (command) => child.stdin!.write(`${command}\n`) };
+}
+
+/** Runs with the test's own thread in the namespace. */
+function inside<T>(action: () => T): T {
+  const [self, there] = ["/proc/thread-self/ns/net", ns.path].map((path) => native().open(path, 0));
+  native().setns(there, 0x40000000);
+  try {
+    return action();
+  } finally {
+    native().setns(self, 0x40000000);
+    native().close(self);
+    native().close(there);
+  }
+}
+
+async function started(changes = {}): Promise<FibClient> {
+  const fib = ns.client({}, changes);
+  await fib.start();
+  await fib.setOwned(owned);
+  fib.setNextHopSet(1, [member(`192.0.0.2%${up0}`), member(`192.0.1.2%${up1}`)]);
+  fib.apply(batch(7100, { "10.1.0.0/16": 1, "10.2.0.0/16": 1 }));
+  await fib.flush();
+  return fib;
+}
+
+describe("a change by another program", () => {
+  it("is undone and named with the program; done again and again, it is a fight as long as it lasts", async () => {
+    const fib = await started();
+    const before = rules();
+    const other = program();
+    other.run("rule del pref 1010 from 10.244.1.0/26");
+    await eventually(() =>
+      expect(messages("repaired")).toEqual([
+        `put back: IPv4 rule 1010: from 10.244.1.0/26 lookup 7100 was deleted by ip (pid ${other.pid})`,
+      ]),
+    );
+    expect(rules()).toBe(before);
+    expect(ns.events.find(({ kind }) => kind === "repaired")).toMatchObject({
+      count: 1,
+      by: { pid: other.pid, name: "ip" },
+    });
+    other.run("route del 10.1.0.0/16 table 7100");
+    await eventually(() =>
+      expect(messages("repaired").at(-1)).toBe(
+        `put back: IPv4 routes in table 7100 (10.1.0.0/16) were deleted by ip (pid ${other.pid})`,
+      ),
+    );
+    expect(await fib.status()).toMatchObject({ installed: 2, fights: [] });
+    for (let i = 2; i <= 5; i++) {
+      other.run("rule del pref 1010 from 10.244.1.0/26");
+      await eventually(() => expect(messages("repaired")).toHaveLength(i + 1));
+    }
+    const { fights } = await fib.status();
+    expect(fights).toEqual([
+      {
+        subject: "IPv4 rule 1010: from 10.244.1.0/26 lookup 7100",
+        by: { pid: other.pid, name: "ip" },
+        since: expect.any(Number),
+        repairs: 5,
+      },
+    ]);
+    expect(messages("fight")).toEqual([expect.stringContaining(`again and again since`)]);
+    expect(rules()).toBe(before);
+  });
+
+  it("of a setting is undone too; at the end settings are what they were before us", async () => {
+    const state = mkdtempSync(join(tmpdir(), "underlay-heal-"));
+    cleanups.push(() => rmSync(state, { recursive: true }));
+    const read = () =>
+      ns.run(
+        "cd /proc/sys/net; cat ipv4/ip_forward ipv6/conf/all/forwarding ipv4/nexthop_compat_mode ipv4/conf/up1/forwarding " +
+          "ipv6/conf/up0/accept_ra ipv6/conf/up1/accept_ra ipv4/fib_multipath_hash_policy",
+      );
+    ns.run("echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding");
+    ns.run("echo 1 > /proc/sys/net/ipv4/conf/up1/forwarding; echo 0 > /proc/sys/net/ipv6/conf/up1/accept_ra");
+    const before = read();
+    await started({ stateDir: state });
+    const ours = read();
+    expect(ours).toBe("1\n1\n0\n1\n2\n0\n1\n");
+    for (const [path, name] of [
+      ["ipv4/ip_forward", "net.ipv4.ip_forward was changed to 0"],
+      ["ipv4/conf/up1/forwarding", "net.ipv4.conf.up1.forwarding was changed to 0"],
+      ["ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding was changed to 0"],
+      ["ipv4/fib_multipath_hash_policy", "net.ipv4.fib_multipath_hash_policy was changed to 0"],
+    ]) {
+      ns.run(`echo 0 > /proc/sys/net/${path}`);
+      await eventually(() => expect(read()).toBe(ours));
+      await eventually(() => expect(messages("repaired").join()).toContain(name));
+    }
+    await ns.clients[0].stop("keep");
+    // A later run does not take what an earlier one set for what was there before.
+    await ns.client({}, { stateDir: state }).start();
+    await ns.clients[1].stop("keep");
+    ns.run("echo 2 > /proc/sys/net/ipv4/fib_multipath_hash_policy");
+    const restored = inside(() => restoreSysctls(state));
+    expect(restored).toContainEqual({ name: "net.ipv4.ip_forward", before: "0", outcome: "restored" });
+    expect(restored).toContainEqual({ name: "net.ipv4.fib_multipath_hash_policy", before: "0", outcome: "kept" });
+    expect(read()).toBe(before.replace(/0\n$/, "2\n"));
+    expect(inside(() => restoreSysctls(state))).toEqual([]);
+  });
+});
