@@ -188,6 +188,11 @@ export class PeerRib implements UpdateSink, SliceTask {
     if (this.#updateIngress()) this.#setImport();
   }
 
+  /** There is something that the neighbour has yet to be told. */
+  get untold(): boolean {
+    return [...this.families.values()].some(({ adjRibOut }) => adjRibOut !== null && !adjRibOut.told);
+  }
+
   // UpdateSink
 
   withdraw(family: Family, buffer: Uint8Array, start: number, end: number): void {

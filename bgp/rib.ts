@@ -97,6 +97,11 @@ export class Rib implements SessionHandler {
     this.#core.touched();
   }
 
+  /** Peers with a session that have something left to hear. */
+  untold(): string[] {
+    return [...this.#peers.values()].filter((peer) => peer.untold).map(({ options }) => options.name);
+  }
+
   locRibs(): readonly LocRibView[] {
     return this.#core.locRibs;
   }

@@ -1,6 +1,7 @@
 // The BGP speaker: sessions on one side, the RIB on the other. Wires them, has no logic of its own.
 import { type Family, formatScoped } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
+import type { InstalledBlock } from "../net/installed-block.ts";
 import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { SpeakerEvent } from "./events.ts";
@@ -175,13 +176,22 @@ export class Speaker {
     this.#rib.abortRestart(peer, reason);
   }
 
-  /** Originates a prefix in a table (origin IGP, empty AS path). */
-  announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
-    this.#rib.announceLocal(table, prefix, attributes);
+  /**
+   * Originates a block in its table (origin IGP, empty AS path), or changes what it is announced with. Throws when the kernel
+   * does not have the block any more.
+   */
+  announceLocal(block: InstalledBlock, attributes: Partial<OriginatedAttributes> = {}): void {
+    block.require();
+    this.#rib.announceLocal(block.table, block.prefix, attributes);
   }
 
   withdrawLocal(table: number, prefix: Prefix): void {
     this.#rib.withdrawLocal(table, prefix);
+  }
+
+  /** Peers that have not been told all there is to tell: of a session that is up, something waits or its socket is full. */
+  untold(): string[] {
+    return this.#rib.untold();
   }
 
   /** One per table and family. */

@@ -17,7 +17,7 @@ import { Locks } from "./locks.ts";
 import { isNamespace } from "./namespace.ts";
 import { type PodRequest, parseMac } from "./protocol/config.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
-import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView } from "./types.ts";
+import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
 
 const NAME_ATTEMPTS = 5;
 /** In place of an interface's index. */
@@ -50,7 +50,8 @@ export class Attachments {
   readonly #routes: PodRoutes;
   readonly #log: Log;
   readonly #locks = new Locks();
-  readonly #hasPools: boolean;
+  #hasPools: boolean;
+  #started = false;
   /** Complete ones, by key. */
   readonly #attached = new Map<string, Attachment>();
   readonly #listeners: ((event: PodEvent) => void)[] = [];
@@ -60,10 +61,15 @@ export class Attachments {
   /** `onFailure`: the attach worker ended, nothing can be attached or detached any more. */
   constructor(
     options: CniOptions,
-    deps: { log: Log; routes: PodRoutes; onFailure?: ((error: Error) => void) | undefined },
+    deps: {
+      log: Log;
+      routes: PodRoutes;
+      onFailure?: ((error: Error) => void) | undefined;
+      onRetired?: (() => void) | undefined;
+    },
   ) {
     this.#hasPools = options.pools.length > 0;
-    this.allocator = new Allocator(options.pools);
+    this.allocator = new Allocator(options.pools, () => deps.onRetired?.());
     this.#store = new Store(options.stateDir, deps.log);
     this.#attacher = new Attacher({
       onGone: (name) => void this.#onGone(name),
@@ -117,7 +123,7 @@ export class Attachments {
   async start(): Promise<void> {
     await this.#store.open();
     for (const [key, record] of this.#store.pods) {
-      if (this.allocator.adopt(record.addresses)) continue;
+      if (this.allocator.adopt(record.addresses, record.pool)) continue;
       this.#log.error({ key, addresses: record.addresses }, "an address has two owners in the allocation store");
     }
     const links = new Map((await this.#hostLinks()).map((link) => [link.name, link]));
@@ -142,8 +148,19 @@ export class Attachments {
     await Promise.all(gone.map((name) => this.#onGone(name)));
   }
 
+  /** Other pools, from now on. Their first one brings the worker that attaches. */
+  setPools(pools: readonly PoolOptions[]): void {
+    this.allocator.setPools(pools);
+    this.#hasPools = pools.length > 0;
+    if (!this.#hasPools || !this.#started || this.#attacher.running) return;
+    this.#attacher.start();
+    // Asked for, host ends are watched.
+    this.#attacher.list().catch((error: Error) => this.#log.error({ error: error.message }, "pods cannot be watched"));
+  }
+
   /** Where there is neither a pool nor a pod nobody can ever be attached: a worker would cost 12 MiB for nothing. */
   async #hostLinks(): Promise<HostLink[]> {
+    this.#started = true;
     if (!this.#hasPools && this.#store.pods.size === 0) return [];
     this.#attacher.start();
     return await this.#attacher.list();
@@ -337,7 +354,7 @@ export class Attachments {
       this.#log.error({ hostInterface: link.name, alias: link.alias }, "a pod's interface does not say its addresses");
       return null;
     }
-    if (!this.allocator.adopt(content.addresses)) {
+    if (!this.allocator.adopt(content.addresses, content.pool)) {
       this.#log.error({ hostInterface: link.name, ...content }, "a pod unknown to the store has an address in use");
       return null;
     }

@@ -14,7 +14,18 @@ import { CniError, CniErrorCode, formatError } from "./protocol/error.ts";
 import { appendResult, formatResult, parsePrevResult } from "./protocol/result.ts";
 import { type CniVersion, formatVersions, newestVersion, requireVerb } from "./protocol/version.ts";
 import { Spool } from "./spool.ts";
-import type { BlockView, CniOptions, CniRequest, CniResponse, PodEvent, PodLook, PodRoutes, PodView } from "./types.ts";
+import type {
+  BlockView,
+  CniOptions,
+  CniRequest,
+  CniResponse,
+  PodEvent,
+  PodLook,
+  PodRoutes,
+  PodView,
+  PoolOptions,
+  RetiringBlock,
+} from "./types.ts";
 
 /** Verbs that a configuration of an older version must not use. */
 const firstVersion: Partial<Record<Verb, CniVersion>> = { CHECK: "0.4.0", STATUS: "1.1.0", GC: "1.1.0" };
@@ -31,6 +42,8 @@ export interface CniDependencies {
   readonly uplinkMtu: () => number | null;
   /** The attach worker ended: no call can be served any more. */
   readonly onFailure?: (error: Error) => void;
+  /** A block of retiring() has lost its last pod. */
+  readonly onRetired?: () => void;
   /** Can other nodes reach pods here, by what is known of the sessions? Absent: yes. Only STATUS tells of it. */
   readonly connected?: () => boolean;
   /** May pods be attached? Absent: always. */
@@ -42,7 +55,7 @@ export class CniServer {
   readonly #deps: CniDependencies;
   readonly #attachments: Attachments;
   readonly #spool: Spool;
-  readonly #blockStates = new Map<string, BlockView["state"]>();
+  readonly #blockStates = new Map<string, Pick<BlockView, "state" | "reason">>();
   #running = false;
   #timer: Timer | null = null;
 
@@ -53,8 +66,12 @@ export class CniServer {
     this.#spool = new Spool(options.spoolDir ?? null, deps.log, (request) => this.handle(request));
   }
 
-  /** Loads the allocations and brings them together with the kernel. Rejects with what to do when they are damaged. */
-  async start(): Promise<void> {
+  /**
+   * Loads the allocations and brings them together with the kernel. `former`: blocks that are in no pool any more, whose pods
+   * go on. Rejects with what to do when the allocations are damaged.
+   */
+  async start(former: readonly string[] = []): Promise<void> {
+    this.#attachments.allocator.keep(former);
     await this.#attachments.start();
     this.#running = true;
     await this.#spool.replay();
@@ -80,12 +97,27 @@ export class CniServer {
   blocks(): BlockView[] {
     return this.#attachments.allocator
       .blocks()
-      .map((use) => ({ ...use, state: this.#blockStates.get(use.prefix) ?? "pending" }));
+      .map((use) => ({ ...use, ...(this.#blockStates.get(use.prefix) ?? { state: "pending", reason: null }) }));
   }
 
   /** `prefix` as the pools have it. */
-  setBlockState(prefix: string, state: BlockView["state"]): void {
-    this.#blockStates.set(prefix, state);
+  setBlockState(prefix: string, state: BlockView["state"], reason: string | null = null): void {
+    this.#blockStates.set(prefix, { state, reason });
+  }
+
+  /** Other pools, from now on; pods keep what they have. */
+  setPools(pools: readonly PoolOptions[]): void {
+    this.#attachments.setPools(pools);
+  }
+
+  /** Blocks that are in no pool any more, and still have pods. */
+  retiring(): RetiringBlock[] {
+    return this.#attachments.allocator.retiring();
+  }
+
+  /** No new addresses out of a block, for this reason; null: again. */
+  hold(prefix: string, reason: string | null): void {
+    this.#attachments.allocator.hold(prefix, reason);
   }
 
   onEvent(listener: (event: PodEvent) => void): void {
@@ -206,7 +238,7 @@ export class CniServer {
     const why =
       this.#deps.connected?.() === false
         ? "no BGP session is Established"
-        : blocks.every((block) => block.state === "withdrawn")
+        : blocks.every((block) => block.state === "withdrawn" || block.state === "failed")
           ? `no block of pool "${pool}" is announced`
           : null;
     if (why !== null)

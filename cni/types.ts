@@ -33,7 +33,25 @@ export interface BlockView {
   /** Usable addresses; null when more than 2^53. */
   readonly capacity: number | null;
   readonly used: number;
-  readonly state: "pending" | "announced" | "withdrawn";
+  readonly state: BlockStateName;
+  /** Why it is not announced, or not for long any more; null: there is nothing to say. */
+  readonly reason: string | null;
+}
+
+/**
+ * `pending`: no neighbour has been told yet; `withdrawn`: in the kernel, and held back from neighbours; `failed`: the kernel
+ * refuses it; `retiring`: in no pool any more, routed and announced until the last pod in it is gone; `withdrawing` and
+ * `removing`: on its way out.
+ */
+export type BlockStateName = "pending" | "announced" | "withdrawn" | "failed" | "retiring" | "withdrawing" | "removing";
+
+/** A block that is in no pool any more, with pods that have addresses of it which are in no pool's block. */
+export interface RetiringBlock {
+  readonly prefix: string;
+  /** The pool that it was in. */
+  readonly pool: string;
+  /** Their addresses. */
+  readonly addresses: readonly string[];
 }
 
 export interface PoolOptions {

@@ -78,7 +78,7 @@ export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peer
   node: "restart",
   bgp: "restart",
   monitoring: "live",
-  pools: "restart",
+  pools: "live",
   tables: "restart",
   routing: "restart",
   cni: "restart",

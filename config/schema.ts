@@ -3,7 +3,7 @@
 //
 // Words for a default that is not a constant stand in `$comment` ("default: ...").
 import * as z from "zod";
-import { seconds } from "./durations.ts";
+import { milliseconds, seconds } from "./durations.ts";
 import { boolean, integer, list, one, word } from "./scalar.ts";
 import * as s from "./scalars.ts";
 import { otherwise } from "./schema/common.ts";
@@ -95,6 +95,10 @@ export const routing = z
       seconds(1, 86400),
       "State of a former run that no neighbour has confirmed by then is removed.",
     ).prefault("120s"),
+    withdrawTime: one(
+      milliseconds(0, 3_600_000),
+      "So long the kernel keeps a block whose withdrawal every neighbour has been sent, for packets still under way.",
+    ).prefault("5s"),
     sysctls: one(boolean, "Set forwarding and `nexthop_compat_mode` at start.").prefault(true),
   })
   .describe("What is put into the kernel, and under which numbers.");

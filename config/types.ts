@@ -45,7 +45,8 @@ export interface Config {
   readonly monitoring: Pick<MonitoringOptions, "bmp" | "mrt">;
   /** Every policy of the file, used or not. */
   readonly policies: readonly Policy[];
-  readonly routing: RoutingOptions;
+  /** `withdrawTime`: milliseconds that a block stays in the kernel after its withdrawal has been sent. */
+  readonly routing: RoutingOptions & { readonly withdrawTime: number };
   readonly cni: { readonly mtu: number | null };
   readonly api: { readonly socket: string; readonly listen: { readonly host: string; readonly port: number } | null };
   readonly paths: { readonly state: string; readonly run: string };

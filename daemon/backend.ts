@@ -24,6 +24,8 @@ import {
   type StatusView,
 } from "./api/types.ts";
 import type { Bfd } from "./bfd.ts";
+import type { Blocks } from "./blocks/blocks.ts";
+import { blockViews } from "./blocks/view.ts";
 import type { EventHub } from "./events.ts";
 import type { LoopDelay } from "./loop-delay.ts";
 import { policyViews, testPolicy } from "./policy-test.ts";
@@ -39,6 +41,7 @@ interface Parts {
   readonly speaker: Speaker;
   readonly bfd: Bfd;
   readonly cni: CniServer;
+  readonly blocks: Blocks;
   readonly events: EventHub;
   readonly loopDelay: LoopDelay;
   readonly state: () => "starting" | "running" | "stopping";
@@ -70,6 +73,8 @@ export class Backend implements ApiBackend {
         : []),
       ...kernelProblems(kernel),
     ];
+    const failed = this.blocks().filter((block) => block.state === "failed");
+    problems.push(...failed.map(({ prefix, reason }) => `block ${prefix} is not announced: ${reason}`));
     const monitoring = speaker.monitoring();
     problems.push(...monitoringProblems(monitoring));
     const memory = process.memoryUsage();
@@ -130,15 +135,13 @@ export class Backend implements ApiBackend {
 
   /** A block that is offered to neighbours but that none of its table's has been told of yet is `pending`. */
   blocks(): BlockView[] {
-    const { cni, speaker } = this.#parts;
-    const config = this.#parts.config();
+    const { cni, speaker, blocks } = this.#parts;
+    const { tables } = this.#parts.config();
     const peers = speaker.peers().filter((peer) => peer.state === "Established");
-    return cni.blocks().map((block) => {
-      const pool = config.pools.find(({ name }) => name === block.pool);
-      const table = config.tables.find(({ id }) => id === pool?.table)?.name;
-      const family = block.prefix.includes(":") ? "ipv6" : "ipv4";
-      const told = peers.some((peer) => peer.table === table && peer.prefixes.advertised[family] > 0);
-      return block.state === "announced" && !told ? { ...block, state: "pending" } : block;
+    return blockViews(blocks.status(), cni.blocks(), ({ prefix, table }) => {
+      const name = tables.find(({ id }) => id === table)?.name;
+      const family = prefix.includes(":") ? "ipv6" : "ipv4";
+      return peers.some((peer) => peer.table === name && peer.prefixes.advertised[family] > 0);
     });
   }
 

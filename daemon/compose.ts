@@ -16,7 +16,6 @@ import { CniServer } from "../cni/server.ts";
 import type { ConfigDiff } from "../config/diff.ts";
 import type { Config } from "../config/types.ts";
 import type { Clock } from "../net/clock.ts";
-import { prefix } from "../net/prefix.ts";
 import { FibClient } from "../routing/fib/client.ts";
 import { InterfaceTable } from "../routing/interfaces.ts";
 import { RouteSync } from "../routing/route-sync.ts";
@@ -24,6 +23,8 @@ import { watchAcceptRa } from "./accept-ra.ts";
 import { ApiServer } from "./api/server.ts";
 import { Backend } from "./backend.ts";
 import { Bfd } from "./bfd.ts";
+import { Blocks } from "./blocks/blocks.ts";
+import { shown } from "./blocks/view.ts";
 import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
 import type { Logger } from "./log.ts";
@@ -53,6 +54,7 @@ export class Daemon {
   readonly #bfd: Bfd;
   readonly #syncs: RouteSync[];
   readonly #cni: CniServer;
+  readonly #blocks: Blocks;
   readonly #api: ApiServer;
   #state: DaemonState = "starting";
   #warmUp: WarmUp | null = null;
@@ -118,8 +120,21 @@ export class Daemon {
         uplinkMtu: () => this.#interfaces.smallestUplinkMtu(this.#config.peers.flatMap((peer) => peer.interface ?? [])),
         connected: () => this.#connected(),
         onFailure: (error) => this.#failed(error),
+        onRetired: () => this.#blocks.podsChanged(),
       },
     );
+    this.#blocks = new Blocks(config, {
+      fib: this.#fib,
+      speaker: this.#speaker,
+      pods: this.#cni,
+      clock: deps.clock,
+      log: log("blocks"),
+      onChange: (block) => {
+        const { state, reason } = shown(block);
+        this.#cni.setBlockState(block.prefix, state, reason);
+        this.#events.emit("block", { prefix: block.prefix, pool: block.pool, state, reason });
+      },
+    });
     const inForce = () => this.#config;
     this.#reloader = new Reloader(
       {
@@ -138,6 +153,7 @@ export class Daemon {
       speaker: this.#speaker,
       bfd: this.#bfd,
       cni: this.#cni,
+      blocks: this.#blocks,
       events: this.#events,
       loopDelay: this.#loopDelay,
       state: () => this.#state,
@@ -172,20 +188,14 @@ export class Daemon {
   }
 
   async #run(adopted: number): Promise<void> {
-    const { pools, peers, tables, node } = this.#config;
-
-    const blocks = pools.flatMap(({ blocks, table, announced }) =>
-      blocks.map((block) => ({ prefix: block, table, announced })),
-    );
-    await this.#fib.setOwned({ blocks, tables });
-    await this.#cni.start();
+    const { pools, peers, node } = this.#config;
+    await this.#blocks.start();
+    await this.#cni.start(this.#blocks.leftBehind());
+    this.#blocks.podsChanged();
     await this.#api.start();
 
     this.#restartBits.started(adopted);
-    for (const block of blocks) {
-      this.#speaker.announceLocal(block.table, prefix(block.prefix), block.announced);
-      this.#cni.setBlockState(block.prefix, "announced");
-    }
+    this.#blocks.announceAll();
     for (const peer of peers) this.#speaker.addPeer(peer);
     for (const group of this.#config.peerGroups) this.#speaker.addGroup(group);
     this.#speaker.onConverged(() => void this.#converged(), this.#config.bgp.deferralTime);
@@ -193,7 +203,10 @@ export class Daemon {
 
     this.#stopWatchdog = startWatchdog(this.#clock);
     this.#state = "running";
-    this.#log.info({ asn: node.asn, peers: peers.length, blocks: blocks.length, adopted }, "running");
+    this.#log.info(
+      { asn: node.asn, peers: peers.length, blocks: pools.flatMap(({ blocks }) => blocks).length, adopted },
+      "running",
+    );
     this.#startWarmUp();
   }
 
@@ -224,6 +237,8 @@ export class Daemon {
     this.#stopWatchdog();
     // Sessions that end here withdraw their routes from the Loc-RIB: the kernel must not hear of it.
     for (const sync of this.#syncs) sync.stop();
+    if (mode === "shutdown") await this.#blocks.withdrawAll();
+    this.#blocks.stop();
     await this.#speaker.stop(mode);
     await this.#bfd.stop();
     await this.#api.stop();
@@ -233,10 +248,11 @@ export class Daemon {
   }
 
   async #apply(config: Config, { peers, peerGroups }: ConfigDiff): Promise<void> {
-    // The only part that can fail (its port is taken) comes first, and is put back as it was.
+    // What can fail (a port is taken, the kernel refuses a table) comes first, and is put back as it was.
     const wanted = peers.filter(({ kind }) => kind !== "removed").map(({ entry }) => entry);
     try {
       for (const peer of wanted) await this.#bfd.update(peer);
+      await this.#blocks.change(config);
     } catch (error) {
       const before = new Map(this.#config.peers.map((peer) => [peer.name, peer]));
       for (const { name } of wanted) {
@@ -271,6 +287,7 @@ export class Daemon {
     await this.#fib.flush();
     const swept = await this.#fib.sweepStale();
     this.#restartBits.converged();
+    this.#blocks.converged();
     this.#log.info({ swept }, swept > 0 ? "converged: stale kernel state removed" : "converged");
   }
 

@@ -112,24 +112,27 @@ export class Ownership {
         rules.push({ ...plain, family, priority, table: table.id });
       }
     });
-    return rules;
+    // A block that moves is there with two tables for a while; what both want is wanted once.
+    return [...new Map(rules.map((rule) => [ruleKey(rule), rule])).values()];
   }
 
   /** Blackholes of the blocks. */
   routes(owned: OwnedState): RouteSpec[] {
     for (const table of owned.tables) this.requireTable(table.id);
-    return owned.blocks.map((block) => {
-      const { family, bytes, length } = this.#block(block.prefix);
-      return {
-        family,
-        table: this.localTable,
-        destination: bytes,
-        length,
-        type: RouteType.blackhole,
-        protocol: this.protocol,
-        priority: LAST_RESORT_METRIC,
-      };
-    });
+    return [...new Map(owned.blocks.map(({ prefix }) => [prefix, this.blackhole(prefix)])).values()];
+  }
+
+  blackhole(block: string): RouteSpec {
+    const { family, bytes, length } = this.#block(block);
+    return {
+      family,
+      table: this.localTable,
+      destination: bytes,
+      length,
+      type: RouteType.blackhole,
+      protocol: this.protocol,
+      priority: LAST_RESORT_METRIC,
+    };
   }
 
   /** /32 or /128 to the host end of the pod's veth. */
@@ -157,4 +160,12 @@ export class Ownership {
     if (typeof parsed === "string") throw new RangeError(`block ${text} is not a prefix (${parsed})`);
     return parsed;
   }
+}
+
+/** Equal for rules that the kernel takes for the same one. */
+export function ruleKey(rule: RuleSpec): string {
+  const source = `${rule.source?.join(".") ?? ""}/${rule.sourceLength}`;
+  const destination = `${rule.destination?.join(".") ?? ""}/${rule.destinationLength}`;
+  const { family, priority, action, table, suppressPrefixLength } = rule;
+  return `${family} ${priority} ${source} ${destination} ${action} ${table} ${suppressPrefixLength}`;
 }

@@ -1,5 +1,6 @@
 // What routing/ is told to keep in the kernel and what it tells back. Plain data: it crosses a thread boundary.
 import type { Family } from "../net/address.ts";
+import type { InstalledBlock } from "../net/installed-block.ts";
 import type { Hazard } from "./hazards.ts";
 
 /** One member of a next-hop set, resolved: an interface and the gateway on it. */
@@ -44,6 +45,26 @@ export interface OwnedState {
  * routes; `last`, the connected networks only.
  */
 export type HostRoutes = "first" | "last";
+
+/** A block that the kernel does not have, as it refused the blackhole or the rule. */
+export interface RefusedBlock {
+  /** As asked for. */
+  readonly prefix: string;
+  readonly table: number;
+  /** The kernel's words. */
+  readonly error: string;
+}
+
+/** What became of the blocks of an OwnedState. */
+export interface OwnedResult {
+  readonly installed: readonly InstalledBlock[];
+  readonly refused: readonly RefusedBlock[];
+}
+
+/** A block that the kernel had has gone and could not be put back, or is there again. */
+export type BlockChange =
+  | { readonly kind: "lost"; readonly block: RefusedBlock }
+  | { readonly kind: "restored"; readonly block: InstalledBlock };
 
 /** A host route of one local pod: /32 or /128 in the local table to the host end of its veth. */
 export interface PodRoute {
@@ -268,8 +289,14 @@ export interface Fib {
   onEvent(listener: (event: KernelEvent) => void): void;
   /** As last heard from the worker. */
   forwarding(): ForwardingState;
-  /** Rules last, blackholes first. Resolves when the kernel has acknowledged all of it. */
-  setOwned(owned: OwnedState): Promise<void>;
+  /**
+   * Blackholes first, then rules; what is not in it any more leaves in the reverse order, rules first. Resolves when the
+   * kernel has answered for all of it; a block that it refused is tried again with the next call and with each repair.
+   * Rejects when it refused more than blocks. Revokes the proofs of blocks that are not in it, before the kernel is asked.
+   */
+  setOwned(owned: OwnedState): Promise<OwnedResult>;
+  /** Called when a block of the last setOwned could not be put back, or is there again. */
+  onBlock(listener: (change: BlockChange) => void): void;
   /** Defines or replaces a next-hop set; ids are the caller's, > 0, dense. */
   setNextHopSet(id: number, members: readonly NextHopMember[]): void;
   removeNextHopSet(id: number): void;

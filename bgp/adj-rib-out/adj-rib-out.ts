@@ -135,6 +135,11 @@ export abstract class AdjRibOut implements SliceTask {
     return this.#subscription?.pending ?? 0;
   }
 
+  /** All that there is to say has been given to the socket, End-of-RIB too, and the socket takes more. */
+  get told(): boolean {
+    return this.#endOfRibSent && this.pending === 0 && this.#presentAt < 0 && !this.#blocked;
+  }
+
   get group(): UpdateGroup {
     return this.#group;
   }

@@ -45,6 +45,10 @@ export class Attacher {
     this.#events = events;
   }
 
+  get running(): boolean {
+    return this.#worker !== null;
+  }
+
   start(): void {
     const worker = new Worker(distFile("attach-worker.cjs"), { name: "attach" });
     worker.on("message", (answer: WorkerAnswer) => this.#onAnswer(answer));

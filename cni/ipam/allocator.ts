@@ -1,12 +1,13 @@
 // Who may have which address. Pure bookkeeping in memory; the store makes it last.
 //
 // One address per family of the pool's blocks, all or none. A pool's blocks are tried in their order. An address that
-// was asked for by name is given or refused, never replaced.
+// was asked for by name is given or refused, never replaced. A block that leaves its pool gives no addresses any more and
+// stays, as retiring, until the last one of those that no other block has is back.
 import { type Family, formatAddress, parseAddress } from "../../net/address.ts";
-import { formatPrefix } from "../../net/prefix.ts";
+import { formatPrefix, type Prefix, prefix } from "../../net/prefix.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
-import type { PoolOptions } from "../types.ts";
-import type { Block } from "./block.ts";
+import type { PoolOptions, RetiringBlock } from "../types.ts";
+import { Block } from "./block.ts";
 import { buildPool, type Pool } from "./pools.ts";
 
 export interface BlockUse {
@@ -16,11 +17,67 @@ export interface BlockUse {
   readonly used: number;
 }
 
-export class Allocator {
-  readonly #pools: ReadonlyMap<string, Pool>;
+interface Retiring {
+  readonly block: Block;
+  /** Which it was in; "" while that is not known. */
+  pool: string;
+}
 
-  constructor(pools: readonly PoolOptions[]) {
-    this.#pools = new Map(pools.map((options) => [options.name, buildPool(options)]));
+export class Allocator {
+  #pools: ReadonlyMap<string, Pool>;
+  #retiring: readonly Retiring[] = [];
+  readonly #onRetired: () => void;
+
+  /** `onRetired` is called when a retiring block has given its last address back. */
+  constructor(pools: readonly PoolOptions[], onRetired: () => void = () => {}) {
+    this.#pools = poolMap(pools);
+    this.#onRetired = onRetired;
+  }
+
+  /** Other pools, from now on; addresses in use stay with their owners. Nothing is held back any more. */
+  setPools(pools: readonly PoolOptions[]): void {
+    const before = this.#all();
+    this.#pools = poolMap(pools);
+    this.#retiring = [];
+    for (const { block: old, pool } of before) {
+      const left: string[] = [];
+      for (const address of old.usedAddresses) if (!this.#blockOf(address)?.take(address)) left.push(address);
+      for (const address of old.releasedAddresses) this.#blockOf(address)?.release(address);
+      if (left.length > 0) this.#retire(old.prefix, pool, left);
+    }
+  }
+
+  /** At start, before adopt(): blocks of a former run that are in no pool now. */
+  keep(prefixes: readonly string[]): void {
+    for (const text of prefixes) this.#retire(prefix(text), "", []);
+  }
+
+  /** Those that still have an owner of an address. */
+  retiring(): RetiringBlock[] {
+    return this.#retiring
+      .filter(({ block }) => block.used > 0)
+      .map(({ block, pool }) => ({ prefix: formatPrefix(block.prefix), pool, addresses: [...block.usedAddresses] }));
+  }
+
+  /** No new addresses out of a block, for this reason; null: again. */
+  hold(text: string, reason: string | null): void {
+    for (const { block } of this.#all()) if (formatPrefix(block.prefix) === text) block.held = reason;
+  }
+
+  #retire(of: Prefix, pool: string, used: readonly string[]): void {
+    const block = new Block(of, []);
+    for (const address of used) block.take(address);
+    this.#retiring = [...this.#retiring, { block, pool }];
+  }
+
+  #placed(): Retiring[] {
+    return [...this.#pools.values()].flatMap(({ name, blocks }) =>
+      [...blocks.values()].flat().map((block) => ({ block, pool: name })),
+    );
+  }
+
+  #all(): Retiring[] {
+    return [...this.#placed(), ...this.#retiring];
   }
 
   /** The pool named by a network configuration: the name, or `default`, or the only one. Throws code 7. */
@@ -50,17 +107,22 @@ export class Allocator {
   /** Gives addresses back, to the end of the queue. Addresses outside every block are nobody's. */
   release(addresses: readonly string[]): void {
     for (const address of addresses) this.#blockOf(address)?.release(address);
+    const left = this.#retiring.filter(({ block }) => block.used > 0);
+    if (left.length === this.#retiring.length) return;
+    this.#retiring = left;
+    this.#onRetired();
   }
 
   /** At start: an address that is in use according to the store or the kernel. False when it already has an owner. */
-  adopt(addresses: readonly string[]): boolean {
+  adopt(addresses: readonly string[], pool = ""): boolean {
     const blocks = addresses.map((address) => this.#blockOf(address));
     if (blocks.some((block, i) => block?.isUsed(addresses[i]))) return false;
     blocks.forEach((block, i) => void block?.take(addresses[i]));
+    for (const retiring of this.#retiring) if (blocks.includes(retiring.block)) retiring.pool ||= pool;
     return true;
   }
 
-  /** Whether an address is in a block of any pool. */
+  /** Whether an address is in a block of any pool, or in one that is retiring. */
   covers(address: string): boolean {
     return this.#blockOf(address) !== undefined;
   }
@@ -78,17 +140,12 @@ export class Allocator {
   }
 
   blocks(): BlockUse[] {
-    const uses: BlockUse[] = [];
-    for (const pool of this.#pools.values())
-      for (const blocks of pool.blocks.values())
-        for (const block of blocks)
-          uses.push({
-            prefix: formatPrefix(block.prefix),
-            pool: pool.name,
-            capacity: block.capacity,
-            used: block.used,
-          });
-    return uses;
+    const uses = ({ block, pool }: Retiring): BlockUse => {
+      return { prefix: formatPrefix(block.prefix), pool, capacity: block.capacity, used: block.used };
+    };
+    const placed = this.#placed().map(uses);
+    const listed = new Set(placed.map((use) => use.prefix));
+    return [...placed, ...this.#retiring.map(uses).filter((use) => use.used > 0 && !listed.has(use.prefix))];
   }
 
   /** Null when a pod could be served, otherwise why not. */
@@ -96,7 +153,8 @@ export class Allocator {
     const pool = this.#pools.get(this.poolName(poolName))!;
     if (pool.blocks.size === 0) return `pool "${pool.name}" has no blocks`;
     for (const [family, blocks] of pool.blocks)
-      if (blocks.every((block) => block.next() === null)) return `pool "${pool.name}" has no free IPv${family} address`;
+      if (blocks.every((block) => block.held !== null || block.next() === null))
+        return `pool "${pool.name}" has no free IPv${family} address`;
     return null;
   }
 
@@ -104,6 +162,7 @@ export class Allocator {
     const block = blocks.find((candidate) => candidate.contains(wanted));
     if (!block) throw outside(pool, wanted);
     const address = formatAddress(wanted);
+    if (block.held !== null) throw heldBack(block);
     if (block.isExcluded(wanted))
       throw new CniError(
         CniErrorCode.addressOutsidePool,
@@ -119,8 +178,13 @@ export class Allocator {
     if (!bytes) return undefined;
     for (const pool of this.#pools.values())
       for (const block of pool.blocks.get(familyOf(bytes)) ?? []) if (block.contains(bytes)) return block;
-    return undefined;
+    return this.#retiring.find(({ block }) => block.prefix.bytes.length === bytes.length && block.contains(bytes))
+      ?.block;
   }
+}
+
+function poolMap(pools: readonly PoolOptions[]): ReadonlyMap<string, Pool> {
+  return new Map(pools.map((options) => [options.name, buildPool(options)]));
 }
 
 function familyOf(address: Uint8Array): Family {
@@ -129,13 +193,22 @@ function familyOf(address: Uint8Array): Family {
 
 function dynamic(pool: Pool, family: Family, blocks: readonly Block[]): { block: Block; address: string } {
   for (const block of blocks) {
-    const address = block.next();
+    const address = block.held === null ? block.next() : null;
     if (address !== null) return { block, address };
   }
+  const held = blocks.find((block) => block.held !== null && block.next() !== null);
+  if (held) throw heldBack(held);
   const uses = blocks.map((block) => `${formatPrefix(block.prefix)} (${block.used} in use)`).join(", ");
   throw new CniError(
     CniErrorCode.poolExhausted,
     `pool "${pool.name}" has no free IPv${family} address: ${uses}; remove pods or add a block`,
+  );
+}
+
+function heldBack(block: Block): CniError {
+  return new CniError(
+    CniErrorCode.tryAgainLater,
+    `no address is given out of block ${formatPrefix(block.prefix)}: ${block.held}`,
   );
 }
 

@@ -28,6 +28,8 @@ export class Block {
   /** Insertion order is release order. */
   readonly #released = new Set<string>();
   #cursor = 0;
+  /** Why no new address is given out, null: nothing speaks against it. */
+  held: string | null = null;
 
   /** `excluded`: merged, ascending, of this block's family; ranges may reach beyond the block. */
   constructor(prefix: Prefix, excluded: readonly AddressRange[]) {
@@ -50,6 +52,15 @@ export class Block {
     this.#excluded = ordinals;
     this.#size = size > limit ? 2 ** 53 : Number(size);
     this.capacity = usable > limit ? null : Number(usable);
+  }
+
+  get usedAddresses(): Iterable<string> {
+    return this.#used;
+  }
+
+  /** Oldest release first. */
+  get releasedAddresses(): Iterable<string> {
+    return this.#released;
   }
 
   get used(): number {

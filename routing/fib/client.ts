@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import { distFile } from "../../net/dist.ts";
 import { type Log, silentLog } from "../../net/log.ts";
 import type {
+  BlockChange,
   Fib,
   FibStatus,
   ForwardingState,
@@ -14,12 +15,14 @@ import type {
   KernelRule,
   LinkInfo,
   NextHopMember,
+  OwnedResult,
   OwnedState,
   PodRoute,
   RouteBatch,
   RouteOperations,
   RoutingOptions,
 } from "../types.ts";
+import { InstalledBlocks } from "./installed-blocks.ts";
 import type { FromWorker, RequestName, Requests, ToWorker, WorkerOptions } from "./protocol.ts";
 import type { KernelSurvey, SurveyRequest } from "./survey.ts";
 
@@ -55,6 +58,8 @@ export class FibClient implements Fib {
   /** The operations behind the summaries; see setDetail. */
   onRouteOperations: (routes: RouteOperations) => void = () => {};
   readonly #drainListeners: (() => void)[] = [];
+  readonly #blockListeners: ((change: BlockChange) => void)[] = [];
+  readonly #blocks = new InstalledBlocks();
   readonly #failureListeners: ((error: Error) => void)[] = [];
   #links: readonly LinkInfo[] = [];
   #forwarding: ForwardingState = nothing;
@@ -99,8 +104,14 @@ export class FibClient implements Fib {
     return this.#forwarding;
   }
 
-  async setOwned(owned: OwnedState): Promise<void> {
-    await this.#request("setOwned", owned);
+  async setOwned({ blocks, tables }: OwnedState): Promise<OwnedResult> {
+    this.#blocks.asking(blocks);
+    const refused = await this.#request("setOwned", { blocks, tables });
+    return this.#blocks.answered(blocks, refused);
+  }
+
+  onBlock(listener: (change: BlockChange) => void): void {
+    this.#blockListeners.push(listener);
   }
 
   setNextHopSet(id: number, members: readonly NextHopMember[]): void {
@@ -218,6 +229,10 @@ export class FibClient implements Fib {
         return;
       case "forwarding":
         this.#forwarding = message.state;
+        return;
+      case "refusedBlocks":
+        for (const change of this.#blocks.repaired(message.refused))
+          for (const listener of this.#blockListeners) listener(change);
         return;
       case "absorbed":
         this.#inFlight -= message.count;

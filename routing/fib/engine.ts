@@ -16,7 +16,16 @@ import { decodeNextHop, encodeNextHopDump } from "../netlink/nexthop.ts";
 import { decodeRoute, encodeRouteDump, type Route } from "../netlink/route.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import { needsNetworks } from "../ownership.ts";
-import type { FibStatus, KernelRoute, KernelRule, NextHopMember, OwnedState, PodRoute, RouteBatch } from "../types.ts";
+import type {
+  FibStatus,
+  KernelRoute,
+  KernelRule,
+  NextHopMember,
+  OwnedState,
+  PodRoute,
+  RefusedBlock,
+  RouteBatch,
+} from "../types.ts";
 import { KernelWatch, routingFilter, routingGroups } from "../watch.ts";
 import { BulkWriter } from "./bulk.ts";
 import { Fights } from "./fights.ts";
@@ -118,19 +127,12 @@ export class FibEngine {
     this.#staleTimer = deps.clock.after(options.routing.staleTime * 1000, () => void this.#sweep());
   }
 
-  /** Blackholes first, rules last; what is not wanted any more in the reverse order. */
-  setOwned(owned: OwnedState): void {
-    const { install, ownership, staticRoutes, rules, links } = this.#state;
-    if (!install) return;
-    const wantedRoutes = ownership.routes(owned);
-    const missing = new Set(staticRoutes.missing(wantedRoutes).map(({ family }) => family));
-    const changed = staticRoutes.setOwned(wantedRoutes);
-    rules.want(() => ownership.rules(owned, () => connectedNetworks(links.snapshot())));
+  /** Returns the blocks that the kernel refused. */
+  setOwned(owned: OwnedState): readonly RefusedBlock[] {
+    const { install, links, rules, ownership } = this.#state;
+    if (!install) return [];
     this.#state.rulesFollowLinks = needsNetworks(owned);
-    const reconciled = rules.reconcile();
-    for (const { family } of reconciled.added) missing.add(family);
-    reconciled.remove();
-    changed.removeOld();
+    const { missing, refused } = this.#state.owned.set(owned, () => connectedNetworks(links.snapshot()));
     this.#foreignRoutes.tables = [ownership.localTable, ...owned.tables.map(({ id }) => id)];
     this.#hazards.setOwned(owned);
     this.#hazards.update(rules.latest);
@@ -139,6 +141,7 @@ export class FibEngine {
       found,
       owned.tables.map(({ id }) => id),
     );
+    return refused;
   }
 
   setNextHopSet(set: number, members: readonly NextHopMember[]): void {

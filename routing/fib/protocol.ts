@@ -11,6 +11,7 @@ import type {
   NextHopMember,
   OwnedState,
   PodRoute,
+  RefusedBlock,
   RouteBatch,
   RouteOperations,
   RoutingOptions,
@@ -30,7 +31,7 @@ export interface WorkerOptions {
 /** Requests and their results. */
 export interface Requests {
   start: { argument: null; result: null };
-  setOwned: { argument: OwnedState; result: null };
+  setOwned: { argument: OwnedState; result: readonly RefusedBlock[] };
   addPodRoutes: { argument: readonly PodRoute[]; result: null };
   removePodRoutes: { argument: readonly PodRoute[]; result: null };
   flush: { argument: null; result: null };
@@ -62,5 +63,7 @@ export type FromWorker =
   | { kind: "operations"; operations: readonly (KernelOperation | KernelOperations)[] }
   | { kind: "routeOperations"; routes: RouteOperations }
   | { kind: "forwarding"; state: ForwardingState }
+  /** Blocks that a repair could not put back, all of them. */
+  | { kind: "refusedBlocks"; refused: readonly RefusedBlock[] }
   /** So many prefixes have been taken over from batches. */
   | { kind: "absorbed"; count: number };

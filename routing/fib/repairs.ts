@@ -121,7 +121,7 @@ export class Repairs {
     this.#linksTimer ??= this.#state.deps.clock.after(LINKS_REPORT_MS, () => {
       this.#linksTimer = null;
       this.#state.deps.links(this.#state.links.snapshot());
-      if (this.#state.rulesFollowLinks) this.#guard(() => this.#state.rules.reconcile().remove());
+      if (this.#state.rulesFollowLinks) this.#guard(() => this.#state.owned.repairRules());
     });
     if (kind === "changed") return;
     this.linkChanged(ifindex, kind);
@@ -212,6 +212,7 @@ export class Repairs {
       this.#state.nextHops.reconcile();
     }
     this.restoreStatic();
+    this.#state.owned.report();
     this.#parts.bulk.schedule();
   }
 
@@ -283,10 +284,13 @@ export class Repairs {
         this.#nextHopsInDoubt = false;
         return this.#state.nextHops.reconcile();
       case "static":
-        return this.restoreStatic();
+        try {
+          return this.restoreStatic();
+        } finally {
+          this.#state.owned.report();
+        }
       case "rules": {
-        const rules = this.#state.rules.reconcile();
-        const count = rules.added.length + rules.remove();
+        const count = this.#state.owned.repairRules();
         this.#parts.hazards.update(this.#state.rules.latest);
         return count;
       }

@@ -79,7 +79,7 @@ export class Resync {
         this.#repairs.linkChanged(ifindex, up ? "up" : this.#state.links.has(ifindex) ? "down" : "removed");
       this.#state.deps.links(this.#state.links.snapshot());
       if (this.#state.install) {
-        if (this.#state.rulesFollowLinks) this.#state.rules.reconcile().remove();
+        if (this.#state.rulesFollowLinks) this.#state.owned.repairRules();
         this.#repairs.afterNotifications();
         this.#state.nextHops.reconcile();
         const lost = await this.dumpRoutes(!this.#state.swept);

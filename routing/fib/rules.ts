@@ -5,8 +5,13 @@ import { RuleAction } from "../netlink/constants.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { decodeRule, encodeDelRule, encodeNewRule, encodeRuleDump, type Rule, type RuleSpec } from "../netlink/rule.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
-import type { Ownership } from "../ownership.ts";
+import { type Ownership, ruleKey } from "../ownership.ts";
 import { ruleText } from "./views.ts";
+
+export interface RefusedRule {
+  readonly rule: RuleSpec;
+  readonly error: NetlinkError;
+}
 
 export class Rules {
   readonly #socket: NetlinkSocket;
@@ -14,6 +19,7 @@ export class Rules {
   /** Null until the configuration has said what it wants; until then nothing is removed. */
   #wanted: (() => readonly RuleSpec[]) | null = null;
   #latest: readonly Rule[] = [];
+  #refused: readonly RefusedRule[] = [];
   #stale = 0;
 
   constructor(socket: NetlinkSocket, ownership: Ownership) {
@@ -52,12 +58,32 @@ export class Rules {
     return this.#stale;
   }
 
-  /** Adds what is missing; `remove()` then takes away what is not wanted any more. Throws the kernel's refusal. */
+  /** Tells which rules are not to be added for now, if they are not there. */
+  withheld: (rule: RuleSpec) => boolean = () => false;
+
+  /** Wanted, and refused by the kernel at the latest comparison. */
+  get refused(): readonly RefusedRule[] {
+    return this.#refused;
+  }
+
+  /** Adds what is missing, all that the kernel takes; `remove()` then takes away what is not wanted any more. */
   reconcile(attempts?: number): { added: readonly RuleSpec[]; remove(): number } {
     if (!this.#wanted) return { added: [], remove: () => 0 };
     const { missing, surplus } = this.compare(this.dump());
-    for (const rule of missing) this.#socket.request((out) => encodeNewRule(out, rule), `rule ${describeRule(rule)}`);
-    return { added: missing, remove: () => this.#removeSurplus(surplus, attempts) };
+    const added: RuleSpec[] = [];
+    const refused: RefusedRule[] = [];
+    for (const rule of missing) {
+      if (this.withheld(rule)) continue;
+      try {
+        this.#socket.request((out) => encodeNewRule(out, rule), `rule ${describeRule(rule)}`);
+        added.push(rule);
+      } catch (error) {
+        if (!(error instanceof NetlinkError)) throw error;
+        refused.push({ rule, error });
+      }
+    }
+    this.#refused = refused;
+    return { added, remove: () => this.#removeSurplus(surplus, attempts) };
   }
 
   /** What is wanted and not among these; and those with our number that are not wanted, or there a second time. */
@@ -65,12 +91,12 @@ export class Rules {
     const present = new Map<string, Rule[]>();
     for (const rule of rules) {
       if (!this.#ownership.ownsRule(rule)) continue;
-      const key = plain(rule) ? keyOf(rule) : `other ${ruleText(rule)}`;
+      const key = plain(rule) ? ruleKey(rule) : `other ${ruleText(rule)}`;
       const equal = present.get(key);
       if (equal) equal.push(rule);
       else present.set(key, [rule]);
     }
-    const missing = (this.#wanted?.() ?? []).filter((rule) => present.get(keyOf(rule))?.shift() === undefined);
+    const missing = (this.#wanted?.() ?? []).filter((rule) => present.get(ruleKey(rule))?.shift() === undefined);
     return { missing, surplus: [...present.values()].flat() };
   }
 
@@ -108,13 +134,6 @@ function plain(rule: Rule): boolean {
 /** How a rule is called in events and in the status. */
 export function ruleSubject(rule: Rule): string {
   return `IPv${rule.family} rule ${ruleText(rule)}`;
-}
-
-function keyOf(rule: RuleSpec): string {
-  const source = `${rule.source?.join(".") ?? ""}/${rule.sourceLength}`;
-  const destination = `${rule.destination?.join(".") ?? ""}/${rule.destinationLength}`;
-  const { family, priority, action, table, suppressPrefixLength } = rule;
-  return `${family} ${priority} ${source} ${destination} ${action} ${table} ${suppressPrefixLength}`;
 }
 
 /** `1010: from 10.244.1.0/26 lookup 7100 (IPv4)` */

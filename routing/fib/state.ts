@@ -9,11 +9,13 @@ import type {
   KernelOperation,
   KernelOperations,
   LinkInfo,
+  RefusedBlock,
   RouteOperations,
 } from "../types.ts";
 import { Gateways } from "./gateways.ts";
 import { Links } from "./links.ts";
 import { NextHops } from "./next-hops.ts";
+import { Owned } from "./owned.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { Routes } from "./routes.ts";
 import { Rules } from "./rules.ts";
@@ -29,6 +31,7 @@ export interface FibDeps {
   routeOperations(routes: RouteOperations): void;
   links(links: LinkInfo[]): void;
   forwarding(state: ForwardingState): void;
+  refusedBlocks(refused: readonly RefusedBlock[]): void;
 }
 
 export class FibState {
@@ -45,6 +48,7 @@ export class FibState {
   readonly routes = new Routes();
   readonly staticRoutes: StaticRoutes;
   readonly rules: Rules;
+  readonly owned: Owned;
   readonly nextHops: NextHops;
   readonly sysctls: Sysctls;
   readonly gateways: Gateways;
@@ -72,6 +76,7 @@ export class FibState {
     this.sysctls.onWritten = (name, value) =>
       this.writeLog.operation({ operation: "set", object: "sysctl", name, value });
     this.gateways = new Gateways(this, guard, () => Date.now());
+    this.owned = new Owned(this.staticRoutes, this.rules, this.ownership, deps);
     this.nextHops = new NextHops(this.socket, this.ownership, options.routing, {
       isUp: (ifindex) => this.links.isUp(ifindex),
       answers: (ifindex, gateway) => this.gateways.answers(ifindex, gateway),

@@ -28,8 +28,15 @@ interface Entry {
   /** Perhaps dropped by the kernel in silence: to be written once more. */
   suspect: boolean;
   seen: boolean;
-  /** Why it is not in the kernel, in its words; null: it is, or its link is down. */
+  /** Why it is not in the kernel, in its words; null: it is, nobody asked so far, or its link is down. */
   error: string | null;
+}
+
+interface WriteFailure {
+  readonly entry: Entry;
+  /** It was in the kernel before. */
+  readonly known: boolean;
+  readonly error: NetlinkError;
 }
 
 export class StaticRoutes {
@@ -51,6 +58,13 @@ export class StaticRoutes {
 
   /** Has the kernel keep these; throws the first refusal, having tried all. Those refused are forgotten. */
   add(specs: readonly RouteSpec[], purpose: Purpose): void {
+    // A link that is down gets its routes when it comes up.
+    const failures = this.#put(specs, purpose).filter(({ error }) => error.code !== "ENETDOWN");
+    for (const { entry, known } of failures) if (!known) this.#entries.delete(keyOf(entry.spec));
+    if (failures.length > 0) throw failures[0].error;
+  }
+
+  #put(specs: readonly RouteSpec[], purpose: Purpose): WriteFailure[] {
     const pending: Entry[] = [];
     for (const spec of specs) {
       const key = keyOf(spec);
@@ -61,10 +75,7 @@ export class StaticRoutes {
       this.#entries.set(key, entry);
       if (!same || !installed || known.suspect) pending.push(entry);
     }
-    // A link that is down gets its routes when it comes up.
-    const failures = this.#write(pending).filter(({ error }) => error.code !== "ENETDOWN");
-    for (const { entry, known } of failures) if (!known) this.#entries.delete(keyOf(entry.spec));
-    if (failures.length > 0) throw failures[0].error;
+    return this.#write(pending);
   }
 
   /** Those that are not in the kernel. */
@@ -86,12 +97,18 @@ export class StaticRoutes {
     }
   }
 
-  /** The configuration's routes are exactly these: adds, then removes what it wanted before. */
+  /** The configuration's routes are exactly these: adds, then removes what it wanted before. Those refused stay wanted. */
   setOwned(specs: readonly RouteSpec[]): { removeOld(): void } {
-    this.add(specs, "owned");
+    this.#put(specs, "owned");
     const keep = new Set(specs.map(keyOf));
     const old = [...this.#entries].filter(([key, entry]) => entry.purpose === "owned" && !keep.has(key));
     return { removeOld: () => this.remove(old.map(([, entry]) => entry.spec)) };
+  }
+
+  /** Why the kernel does not have a route that is wanted, in its words; null: it has, or nobody asked it so far. */
+  refusal(spec: RouteSpec): string | null {
+    const entry = this.#entries.get(keyOf(spec));
+    return entry && !entry.installed ? entry.error : null;
   }
 
   /** Removes what nobody wants. Returns how many routes went. */
@@ -216,8 +233,8 @@ export class StaticRoutes {
    * Writes entries in one go; idempotent for those of ours that are there already. NLM_F_REPLACE takes whatever has the
    * prefix and metric, so it is used only for what is known to be ours.
    */
-  #write(entries: readonly Entry[]): { entry: Entry; known: boolean; error: NetlinkError }[] {
-    const failures: { entry: Entry; known: boolean; error: NetlinkError }[] = [];
+  #write(entries: readonly Entry[]): WriteFailure[] {
+    const failures: WriteFailure[] = [];
     for (let from = 0; from < entries.length; from += 256) {
       const slice = entries.slice(from, from + 256);
       const known = slice.map((entry) => entry.installed);
@@ -236,7 +253,7 @@ export class StaticRoutes {
         const foreign = failure.errno === constants.errno.EEXIST;
         const text = foreign ? `EEXIST: a route of another program with this prefix and metric is there` : failure.text;
         const error = new NetlinkError(`route ${describeRoute(entry.spec)}`, failure.errno, text);
-        if (error.code !== "ENETDOWN") entry.error = text;
+        if (error.code !== "ENETDOWN" || entry.purpose === "owned") entry.error = text;
         failures.push({ entry, known: known[i], error });
       });
     }

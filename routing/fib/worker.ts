@@ -31,6 +31,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
       routeOperations: (routes) => post({ kind: "routeOperations", routes }),
       links: (links) => post({ kind: "links", links }),
       forwarding: (state) => post({ kind: "forwarding", state }),
+      refusedBlocks: (refused) => post({ kind: "refusedBlocks", refused }),
     });
     return engine;
   };

@@ -144,16 +144,30 @@ it("tells a runtime that asks for its STATUS that no other node can be reached, 
 });
 
 describe("pods over a restart", () => {
-  it("go on outside the configured blocks, and the log says which", async () => {
-    await start(yaml("10.244.1.0/26, 10.244.5.0/26"));
+  it("keep a block that the configuration has no more, until the last one is gone", async () => {
+    const extra = "bgp: { deferralTime: 1s }\nrouting: { withdrawTime: 0s }";
+    await start(yaml("10.244.1.0/26, 10.244.5.0/26", extra));
     pods!.create("a");
     await pods!.call("ADD", "a", { args: "IP=10.244.5.7" });
     await underlay!.stop();
-    underlay!.configure(yaml("10.244.1.0/26"));
+    underlay!.configure(yaml("10.244.1.0/26", extra));
     await underlay!.start();
-    expect(ours().some((line) => line.startsWith("10.244.5.7 dev ul"))).toBe(true);
-    expect(logged("warn")).toContainEqual(expect.objectContaining({ containerId: "c-a", addresses: ["10.244.5.7"] }));
+    const held = ours().filter((line) => line.includes("10.244.5."));
+    expect(held).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining("from 10.244.5.0/26 lookup 7100"),
+        expect.stringContaining("blackhole 10.244.5.0/26"),
+        expect.stringMatching(/^10\.244\.5\.7 dev ul/),
+      ]),
+    );
+    expect(logged("warn")).toContainEqual(
+      expect.objectContaining({ block: "10.244.5.0/26", pool: "default", addresses: ["10.244.5.7"] }),
+    );
+    const state = async () =>
+      (await underlay!.blocks()).find(({ prefix }) => prefix === "10.244.5.0/26") ?? { state: "absent" };
+    expect(await state()).toMatchObject({ state: "retiring", pool: "default", used: 1 });
     expect(await pods!.call("DEL", "a")).toMatchObject({ code: 0, stdout: "" });
+    await waitFor(async () => (await state()).state === "absent", "the block to be gone");
     expect(ours().some((line) => line.includes("10.244.5."))).toBe(false);
   });
 

@@ -204,7 +204,7 @@ export class MemoryBackend implements ApiBackend {
     ];
   }
   blocks(): BlockView[] {
-    return [{ prefix: "10.244.1.0/26", pool: "default", capacity: 63, used: 1, state: "announced" }];
+    return [{ prefix: "10.244.1.0/26", pool: "default", capacity: 63, used: 1, state: "announced", reason: null }];
   }
   async rules(): Promise<KernelRule[]> {
     const text = "from all lookup 7000";

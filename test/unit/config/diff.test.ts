@@ -55,7 +55,7 @@ describe("diffConfig", () => {
     [
       "a block more",
       ["10.244.1.0/26", "10.244.1.0/26, 10.244.2.0/26"],
-      ["changed pools.default.blocks restart: 10.244.1.0/26 -> 10.244.1.0/26, 10.244.2.0/26"],
+      ["changed pools.default.blocks live: 10.244.1.0/26 -> 10.244.1.0/26, 10.244.2.0/26"],
     ],
     [
       "another node",

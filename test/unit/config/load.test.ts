@@ -164,6 +164,7 @@ describe("good configurations", () => {
         localTable: 7000,
         rulePriority: { local: 1000, hostRoutes: 1005, block: 1010, host: 1090 },
         staleTime: 120,
+        withdrawTime: 5000,
         sysctls: true,
       },
       cni: { mtu: null },

@@ -25,12 +25,14 @@ it("shows a route as installed when the kernel has it", async () => {
 });
 
 it("shows a block as announced when a neighbour of its table has been told", () => {
-  const block = { prefix: "10.244.1.0/26", pool: "default", capacity: 64, used: 0, state: "announced" };
+  const use = { prefix: "10.244.1.0/26", pool: "default", capacity: 64, used: 0 };
+  const status = { ...use, table: 7100, configured: true, retained: false, state: { phase: "announced" } };
   const stateWith = (...peers: object[]) =>
     new Backend({
       clock: { now: () => 0 },
-      config: () => ({ tables: [{ id: 7100, name: "fabric" }], pools: [{ name: "default", table: 7100 }] }),
-      cni: { blocks: () => [block] },
+      config: () => ({ tables: [{ id: 7100, name: "fabric" }] }),
+      cni: { blocks: () => [use] },
+      blocks: { status: () => [status] },
       speaker: { peers: () => peers },
     } as unknown as ConstructorParameters<typeof Backend>[0]).blocks()[0].state;
   const peer = (state: string, table: string, ipv4: number) => ({
