@@ -73,6 +73,7 @@ export class BulkWriter {
 
   #drained(): void {
     if (this.#state.install) this.#state.nextHops.collect();
+    this.#state.routes.forgetUnused();
     this.onDrained();
     const { event } = this.#state.deps;
     const { added, removed, failed } = this.#writer;

@@ -1,8 +1,12 @@
 // The learned routes of one family in one table: what is wanted and what the kernel has, side by side, keyed by prefix.
 //
 // Columns over typed arrays, found through an open-addressing hash; no object per route, about 30 bytes each for IPv4.
-// A route whose two sides may differ is dirty; additions and removals are handed out scattered, because the kernel's
-// trie deletes in sorted order four to eight times slower than in scattered order.
+// A route whose two sides may differ is dirty; additions and removals are handed out in the order in which they became
+// dirty, every eighth first: the kernel is quickest in the order in which it got the routes, and four to eight times
+// slower in sorted order, see docs/decisions/0009-write-order.md.
+//
+// A prefix that is not needed any more stays known until half of them are like that: forgetting one by one costs as much
+// as writing it, and what was withdrawn often comes back.
 import type { Family } from "../../net/address.ts";
 
 const DIRTY = 1;
@@ -11,48 +15,72 @@ const FAILED = 4;
 const SEEN = 8;
 const USED = 16;
 
+/** Passes over the work, each taking every so many-th entry. */
+const TEETH = 8;
+const INITIAL = 64;
+const FORGET_MIN = 4096;
+
 export class RouteTable {
   readonly family: Family;
   readonly table: number;
   /** Bytes per address: 4 or 16. */
   readonly size: number;
   /** Prefix of id n: `size` bytes at n * size, and lengths[n]. */
-  addresses: Uint8Array;
-  lengths: Uint8Array;
+  addresses!: Uint8Array;
+  /** The same memory: one word, or four, at id * size / 4. */
+  words!: Uint32Array;
+  lengths!: Uint8Array;
   /** Next-hop set wanted; 0: no route wanted. Change through want(). */
-  desired: Uint32Array;
+  desired!: Uint32Array;
   /** Nexthop object id of the route in the kernel; 0: no route there. Change through setKernel(). */
-  kernel: Uint32Array;
+  kernel!: Uint32Array;
   /** Routes wanted, and of these how many are in the kernel. */
   desiredCount = 0;
   installedCount = 0;
   staleCount = 0;
-  #flags: Uint8Array;
-  #index: Int32Array;
-  #indexMask: number;
+  #flags!: Uint8Array;
+  #index!: Int32Array;
+  #indexMask = 0;
   /** Ids in use are below this, apart from the free ones. */
   #top = 0;
   #free: number[] = [];
   #size = 0;
-  #dirty: Uint32Array = new Uint32Array(64);
+  #dirty!: Uint32Array;
   #dirtyCount = 0;
-  #work: Uint32Array = new Uint32Array(64);
+  #work!: Uint32Array;
   #workCount = 0;
   #workLeft = 0;
   #workAt = 0;
+  #workFirst = 0;
   #stride = 1;
+  /** Calls of releaseIfUnused that found a prefix unneeded: at most so many are, some twice. */
+  #unneeded = 0;
 
-  constructor(family: Family, table: number) {
+  readonly #forgetMin: number;
+
+  /** `forgetMin`: prefixes that nobody needs and that are not worth looking for. */
+  constructor(family: Family, table: number, forgetMin = FORGET_MIN) {
     this.family = family;
     this.table = table;
     this.size = family === 4 ? 4 : 16;
-    this.addresses = new Uint8Array(64 * this.size);
-    this.lengths = new Uint8Array(64);
-    this.desired = new Uint32Array(64);
-    this.kernel = new Uint32Array(64);
-    this.#flags = new Uint8Array(64);
-    this.#index = new Int32Array(128).fill(-1);
-    this.#indexMask = 127;
+    this.#forgetMin = forgetMin;
+    this.#allocate();
+  }
+
+  /** Empty. */
+  #allocate(): void {
+    this.addresses = new Uint8Array(INITIAL * this.size);
+    this.words = new Uint32Array(this.addresses.buffer);
+    this.lengths = new Uint8Array(INITIAL);
+    this.desired = new Uint32Array(INITIAL);
+    this.kernel = new Uint32Array(INITIAL);
+    this.#flags = new Uint8Array(INITIAL);
+    this.#index = new Int32Array(INITIAL * 2).fill(-1);
+    this.#indexMask = this.#index.length - 1;
+    this.#top = 0;
+    this.#free = [];
+    this.#dirty = new Uint32Array(INITIAL);
+    this.#work = new Uint32Array(INITIAL);
   }
 
   /** Every id is below this; those not in use have desired and kernel 0. */
@@ -81,7 +109,10 @@ export class RouteTable {
   intern(bytes: Uint8Array, offset: number, length: number): number {
     const found = this.find(bytes, offset, length);
     if (found >= 0) return found;
-    if (this.#free.length === 0 && this.#top === this.lengths.length) this.#grow();
+    if (this.#free.length === 0 && this.#top === this.lengths.length) {
+      this.forgetUnused();
+      if (this.#free.length === 0 && this.#top === this.lengths.length) this.#grow();
+    }
     const id = this.#free.pop() ?? this.#top++;
     const at = id * this.size;
     for (let i = 0; i < this.size; i++) this.addresses[at + i] = bytes[offset + i];
@@ -93,25 +124,36 @@ export class RouteTable {
     return id;
   }
 
-  /** Forgets the prefix if nothing is wanted, installed or queued. */
+  /** Nothing more is to be done with the prefix for now: it may be forgotten if nothing is wanted, installed or queued. */
   releaseIfUnused(id: number): void {
-    if (this.desired[id] !== 0 || this.kernel[id] !== 0 || this.#flags[id] & DIRTY || !(this.#flags[id] & USED)) return;
-    const mask = this.#indexMask;
-    const index = this.#index;
-    let hole = this.#hash(this.addresses, id * this.size, this.lengths[id]) & mask;
-    while (index[hole] !== id) hole = (hole + 1) & mask;
-    // Close the gap: entries after it move up as long as that brings them no further than their own slot.
-    for (let slot = (hole + 1) & mask; index[slot] >= 0; slot = (slot + 1) & mask) {
-      const other = index[slot];
-      const home = this.#hash(this.addresses, other * this.size, this.lengths[other]) & mask;
-      if (((slot - home) & mask) < ((slot - hole) & mask)) continue;
-      index[hole] = other;
-      hole = slot;
+    if (this.desired[id] === 0 && this.kernel[id] === 0) this.#unneeded++;
+  }
+
+  /** Forgets what is not needed any more, when that is half of everything. To be called when nothing is urgent. */
+  forgetUnused(): void {
+    if (this.#unneeded < this.#forgetMin || this.#unneeded * 2 < this.#size) return;
+    let unneeded = 0;
+    for (let id = 0; id < this.#top; id++) if (this.#isUnneeded(id)) unneeded++;
+    this.#unneeded = unneeded;
+    if (unneeded < this.#forgetMin || unneeded * 2 < this.#size) return;
+    this.#unneeded = 0;
+    this.#size -= unneeded;
+    if (this.#size === 0) {
+      this.#allocate();
+      return;
     }
-    index[hole] = -1;
-    this.#flags[id] = 0;
-    this.#free.push(id);
-    this.#size--;
+    for (let id = 0; id < this.#top; id++) {
+      if (!this.#isUnneeded(id)) continue;
+      this.#flags[id] = 0;
+      this.#free.push(id);
+    }
+    let slots = INITIAL * 2;
+    while (slots < this.#size * 2) slots *= 2;
+    this.#rehash(slots);
+  }
+
+  #isUnneeded(id: number): boolean {
+    return this.desired[id] === 0 && this.kernel[id] === 0 && (this.#flags[id] & (USED | DIRTY)) === USED;
   }
 
   /** Sets what is wanted; also takes back that the route is stale or failed. */
@@ -178,7 +220,7 @@ export class RouteTable {
     this.#dirty[this.#dirtyCount++] = id;
   }
 
-  /** Takes a dirty id, additions and removals in scattered order; -1 when there is none. */
+  /** Takes a dirty id; -1 when there is none. */
   next(): number {
     if (this.#workLeft === 0) {
       if (this.#dirtyCount === 0) return -1;
@@ -187,11 +229,12 @@ export class RouteTable {
       this.#dirty = empty;
       this.#workCount = this.#workLeft = this.#dirtyCount;
       this.#dirtyCount = 0;
-      this.#workAt = 0;
-      this.#stride = this.#mostlyReplacements() ? 1 : coprime(this.#workCount);
+      this.#workAt = this.#workFirst = 0;
+      this.#stride = this.#mostlyReplacements() ? 1 : TEETH;
     }
     const id = this.#work[this.#workAt];
-    this.#workAt = (this.#workAt + this.#stride) % this.#workCount;
+    this.#workAt += this.#stride;
+    if (this.#workAt >= this.#workCount) this.#workAt = ++this.#workFirst;
     this.#workLeft--;
     this.#flags[id] &= ~DIRTY;
     return id;
@@ -209,16 +252,8 @@ export class RouteTable {
   }
 
   #hash(bytes: Uint8Array, offset: number, length: number): number {
-    let hash = length;
-    for (let i = 0; i < this.size; i += 4) {
-      const word =
-        bytes[offset + i] |
-        (bytes[offset + i + 1] << 8) |
-        (bytes[offset + i + 2] << 16) |
-        (bytes[offset + i + 3] << 24);
-      hash = Math.imul(hash ^ word, 0x9e3779b1);
-      hash ^= hash >>> 15;
-    }
+    let hash = mix(length, wordAt(bytes, offset));
+    for (let i = 4; i < this.size; i += 4) hash = mix(hash, wordAt(bytes, offset + i));
     hash = Math.imul(hash, 0x85ebca6b);
     return hash ^ (hash >>> 13);
   }
@@ -226,7 +261,8 @@ export class RouteTable {
   #equal(id: number, bytes: Uint8Array, offset: number, length: number): boolean {
     if (this.lengths[id] !== length) return false;
     const at = id * this.size;
-    for (let i = 0; i < this.size; i++) if (this.addresses[at + i] !== bytes[offset + i]) return false;
+    for (let i = 0; i < this.size; i += 4)
+      if (wordAt(this.addresses, at + i) !== wordAt(bytes, offset + i)) return false;
     return true;
   }
 
@@ -247,6 +283,7 @@ export class RouteTable {
     const addresses = new Uint8Array(before * 2 * this.size);
     addresses.set(this.addresses);
     this.addresses = addresses;
+    this.words = new Uint32Array(addresses.buffer);
     const lengths = new Uint8Array(before * 2);
     lengths.set(this.lengths);
     this.lengths = lengths;
@@ -264,12 +301,11 @@ function grown(array: Uint32Array): Uint32Array {
   return larger;
 }
 
-/** A step near the golden ratio of n that visits every index once. */
-function coprime(n: number): number {
-  for (let step = Math.max(1, Math.floor(n * 0.618)); ; step++) {
-    let a = n;
-    let b = step;
-    while (b !== 0) [a, b] = [b, a % b];
-    if (a === 1) return step;
-  }
+function wordAt(bytes: Uint8Array, at: number): number {
+  return bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24);
+}
+
+function mix(hash: number, word: number): number {
+  const mixed = Math.imul(hash ^ word, 0x9e3779b1);
+  return mixed ^ (mixed >>> 15);
 }

@@ -8,7 +8,11 @@ import { RouteTable } from "./route-table.ts";
 export class Routes {
   readonly #tables: RouteTable[] = [];
   #bySet = new Uint32Array(64);
-  readonly #byGroup = new Map<number, number>();
+  /** By nexthop id: routes in the kernel that use it. */
+  readonly #byGroup = new Map<number, { users: number }>();
+  #lastGroupId = 0;
+  /** Most routes are written to the group of the one before. */
+  #lastGroup = { users: 0 };
   #takeFrom = 0;
 
   tables(): readonly RouteTable[] {
@@ -58,24 +62,35 @@ export class Routes {
   setKernel(table: RouteTable, id: number, nextHopId: number): void {
     const before = table.kernel[id];
     if (before !== nextHopId) {
-      if (before !== 0) this.#byGroup.set(before, this.#byGroup.get(before)! - 1);
-      if (nextHopId !== 0) this.#byGroup.set(nextHopId, (this.#byGroup.get(nextHopId) ?? 0) + 1);
-      if (before !== 0 && this.#byGroup.get(before) === 0) this.#byGroup.delete(before);
+      if (before !== 0) this.#groupOf(before).users--;
+      if (nextHopId !== 0) this.#groupOf(nextHopId).users++;
     }
     table.setKernel(id, nextHopId);
   }
 
+  #groupOf(groupId: number): { users: number } {
+    if (groupId === this.#lastGroupId) return this.#lastGroup;
+    let group = this.#byGroup.get(groupId);
+    if (!group) {
+      group = { users: 0 };
+      this.#byGroup.set(groupId, group);
+    }
+    this.#lastGroupId = groupId;
+    this.#lastGroup = group;
+    return group;
+  }
+
   usersOf(groupId: number): number {
-    return this.#byGroup.get(groupId) ?? 0;
+    return this.#byGroup.get(groupId)?.users ?? 0;
   }
 
   usedBy(groupId: number, set: number): boolean {
-    return this.#byGroup.has(groupId) || (set !== 0 && set < this.#bySet.length && this.#bySet[set] > 0);
+    return this.usersOf(groupId) > 0 || (set !== 0 && set < this.#bySet.length && this.#bySet[set] > 0);
   }
 
   /** The kernel dropped every route of this group. */
   groupGone(groupId: number): void {
-    if (!this.#byGroup.has(groupId)) return;
+    if (this.usersOf(groupId) === 0) return;
     for (const table of this.#tables) {
       for (let id = 0; id < table.top; id++) {
         if (table.kernel[id] !== groupId) continue;
@@ -146,6 +161,12 @@ export class Routes {
           table.setFailed(id, false);
           table.markDirty(id);
         }
+  }
+
+  /** Nothing is left to write: room for forgetting what is not needed. */
+  forgetUnused(): void {
+    for (const table of this.#tables) table.forgetUnused();
+    for (const [id, { users }] of this.#byGroup) if (users === 0 && id !== this.#lastGroupId) this.#byGroup.delete(id);
   }
 
   /** A table with something to do, in turn; undefined when all is done. */

@@ -93,7 +93,6 @@ export class RouteWriter {
           continue;
         }
         const flags = wanted === 0 ? 0 : Flag.create | (present === 0 ? Flag.exclusive : Flag.replace);
-        const offset = id * table.size;
         const { protocol } = this.#ownership;
         encodeRouteById(
           out,
@@ -102,8 +101,8 @@ export class RouteWriter {
           table.table,
           protocol,
           METRIC,
-          table.addresses,
-          offset,
+          table.words,
+          (id * table.size) >>> 2,
           table.lengths[id],
           wanted,
         );

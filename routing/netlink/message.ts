@@ -30,19 +30,31 @@ export function readMessage(buffer: Buffer, offset: number, limit: number, out: 
   return Math.min(limit, offset + align(length));
 }
 
+/** Two fields of 16 bits that follow each other, as the word that they are in memory. */
+export function halves(first: number, second: number): number {
+  return LITTLE ? first | (second << 16) : (first << 16) | second;
+}
+
+/** The same for four fields of 8 bits. */
+export function quarters(a: number, b: number, c: number, d: number): number {
+  return LITTLE ? a | (b << 8) | (c << 16) | (d << 24) : (a << 24) | (b << 16) | (c << 8) | d;
+}
+
 export function messageView(): MessageView {
   return { type: 0, flags: 0, sequence: 0, portId: 0, body: 0, end: 0 };
 }
 
 export class MessageWriter {
   #buffer: Buffer;
+  #words: Uint32Array;
   #offset = 0;
   #messageStart = -1;
   #count = 0;
   #sequence = 1;
 
   constructor(size = 64 * 1024) {
-    this.#buffer = Buffer.alloc(size);
+    this.#buffer = Buffer.from(new ArrayBuffer(size));
+    this.#words = new Uint32Array(this.#buffer.buffer);
   }
 
   /** The messages written since reset(). */
@@ -82,6 +94,32 @@ export class MessageWriter {
     this.#sequence = (this.#sequence + 1) >>> 0;
     this.#count++;
     this.#offset = start + HEADER_LENGTH;
+  }
+
+  /**
+   * The same in one step for a message whose length is known, a multiple of four: returns the index of its body in
+   * `words`, all of which the caller has to fill.
+   */
+  claim(type: number, flags: number, length: number): number {
+    const start = align(this.#offset);
+    this.#offset = start;
+    this.#reserve(length);
+    this.#messageStart = start;
+    this.#offset = start + length;
+    const words = this.#words;
+    const at = start >>> 2;
+    words[at] = length;
+    words[at + 1] = halves(type, flags | Flag.request);
+    words[at + 2] = this.#sequence;
+    words[at + 3] = 0;
+    this.#sequence = (this.#sequence + 1) >>> 0;
+    this.#count++;
+    return at + HEADER_LENGTH / 4;
+  }
+
+  /** The memory as words in host order; another one once more has been claimed. */
+  get words(): Uint32Array {
+    return this.#words;
   }
 
   end(): void {
@@ -171,9 +209,10 @@ export class MessageWriter {
 
   #reserve(bytes: number): void {
     if (this.#offset + bytes <= this.#buffer.length) return;
-    const grown = Buffer.alloc(Math.max(this.#buffer.length * 2, this.#offset + bytes));
+    const grown = Buffer.from(new ArrayBuffer(align(Math.max(this.#buffer.length * 2, this.#offset + bytes))));
     this.#buffer.copy(grown, 0, 0, this.#offset);
     this.#buffer = grown;
+    this.#words = new Uint32Array(grown.buffer);
   }
 
   #put16(at: number, value: number): void {

@@ -4,9 +4,11 @@
 import type { Family } from "../../net/address.ts";
 import { Attributes, LITTLE } from "./attribute.ts";
 import { AF_INET, AF_INET6, Flag, MessageType, RouteAttribute, RouteType, Scope } from "./constants.ts";
-import type { MessageWriter } from "./message.ts";
+import { HEADER_LENGTH, halves, type MessageWriter, quarters } from "./message.ts";
 
 const HEADER = 12;
+/** Length of an attribute of 32 bits. */
+const WORD = 8;
 
 export interface RouteSpec {
   readonly family: Family;
@@ -89,8 +91,8 @@ function encode(out: MessageWriter, messageType: number, flags: number, route: R
 }
 
 /**
- * One route that uses the nexthop object `nextHopId`; 0 deletes the route of this protocol and metric. `address` holds
- * the prefix's 4 or 16 bytes at `offset`.
+ * One route that uses the nexthop object `nextHopId`; 0 deletes the route of this protocol and metric. `addresses` holds
+ * the prefix's bytes from word `at` on: one word, or four. Written a million times in a row, hence in words.
  */
 export function encodeRouteById(
   out: MessageWriter,
@@ -99,27 +101,32 @@ export function encodeRouteById(
   table: number,
   protocol: number,
   priority: number,
-  address: Uint8Array,
-  offset: number,
+  addresses: Uint32Array,
+  at: number,
   length: number,
   nextHopId: number,
 ): void {
-  out.begin(nextHopId === 0 ? MessageType.delRoute : MessageType.newRoute, flags);
-  out.u32(
-    LITTLE
-      ? (family === 4 ? AF_INET : AF_INET6) | (length << 8)
-      : ((family === 4 ? AF_INET : AF_INET6) << 24) | (length << 16),
-  );
-  out.u8(table < 256 ? table : 0);
-  out.u8(protocol);
-  out.u8(Scope.universe);
-  out.u8(RouteType.unicast);
-  out.u32(0);
-  if (length > 0) out.attributeBytes(RouteAttribute.destination, address, offset, family === 4 ? 4 : 16);
-  out.attributeU32(RouteAttribute.table, table);
-  out.attributeU32(RouteAttribute.priority, priority);
-  if (nextHopId !== 0) out.attributeU32(RouteAttribute.nextHopId, nextHopId);
-  out.end();
+  const deletes = nextHopId === 0;
+  const addressWords = length === 0 ? 0 : family === 4 ? 1 : 4;
+  const size =
+    HEADER_LENGTH + HEADER + (addressWords === 0 ? 0 : 4 + addressWords * 4) + WORD + WORD + (deletes ? 0 : WORD);
+  let to = out.claim(deletes ? MessageType.delRoute : MessageType.newRoute, flags, size);
+  const { words } = out;
+  words[to++] = quarters(family === 4 ? AF_INET : AF_INET6, length, 0, 0);
+  words[to++] = quarters(table < 256 ? table : 0, protocol, Scope.universe, RouteType.unicast);
+  words[to++] = 0;
+  if (addressWords !== 0) {
+    words[to++] = halves(4 + addressWords * 4, RouteAttribute.destination);
+    words[to++] = addresses[at];
+    for (let i = 1; i < addressWords; i++) words[to++] = addresses[at + i];
+  }
+  words[to++] = halves(WORD, RouteAttribute.table);
+  words[to++] = table;
+  words[to++] = halves(WORD, RouteAttribute.priority);
+  words[to++] = priority;
+  if (deletes) return;
+  words[to++] = halves(WORD, RouteAttribute.nextHopId);
+  words[to] = nextHopId;
 }
 
 /** The kernel filters by table (0: all) and protocol (0: all), given strict checking. */

@@ -40,7 +40,19 @@ interface Case {
 const cases: Case[] = [
   {
     name: "IPv4 route by nexthop id, from columns",
-    encode: (out) => encodeRouteById(out, 0x600, 4, 7100, 201, 201, Uint8Array.of(0, 10, 9, 0, 0), 1, 16, 1_000_000),
+    encode: (out) =>
+      encodeRouteById(
+        out,
+        0x600,
+        4,
+        7100,
+        201,
+        201,
+        new Uint32Array(Uint8Array.of(0, 0, 0, 0, 10, 9, 0, 0).buffer),
+        1,
+        16,
+        1_000_000,
+      ),
     parse: oracle.parseRouteMessage,
     format: oracle.formatRouteMessage,
     decode: decodeRoute,

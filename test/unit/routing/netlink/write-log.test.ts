@@ -54,6 +54,8 @@ class Recorder {
 
 const bytes = (text: string) => parseAddress(text)!;
 
+const words = (address: Uint8Array) => new Uint32Array(address.slice().buffer);
+
 describe("single operations", () => {
   it("name rules, as ip rule does", () => {
     const recorder = new Recorder();
@@ -115,8 +117,8 @@ describe("single operations", () => {
     expect(
       recorder.one(
         (out) => {
-          encodeRouteById(out, Flag.create | Flag.replace, 4, 7100, 201, 100, bytes("10.1.0.0"), 0, 16, 99);
-          encodeRouteById(out, 0, 6, 7100, 201, 100, bytes("2001:db8::"), 0, 32, 0);
+          encodeRouteById(out, Flag.create | Flag.replace, 4, 7100, 201, 100, words(bytes("10.1.0.0")), 0, 16, 99);
+          encodeRouteById(out, 0, 6, 7100, 201, 100, words(bytes("2001:db8::")), 0, 32, 0);
           encodeNewRoute(out, Flag.create | Flag.exclusive, {
             family: 4,
             table: 7000,
@@ -186,7 +188,7 @@ describe("floods of routes", () => {
     for (let batch = 0; batch < 100; batch++)
       recorder.write((out) => {
         for (let i = 0; i < 400; i++)
-          encodeRouteById(out, Flag.create, 4, 7100, 201, 100, address(batch * 400 + i), 0, 32, 5);
+          encodeRouteById(out, Flag.create, 4, 7100, 201, 100, words(address(batch * 400 + i)), 0, 32, 5);
       });
     recorder.log.flush();
     expect(recorder.single).toHaveLength(256);
@@ -203,7 +205,7 @@ describe("floods of routes", () => {
       recorder.write(
         (out) => {
           for (let i = 0; i < 400; i++)
-            encodeRouteById(out, Flag.create, 4, 7100, 201, 100, address(from + i), 0, 32, 5);
+            encodeRouteById(out, Flag.create, 4, 7100, 201, 100, words(address(from + i)), 0, 32, 5);
         },
         [[399, "ENETUNREACH"]],
       );
@@ -220,7 +222,7 @@ describe("floods of routes", () => {
     const recorder = new Recorder();
     recorder.write((out) => {
       for (let i = 0; i < 2000; i++)
-        encodeRouteById(out, Flag.create, 6, 7, 201, 100, bytes("2001:db8::"), 0, 32, i + 1);
+        encodeRouteById(out, Flag.create, 6, 7, 201, 100, words(bytes("2001:db8::")), 0, 32, i + 1);
     });
     recorder.log.flush();
     expect(recorder.summaries).toHaveLength(65);
@@ -255,12 +257,12 @@ describe("floods of routes", () => {
                     1,
                     201,
                     1,
-                    bytes(`2001:db8::${n.toString(16).slice(-4)}`),
+                    words(bytes(`2001:db8::${n.toString(16).slice(-4)}`)),
                     0,
                     length,
                     nextHop,
                   );
-                else encodeRouteById(out, 0, 4, 1, 201, 1, address(n), 0, length, nextHop);
+                else encodeRouteById(out, 0, 4, 1, 201, 1, words(address(n)), 0, length, nextHop);
             }, failures);
           }
           recorder.log.flush();
