@@ -1,6 +1,7 @@
 // From start to stop. SIGTERM is a restart: the kernel keeps routes, rules and pods, and BGP sessions end without a
 // NOTIFICATION, so that neighbours with graceful restart go on forwarding. SIGINT is a shutdown: neighbours are told
 // (Cease/2) and withdraw at once; the kernel still keeps everything, so pods on this node go on reaching each other.
+import { HUNG } from "../routing/fib/client.ts";
 import type { Daemon } from "./compose.ts";
 import type { Logger } from "./log.ts";
 import { notify } from "./systemd.ts";
@@ -20,6 +21,8 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
 
   daemon.onFailure((error) => {
     log.error({}, `${error.message}: stopping, the kernel state stays; the supervisor has to start underlayd again`);
+    // exit() waits for the threads, and one that hangs in a system call would never end.
+    if ((error as NodeJS.ErrnoException).code === HUNG) process.kill(process.pid, "SIGKILL");
     process.exit(1);
   });
 

@@ -1,6 +1,7 @@
 // The fib worker as the main thread sees it. Out: commands, and columns of route changes whose buffers are transferred.
 // In: links, events, and how much of what was sent has been taken over, so that the sender can be told to wait.
 import { Worker } from "node:worker_threads";
+import { type Clock, systemClock } from "../../net/clock.ts";
 import { distFile } from "../../net/dist.ts";
 import { type Log, silentLog } from "../../net/log.ts";
 import type {
@@ -22,6 +23,7 @@ import type {
   RouteOperations,
   RoutingOptions,
 } from "../types.ts";
+import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts";
 import { InstalledBlocks } from "./installed-blocks.ts";
 import type { FromWorker, RequestName, Requests, ToWorker, WorkerOptions } from "./protocol.ts";
 import type { KernelSurvey, SurveyRequest } from "./survey.ts";
@@ -38,7 +40,13 @@ export interface FibClientDeps {
   readonly receiveBuffer?: number;
   /** Directory where it is remembered what settings were before us (sysctls.ts). */
   readonly stateDir?: string;
+  readonly clock?: Clock;
+  readonly heartbeat?: HeartbeatOptions;
 }
+
+/** What a worker that does not answer is reported with: the process cannot even wait for its end. */
+export const HUNG = "HUNG";
+const HEARTBEAT: HeartbeatOptions = { interval: 5000, deadline: 30_000 };
 
 const nothing: ForwardingState = { tables: [], owned: [] };
 
@@ -67,6 +75,7 @@ export class FibClient implements Fib {
   #inFlight = 0;
   #waitForDrain = false;
   #ended: Error | null = null;
+  readonly #heartbeat: Heartbeat;
 
   constructor(options: RoutingOptions, deps: FibClientDeps = {}) {
     this.#log = deps.log ?? silentLog;
@@ -82,6 +91,18 @@ export class FibClient implements Fib {
       this.#end(new Error(`the fib worker failed: ${error.message}`, { cause: error })),
     );
     this.#worker.on("exit", (code) => this.#end(new Error(`the fib worker ended (exit code ${code})`)));
+    const heartbeat = deps.heartbeat ?? HEARTBEAT;
+    const seconds = heartbeat.deadline / 1000;
+    this.#heartbeat = new Heartbeat(
+      deps.clock ?? systemClock,
+      heartbeat,
+      () =>
+        void this.#request("ping", null).then(
+          () => this.#heartbeat.answered(),
+          () => {},
+        ),
+      () => this.#end(Object.assign(new Error(`the fib worker has not answered for ${seconds} s`), { code: HUNG })),
+    );
   }
 
   async start(): Promise<void> {
@@ -180,6 +201,7 @@ export class FibClient implements Fib {
 
   async stop(mode: "keep" | "remove"): Promise<void> {
     if (this.#ended) return;
+    this.#heartbeat.stop();
     try {
       await this.#request("stop", mode);
     } finally {
@@ -250,10 +272,12 @@ export class FibClient implements Fib {
 
   #end(error: Error): void {
     const expected = this.#ended !== null;
+    this.#heartbeat.stop();
     this.#ended ??= error;
     this.#forwarding = nothing;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
+    void this.#worker.terminate();
     if (expected) return;
     this.#report({ kind: "error", message: `${error.message}; routes in the kernel are not kept up to date` });
     for (const listener of this.#failureListeners) listener(error);

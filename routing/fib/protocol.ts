@@ -31,6 +31,7 @@ export interface WorkerOptions {
 /** Requests and their results. */
 export interface Requests {
   start: { argument: null; result: null };
+  ping: { argument: null; result: null };
   setOwned: { argument: OwnedState; result: readonly RefusedBlock[] };
   addPodRoutes: { argument: readonly PodRoute[]; result: null };
   removePodRoutes: { argument: readonly PodRoute[]; result: null };

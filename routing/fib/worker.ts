@@ -38,6 +38,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
 
   const handlers: { [Name in RequestName]: (argument: Requests[Name]["argument"]) => unknown } = {
     start: () => current().start(),
+    ping: () => null,
     setOwned: (owned) => current().setOwned(owned),
     addPodRoutes: (routes) => current().addPodRoutes(routes),
     removePodRoutes: (routes) => current().removePodRoutes(routes),
