@@ -4,11 +4,12 @@
 //
 // The kernel takes objects away in silence when their link loses its carrier, a group with its last member, and routes
 // with their group. So after every change of a link the objects are dumped (there are few) and compared: reconcile().
+
+import { constants } from "node:os";
 import { formatAddress } from "../../net/address.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import {
   decodeNextHop,
-  encodeDelNextHop,
   encodeNewGroup,
   encodeNewNextHop,
   encodeNextHopDump,
@@ -17,16 +18,17 @@ import {
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { Ownership } from "../ownership.ts";
 import type { NextHopMember, RoutingOptions } from "../types.ts";
+import { type EncodeObject, NextHopObjects } from "./nexthop-objects.ts";
 
 interface Hop {
-  readonly id: number;
+  id: number;
   readonly ifindex: number;
   readonly gateway: Uint8Array;
   installed: boolean;
 }
 
 interface Group {
-  readonly id: number;
+  id: number;
   /** The caller's set id; 0: found in the kernel and not asked for. */
   set: number;
   wanted: readonly NextHopMember[];
@@ -57,6 +59,7 @@ export interface NextHopCallbacks {
 export class NextHops {
   readonly #socket: NetlinkSocket;
   readonly #ownership: Ownership;
+  readonly #objects: NextHopObjects;
   readonly #ids: RoutingOptions["nextHopIds"];
   readonly #callbacks: NextHopCallbacks;
   readonly #hops = new Map<string, Hop>();
@@ -74,6 +77,7 @@ export class NextHops {
   constructor(socket: NetlinkSocket, ownership: Ownership, options: RoutingOptions, callbacks: NextHopCallbacks) {
     this.#socket = socket;
     this.#ownership = ownership;
+    this.#objects = new NextHopObjects(socket, ownership);
     this.#ids = options.nextHopIds;
     this.#nextId = options.nextHopIds.base;
     this.#callbacks = callbacks;
@@ -242,8 +246,8 @@ export class NextHops {
       const hop = this.#hop(member);
       if (!hop) continue;
       if (!hop.installed) {
-        const problem = this.#try((out) =>
-          encodeNewNextHop(out, hop.id, this.#ownership.protocol, hop.ifindex, hop.gateway),
+        const problem = this.#create(hop, (out, flags) =>
+          encodeNewNextHop(out, hop.id, this.#ownership.protocol, hop.ifindex, hop.gateway, flags),
         );
         written++;
         if (problem) {
@@ -268,7 +272,8 @@ export class NextHops {
         group.installed = null;
       }
     } else if (before !== members) {
-      const problem = this.#try((out) => encodeNewGroup(out, group.id, this.#ownership.protocol, live));
+      const encode: EncodeObject = (out, flags) => encodeNewGroup(out, group.id, this.#ownership.protocol, live, flags);
+      const problem = before === null ? this.#createGroup(group, encode) : this.#objects.replace(encode);
       written++;
       if (problem) this.#callbacks.refused(`next-hop group refused by the kernel: ${problem.message}`);
       else group.installed = members;
@@ -353,18 +358,29 @@ export class NextHops {
   }
 
   #deleteId(id: number): void {
-    const problem = this.#try((out) => encodeDelNextHop(out, id));
-    if (problem && problem.code !== "ENOENT") this.#callbacks.problem(`nexthop ${id} stays: ${problem.message}`);
+    const problem = this.#objects.delete(id);
+    if (problem) this.#callbacks.problem(`nexthop ${id} stays: ${problem.message}`);
   }
 
-  #try(encode: Parameters<NetlinkSocket["request"]>[0]): NetlinkError | null {
-    try {
-      this.#socket.request(encode);
-      return null;
-    } catch (error) {
-      if (error instanceof NetlinkError) return error;
-      throw error;
+  /** Where another program has the id by now, under another one. */
+  #create(object: { id: number }, encode: EncodeObject): NetlinkError | null {
+    for (;;) {
+      const problem = this.#objects.create(object.id, encode);
+      if (problem !== "foreign") return problem;
+      this.#occupied.add(object.id);
+      this.#usedIds.delete(object.id);
+      if (this.#free() === 0) return new NetlinkError("", constants.errno.ENOSPC, "no nexthop id is left");
+      object.id = this.#allocate();
     }
+  }
+
+  #createGroup(group: Group, encode: EncodeObject): NetlinkError | null {
+    const before = group.id;
+    const problem = this.#create(group, encode);
+    if (group.id === before) return problem;
+    this.#groups.delete(before);
+    this.#groups.set(group.id, group);
+    return problem;
   }
 
   #setKernelId(set: number, id: number): void {

@@ -34,7 +34,7 @@ function header(out: MessageWriter, family: number, protocol: number, flags: num
 }
 
 /**
- * Creates or replaces a next hop. RTNH_F_ONLINK: that the gateway is on this link was decided by the caller; without it
+ * Creates or, unless `flags` say otherwise, replaces a next hop. RTNH_F_ONLINK: that the gateway is on this link was decided by the caller; without it
  * the kernel looks the gateway up through all rules and may find a learned route instead of the connected one.
  */
 export function encodeNewNextHop(
@@ -43,8 +43,9 @@ export function encodeNewNextHop(
   protocol: number,
   ifindex: number,
   gateway: Uint8Array,
+  flags: number = Flag.create | Flag.replace,
 ): void {
-  out.begin(MessageType.newNextHop, Flag.create | Flag.replace);
+  out.begin(MessageType.newNextHop, flags);
   header(out, gateway.length === 4 ? AF_INET : AF_INET6, protocol, NextHopFlag.onlink);
   out.attributeU32(NextHopAttribute.id, id);
   out.attributeU32(NextHopAttribute.oif, ifindex);
@@ -52,14 +53,15 @@ export function encodeNewNextHop(
   out.end();
 }
 
-/** Creates or replaces a group; a group replaces a group only, never a single next hop. */
+/** Creates or, unless `flags` say otherwise, replaces a group; a group replaces a group only, never a single next hop. */
 export function encodeNewGroup(
   out: MessageWriter,
   id: number,
   protocol: number,
   members: readonly GroupMember[],
+  flags: number = Flag.create | Flag.replace,
 ): void {
-  out.begin(MessageType.newNextHop, Flag.create | Flag.replace);
+  out.begin(MessageType.newNextHop, flags);
   header(out, AF_UNSPEC, protocol, 0);
   out.attributeU32(NextHopAttribute.id, id);
   const bytes = Buffer.alloc(members.length * GROUP_ENTRY);
@@ -75,6 +77,13 @@ export function encodeNewGroup(
 /** Deletes a next hop or group, and with it every route that uses it. */
 export function encodeDelNextHop(out: MessageWriter, id: number): void {
   out.begin(MessageType.delNextHop, 0);
+  header(out, AF_UNSPEC, 0, 0);
+  out.attributeU32(NextHopAttribute.id, id);
+  out.end();
+}
+
+export function encodeGetNextHop(out: MessageWriter, id: number): void {
+  out.begin(MessageType.getNextHop, 0);
   header(out, AF_UNSPEC, 0, 0);
   out.attributeU32(NextHopAttribute.id, id);
   out.end();

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { native } from "../../net/native.ts";
 import type { FibClient } from "../../routing/fib/client.ts";
 import { restoreSysctls } from "../../routing/fib/sysctls.ts";
-import { batch, eventually, member, Namespace, owned } from "./routing-namespace.ts";
+import { batch, eventually, member, Namespace, options, owned } from "./routing-namespace.ts";
 
 let ns: Namespace;
 let up0: number;
@@ -135,4 +135,131 @@ describe("a change by another program", () => {
     expect(read()).toBe(before.replace(/0\n$/, "2\n"));
     expect(inside(() => restoreSysctls(state))).toEqual([]);
   });
+});
+
+it("what only looks like ours stays byte for byte as it is, whatever happens to ours", async () => {
+  ns.run(
+    "ip link add theirs type veth peer name beyond; ip link set beyond up; ip link set theirs up; ip addr add 198.51.100.1/24 dev theirs",
+  );
+  const base = options.nextHopIds.base;
+  const twins = [
+    // the selectors and priorities of our rules
+    "rule add pref 1000 lookup 7000 proto 77",
+    "rule add pref 1010 from 10.244.1.0/26 lookup 7100 proto 77",
+    "rule add pref 1005 lookup main suppress_prefixlength 0 proto 77",
+    "rule add pref 1010 from 10.244.9.0/24 lookup 7200",
+    // our prefixes: beside ours, and with our metric in their place
+    "route add blackhole 10.244.1.0/26 table 7000 proto 77",
+    "route add blackhole 10.244.9.0/24 table 7000 metric 65535 proto 77",
+    "route add 10.244.1.5 dev theirs table 7000 metric 201 proto 77",
+    "route add 10.1.0.0/16 dev theirs table 7100 proto 77",
+    "route add 10.2.0.0/16 dev theirs table 7100 metric 201 proto 77",
+    "route add blackhole 10.3.0.0/16 table 7100 metric 201 proto 77",
+    "route add 10.1.0.0/16 dev theirs metric 201 proto 77",
+    // our ids
+    `nexthop add id ${base} blackhole proto 77`,
+    `nexthop add id ${base + 2} dev theirs proto 77`,
+    `nexthop add id ${base + 3} group ${base + 2} proto 77`,
+  ];
+  ns.run("ip -batch -", twins.join("\n"));
+  ns.run(
+    "ip -6 -batch -",
+    [
+      "rule add pref 1000 lookup 7000 proto 77",
+      "rule add pref 1010 from 2001:db8:244:1::/122 lookup 7100 proto 77",
+      "route add blackhole 2001:db8:244:1::/122 table 7000 metric 65535 proto 77",
+      "route add 2001:db8:77::/48 dev theirs table 7100 metric 201 proto 77",
+      "route add 2001:db8:78::/48 dev theirs table 7100 metric 200 proto 77",
+    ].join("\n"),
+  );
+  const others = () =>
+    ns
+      .run("ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip nexthop")
+      .split("\n")
+      // The kernel's own routes go and come with their links.
+      .filter((line) => !line.includes("proto 201") && !line.includes("proto kernel"))
+      .join("\n");
+
+  let fib = ns.client();
+  await fib.start();
+  // One of ours cannot be there, because theirs is: that is said, and the rest is done.
+  await expect(fib.setOwned(owned)).rejects.toThrow("a route of another program with this prefix and metric is there");
+  ns.run("ip -6 route del blackhole 2001:db8:244:1::/122 table 7000 metric 65535");
+  await fib.setOwned(owned);
+  ns.run("ip -6 route add blackhole 2001:db8:244:1::/122 table 7000 metric 65534 proto 77");
+  const seen = others();
+  const asSeen = async () => eventually(() => expect(others()).toBe(seen));
+  const learn = (fib: FibClient) => {
+    fib.setNextHopSet(1, [member(`192.0.0.2%${up0}`), member(`192.0.1.2%${up1}`)]);
+    fib.setNextHopSet(2, [member(`fe80::2%${up0}`)]);
+    fib.apply(batch(7100, { "10.1.0.0/16": 1, "10.2.0.0/16": 1, "10.3.0.0/16": 1, "10.4.0.0/16": 1 }));
+    fib.apply(batch(7100, { "2001:db8:77::/48": 2, "2001:db8:78::/48": 2 }));
+  };
+  learn(fib);
+  await fib.flush();
+  const refused = () =>
+    fib.status().then(({ failed }) =>
+      failed
+        .filter(({ error }) => error.includes("EEXIST: a route of another program"))
+        .map(({ prefix }) => prefix)
+        .sort(),
+    );
+  expect(await refused()).toEqual(["10.2.0.0/16", "10.3.0.0/16", "2001:db8:77::/48"]);
+  await asSeen();
+  const pod = [{ address: Uint8Array.of(10, 244, 1, 5), ifindex: up1 }];
+  await expect(fib.addPodRoutes(pod)).rejects.toThrow("a route of another program");
+  await fib.removePodRoutes(pod);
+  await asSeen();
+
+  // Theirs takes an id and a route that were ours a moment ago.
+  const [ours] = ns
+    .json<{ id: number; gateway?: string; protocol: string }>("nexthop")
+    .filter(({ gateway }) => gateway);
+  ns.run(`ip nexthop del id ${ours.id}; ip nexthop add id ${ours.id} dev theirs proto 77`);
+  await eventually(() =>
+    expect(
+      ns
+        .run("ip nexthop show proto 201")
+        .match(/via 192.0.[01].2/g)
+        ?.sort(),
+    ).toEqual(["via 192.0.0.2", "via 192.0.1.2"]),
+  );
+  await eventually(() => expect(ns.run("ip route show table 7100 proto 201").match(/nhid/g)).toHaveLength(2));
+  ns.run(`ip nexthop del id ${ours.id}`);
+  await asSeen();
+  ns.run("ip route replace 10.4.0.0/16 dev theirs table 7100 metric 201 proto 77");
+  await eventually(() => expect(messages("foreign").join()).toContain("(10.4.0.0/16) were replaced by"));
+  await eventually(() => expect(ns.run("ip route show 10.4.0.0/16 table 7100")).toContain("proto 77"));
+  ns.run("ip route del 10.4.0.0/16 table 7100 proto 77");
+  await eventually(() => expect(ns.run("ip route show 10.4.0.0/16 table 7100")).toContain("proto 201"));
+  await asSeen();
+
+  for (const attack of [
+    "ip rule flush protocol 201",
+    "ip route flush table all proto 201",
+    "ip nexthop flush proto 201",
+  ])
+    ns.run(`${attack}; true`);
+  ns.run("ip link set far0 down; ip link set far1 down; ip link set far0 up; ip link set far1 up");
+  await asSeen();
+  await eventually(() => expect(ns.run("ip route show table 7100 proto 201").match(/nhid/g)).toHaveLength(2));
+
+  await fib.stop("keep");
+  fib = ns.client();
+  await fib.start();
+  await fib.setOwned(owned);
+  learn(fib);
+  await fib.flush();
+  await fib.sweepStale();
+  expect(await refused()).toEqual(["10.2.0.0/16", "10.3.0.0/16", "2001:db8:77::/48"]);
+  await asSeen();
+  await fib.setOwned({ blocks: [], tables: [] });
+  fib.apply(batch(7100, { "10.1.0.0/16": 0, "10.2.0.0/16": 0, "10.3.0.0/16": 0 }));
+  await fib.flush();
+  await asSeen();
+  await fib.stop("remove");
+  await asSeen();
+  expect(ns.run("ip rule; ip -6 rule; ip route show table all; ip -6 route show table all; ip nexthop")).not.toContain(
+    "proto 201",
+  );
 });
