@@ -183,7 +183,13 @@ it("what only looks like ours stays byte for byte as it is, whatever happens to 
   let fib = ns.client();
   await fib.start();
   // One of ours cannot be there, because theirs is: that is said, and the rest is done.
-  await expect(fib.setOwned(owned)).rejects.toThrow("a route of another program with this prefix and metric is there");
+  expect((await fib.setOwned(owned)).refused).toEqual([
+    {
+      prefix: "2001:db8:244:1::/122",
+      table: 7100,
+      error: expect.stringContaining("a route of another program with this prefix and metric is there"),
+    },
+  ]);
   ns.run("ip -6 route del blackhole 2001:db8:244:1::/122 table 7000 metric 65535");
   await fib.setOwned(owned);
   ns.run("ip -6 route add blackhole 2001:db8:244:1::/122 table 7000 metric 65534 proto 77");
