@@ -216,6 +216,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   endOfRib(family: Family): void {
     const part = this.families.get(family) as PeerFamily;
     part.converged = true;
+    this.#core.onEndOfRib(this.#options.name, "received", family, part.received);
     this.staleRoutes.endOfRib(family);
     this.#core.convergence.check();
   }
@@ -296,6 +297,7 @@ export class PeerRib implements UpdateSink, SliceTask {
       slices,
       enhancedRefresh: negotiated.enhancedRefresh,
       send: (messages) => session.send(messages),
+      onEndOfRib: (prefixes) => this.#core.onEndOfRib(this.#options.name, "sent", family, prefixes),
       isRestarting: () => this.#core.restarting,
       isWithinLimit: () => this.limits.checkAdvertised(),
     };

@@ -50,6 +50,8 @@ export class RibCore {
   readonly space = new BatchSpace();
   #pathSpace: PathSpace | null = null;
   readonly convergence: Convergence;
+  /** End-of-RIB was sent to a peer, or received from it. */
+  onEndOfRib: (peer: string, direction: "sent" | "received", family: Family, prefixes: number) => void = () => {};
   readonly locRibs: readonly LocRib[];
   readonly #revisits: ReadonlyMap<LocRib, Revisit>;
   readonly #sweep: Sweep;

@@ -21,6 +21,7 @@ import type { RouteQuery } from "./route-query.ts";
 import { RouteReader } from "./route-reader.ts";
 import type {
   EstablishedSession,
+  NotificationSeen,
   PeerOptions,
   PeerStatus,
   SessionDown,
@@ -46,6 +47,8 @@ export class Rib implements SessionHandler {
     this.#core = new RibCore(options, dependencies, () => [...this.#peers.values()].every((peer) => peer.converged));
     this.#locals = new Map(this.#core.locRibs.map((locRib) => [locRib, this.#localSource(locRib)]));
     this.#events = new RouteEvents(dependencies.clock, this.#core.locRibs);
+    this.#core.onEndOfRib = (peer, direction, family, prefixes) =>
+      this.#events.emit({ type: "session", kind: "endOfRib", peer, direction, family, prefixes });
     this.#reader = new RouteReader(this.#core);
   }
 
@@ -204,6 +207,17 @@ export class Rib implements SessionHandler {
     return count;
   }
 
+  /** Prefixes with a best path, by table. */
+  tableCounts(): { readonly table: string; readonly ipv4: number; readonly ipv6: number }[] {
+    const counts = new Map<string, { table: string; ipv4: number; ipv6: number }>();
+    for (const { tableName, family, size } of this.#core.locRibs) {
+      const known = counts.get(tableName) ?? { table: tableName, ipv4: 0, ipv6: 0 };
+      known[family === 4 ? "ipv4" : "ipv6"] += size;
+      counts.set(tableName, known);
+    }
+    return [...counts.values()];
+  }
+
   counts(): PrefixCounts {
     const count = { 4: 0, 6: 0 };
     for (const locRib of this.#core.locRibs) count[locRib.family] += locRib.size;
@@ -279,9 +293,16 @@ export class Rib implements SessionHandler {
   }
 
   stateChanged(peer: PeerOptions, from: SessionState, to: SessionState, reason: string): void {
-    this.#events.emit({ type: "session", peer: peer.name, from, to, reason });
     const known = this.#peers.get(peer.name);
+    const counted = known && (from === "Established" || to === "Established");
+    const prefixes = counted ? { prefixes: totals(known) } : {};
+    this.#events.emit({ type: "session", kind: "state", peer: peer.name, from, to, reason, ...prefixes });
     if (known) this.#monitor?.stateChanged(known, from, to);
+  }
+
+  notification(peer: PeerOptions, { sent, code, subcode }: NotificationSeen, text: string): void {
+    const direction = sent ? "sent" : "received";
+    this.#events.emit({ type: "session", kind: "notification", peer: peer.name, direction, code, subcode, text });
   }
 
   establishedInterfaces(): EstablishedInterface[] {
@@ -327,4 +348,14 @@ export class Rib implements SessionHandler {
     locRib.addSource(source);
     return source;
   }
+}
+
+function totals({ families }: PeerRib): { received: number; accepted: number; advertised: number } {
+  const sum = { received: 0, accepted: 0, advertised: 0 };
+  for (const { received, accepted, advertised } of families.values()) {
+    sum.received += received;
+    sum.accepted += accepted;
+    sum.advertised += advertised;
+  }
+  return sum;
 }

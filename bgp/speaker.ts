@@ -221,6 +221,11 @@ export class Speaker {
     return this.#rib.advertised(peer, query);
   }
 
+  /** Prefixes with a best path, by table. */
+  tableCounts(): { readonly table: string; readonly ipv4: number; readonly ipv6: number }[] {
+    return this.#rib.tableCounts();
+  }
+
   /** Prefixes with a best path, over all tables. */
   counts(): PrefixCounts {
     return this.#rib.counts();

@@ -16,6 +16,7 @@ import { type CniVersion, formatVersions, newestVersion, requireVerb } from "./p
 import { Spool } from "./spool.ts";
 import type {
   BlockView,
+  CniCallEvent,
   CniOptions,
   CniRequest,
   CniResponse,
@@ -124,6 +125,9 @@ export class CniServer {
     this.#attachments.onEvent(listener);
   }
 
+  /** Called after each call. */
+  onCall: (call: CniCallEvent) => void = () => {};
+
   /** What the attach worker wrote to the kernel. */
   set onOperations(listener: Attachments["onOperations"]) {
     this.#attachments.onOperations = listener;
@@ -133,14 +137,25 @@ export class CniServer {
   async handle(request: CniRequest): Promise<CniResponse> {
     const started = this.#deps.clock.now();
     const context = { verb: request.env.CNI_COMMAND, containerId: request.env.CNI_CONTAINERID };
+    const answered = (exitCode: number, error: string | null) =>
+      this.onCall({
+        verb: request.env.CNI_COMMAND ?? "",
+        containerId: request.env.CNI_CONTAINERID ?? "",
+        ifname: request.env.CNI_IFNAME ?? "",
+        exitCode,
+        error,
+        milliseconds: Math.round((this.#deps.clock.now() - started) * 10) / 10,
+      });
     try {
       const stdout = await this.#dispatch(request);
       this.#deps.log.debug({ ...context, milliseconds: this.#deps.clock.now() - started }, "CNI call answered");
+      answered(0, null);
       return { exitCode: 0, stdout };
     } catch (error) {
       const known = error instanceof CniError;
       const fields = { ...context, code: known ? error.code : CniErrorCode.internal, error: (error as Error).message };
       this.#deps.log.warn(known ? fields : { ...fields, stack: (error as Error).stack }, "CNI call refused");
+      answered(1, fields.error);
       return { exitCode: 1, stdout: formatError(error, peekVersion(request.stdin) ?? newestVersion) };
     }
   }

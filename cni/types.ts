@@ -79,6 +79,16 @@ export interface PodRoutes {
   removePodRoutes(routes: readonly { readonly address: Uint8Array; readonly ifindex: number }[]): Promise<void>;
 }
 
+/** A call of a container runtime, answered. */
+export interface CniCallEvent {
+  readonly verb: string;
+  readonly containerId: string;
+  readonly ifname: string;
+  readonly exitCode: number;
+  readonly error: string | null;
+  readonly milliseconds: number;
+}
+
 export interface PodEvent {
   readonly kind: "added" | "removed";
   readonly pod: PodView;

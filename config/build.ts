@@ -23,7 +23,7 @@ export interface BuildContext {
 }
 
 export function buildConfig(parsed: Complete, context: BuildContext): Config {
-  const { node, bgp, api, paths, routing, cni, log } = parsed;
+  const { node, bgp, api, paths, routing, cni, history, log } = parsed;
   const tableId = (given: string | undefined): number => {
     const table = parsed.tables.get(given ?? "fabric") ?? [...parsed.tables.values()][0];
     return table.id;
@@ -76,6 +76,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
     cni: { mtu: cni.mtu ?? null },
     api: { socket: socketPath(api.socket, paths.run), listen: api.listen },
     paths,
+    history,
     log,
   };
 }

@@ -84,6 +84,7 @@ export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peer
   cni: "restart",
   api: "restart",
   paths: "restart",
+  history: "restart",
   policies: "live",
   log: "live",
 };

@@ -94,6 +94,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
       cni: section("cni"),
       api: section("api"),
       paths: section("paths"),
+      history: section("history"),
       log: section("log"),
     },
     names: {

@@ -10,6 +10,7 @@ import { otherwise } from "./schema/common.ts";
 import { monitoring } from "./schema/monitoring.ts";
 import { peer, peerAsWritten, peerGroup } from "./schema/peer.ts";
 import { originatedCommunities, sets, type statement, statements } from "./schema/policy.ts";
+import { sizeOrFalse } from "./sizes.ts";
 
 export const node = z
   .strictObject({
@@ -187,6 +188,15 @@ export const log = z
   })
   .describe("Logging, to standard output.");
 
+export const history = z
+  .strictObject({
+    size: one(
+      sizeOrFalse(1 << 20, 1 << 36),
+      "Bytes that the flight recorder takes in `history` in `paths.state`, at most; `false`: nothing is recorded.",
+    ).prefault("64MiB"),
+  })
+  .describe("The flight recorder: what happened, for `underlayctl history`.");
+
 /** Maps from a name to one of many. */
 export const maps = {
   pools: pool,
@@ -197,7 +207,7 @@ export const maps = {
   ...sets,
 } as const;
 /** Maps that are there once. */
-export const sections = { node, routing, bgp, monitoring, cni, api, paths, log } as const;
+export const sections = { node, routing, bgp, monitoring, cni, api, paths, history, log } as const;
 
 const named = <T extends z.ZodType>(entry: T, description: string) =>
   z.record(z.string().meta(s.name.json), entry).describe(description);
@@ -232,6 +242,7 @@ export const schema = z
     cni: cni.prefault({}),
     api: api.prefault({}),
     paths: paths.prefault({}),
+    history: history.prefault({}),
     log: log.prefault({}),
   })
   .meta({ title: "underlayd configuration" });

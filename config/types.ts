@@ -50,5 +50,7 @@ export interface Config {
   readonly cni: { readonly mtu: number | null };
   readonly api: { readonly socket: string; readonly listen: { readonly host: string; readonly port: number } | null };
   readonly paths: { readonly state: string; readonly run: string };
+  /** Bytes; null: nothing is recorded. */
+  readonly history: { readonly size: number | null };
   readonly log: { readonly level: "debug" | "info" | "warn" | "error" };
 }

@@ -13,7 +13,7 @@ import type { Clock } from "../net/clock.ts";
 import { fightText } from "../routing/fib/fights.ts";
 import { hazardText } from "../routing/hazards.ts";
 import type { Fib, FibStatus, KernelRoute, KernelRule } from "../routing/types.ts";
-import type { EventListener } from "./api/events.ts";
+import type { ApiEvent, EventListener } from "./api/events.ts";
 import {
   type ApiBackend,
   ApiError,
@@ -29,6 +29,7 @@ import { blockViews } from "./blocks/view.ts";
 import type { EventHub } from "./events.ts";
 import type { LoopDelay } from "./loop-delay.ts";
 import { policyViews, testPolicy } from "./policy-test.ts";
+import type { Recorder } from "./recorder.ts";
 import type { PlanView, Reloader } from "./reload.ts";
 import { version } from "./version.ts";
 
@@ -44,6 +45,8 @@ interface Parts {
   readonly blocks: Blocks;
   readonly events: EventHub;
   readonly loopDelay: LoopDelay;
+  /** Null: nothing is recorded. */
+  readonly recorder: Recorder | null;
   readonly state: () => "starting" | "running" | "stopping";
 }
 
@@ -77,6 +80,8 @@ export class Backend implements ApiBackend {
     problems.push(...failed.map(({ prefix, reason }) => `block ${prefix} is not announced: ${reason}`));
     const monitoring = speaker.monitoring();
     problems.push(...monitoringProblems(monitoring));
+    const history = this.#parts.recorder?.view() ?? null;
+    if (history?.problem) problems.push(history.problem);
     const memory = process.memoryUsage();
     const running = state() === "running";
     return {
@@ -96,6 +101,7 @@ export class Backend implements ApiBackend {
       routes: speaker.counts(),
       kernel,
       monitoring,
+      history,
       pods: cni.pods().length,
       memory: { rss: memory.rss, heapUsed: memory.heapUsed },
       eventLoopDelay: loopDelay.read(),
@@ -174,6 +180,10 @@ export class Backend implements ApiBackend {
 
   reload(): Promise<PlanView> {
     return this.#parts.reloader.reload();
+  }
+
+  called(call: ApiEvent): void {
+    this.#parts.events.emit("api", call);
   }
 
   onEvent(listener: EventListener): () => void {

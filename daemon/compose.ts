@@ -29,7 +29,7 @@ import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
 import type { Logger } from "./log.ts";
 import { LoopDelay } from "./loop-delay.ts";
-import { OperationFeed } from "./operation-feed.ts";
+import { Recording } from "./recording.ts";
 import { Reloader } from "./reload.ts";
 import { RestartBits } from "./restart-bits.ts";
 import { startWatchdog } from "./systemd.ts";
@@ -56,6 +56,7 @@ export class Daemon {
   readonly #cni: CniServer;
   readonly #blocks: Blocks;
   readonly #api: ApiServer;
+  readonly #recording: Recording;
   #state: DaemonState = "starting";
   #warmUp: WarmUp | null = null;
   #stopWatchdog = () => {};
@@ -145,7 +146,20 @@ export class Daemon {
       },
       log("config"),
     );
-    const backend = new Backend({
+    this.#recording = new Recording({
+      config,
+      events: this.#events,
+      clock: deps.clock,
+      log: log("history"),
+      fib: this.#fib,
+      speaker: this.#speaker,
+      cni: this.#cni,
+      reloader: this.#reloader,
+      loopDelay: this.#loopDelay,
+      state: () => this.#state,
+      status: () => backend.status(),
+    });
+    const backend: Backend = new Backend({
       config: inForce,
       reloader: this.#reloader,
       clock: deps.clock,
@@ -156,6 +170,7 @@ export class Daemon {
       blocks: this.#blocks,
       events: this.#events,
       loopDelay: this.#loopDelay,
+      recorder: this.#recording.recorder,
       state: () => this.#state,
     });
     this.#api = new ApiServer({ backend, log: log("api"), socketPath: config.api.socket, listen: config.api.listen });
@@ -175,6 +190,16 @@ export class Daemon {
    */
   async start(): Promise<void> {
     this.#loopDelay.start();
+    this.#recording.start();
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.#recording.stop("failed", `the start failed: ${error instanceof Error ? error.message : error}`);
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     await this.#bfd.start(this.#config.peers);
     await this.#fib.start();
     const adopted = (await this.#fib.status()).stale;
@@ -203,10 +228,9 @@ export class Daemon {
 
     this.#stopWatchdog = startWatchdog(this.#clock);
     this.#state = "running";
-    this.#log.info(
-      { asn: node.asn, peers: peers.length, blocks: pools.flatMap(({ blocks }) => blocks).length, adopted },
-      "running",
-    );
+    const count = pools.flatMap(({ blocks }) => blocks).length;
+    this.#recording.running(`AS ${node.asn}, ${peers.length} peers, ${count} blocks, ${adopted} adopted`);
+    this.#log.info({ asn: node.asn, peers: peers.length, blocks: count, adopted }, "running");
     this.#startWarmUp();
   }
 
@@ -230,9 +254,15 @@ export class Daemon {
     await this.#reloader.reload();
   }
 
+  /** The process ends at once, for this reason: that much is still put on record. */
+  crashed(reason: string): void {
+    this.#recording.recorder?.crash(reason);
+  }
+
   /** `restart` lets neighbours keep our routes, `shutdown` tells them to drop us. Both leave the kernel state. */
   async stop(mode: "restart" | "shutdown"): Promise<void> {
     this.#state = "stopping";
+    this.#recording.stopping(mode === "restart" ? "stops for a restart" : "shuts down and tells the neighbours");
     this.#warmUp?.stop();
     this.#stopWatchdog();
     // Sessions that end here withdraw their routes from the Loc-RIB: the kernel must not hear of it.
@@ -245,6 +275,7 @@ export class Daemon {
     await this.#cni.stop();
     await this.#fib.stop("keep");
     this.#loopDelay.stop();
+    await this.#recording.stop("stopped", "the kernel keeps its rules, routes and pods");
   }
 
   async #apply(config: Config, { peers, peerGroups }: ConfigDiff): Promise<void> {
@@ -288,6 +319,11 @@ export class Daemon {
     const swept = await this.#fib.sweepStale();
     this.#restartBits.converged();
     this.#blocks.converged();
+    this.#events.emit("daemon", {
+      kind: "converged",
+      message: `the neighbours have sent everything; ${swept} stale rules and routes removed`,
+      swept,
+    });
     this.#log.info({ swept }, swept > 0 ? "converged: stale kernel state removed" : "converged");
   }
 
@@ -301,17 +337,8 @@ export class Daemon {
     this.#speaker.onEvent((event) => {
       if (event.type === "session") this.#events.emit("session", event);
       else this.#events.emit("route", event);
-      if (event.type === "session") this.#reportSummary();
+      if (event.type === "session" && event.kind === "state") this.#reportSummary();
     });
-    this.#cni.onEvent((event) => this.#events.emit("pod", event));
-    this.#fib.onEvent((event) => this.#events.emit("kernel", event));
-    const nameOf = (ifindex: number) =>
-      this.#fib.links().find((link) => link.ifindex === ifindex)?.name ?? `if${ifindex}`;
-    const feed = new OperationFeed(this.#events, nameOf);
-    this.#fib.onOperations = (operations) => feed.operations(operations);
-    this.#fib.onRouteOperations = (routes) => feed.routes(routes);
-    this.#events.onDetail = (wanted) => this.#fib.setDetail(wanted);
-    this.#cni.onOperations = (operations) => feed.operations(operations);
   }
 
   /** A node without peers has nobody to lose. */

@@ -14,6 +14,7 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
   // process that adopts it: that is safer than going on.
   const crash = (error: unknown) => {
     log.error({ err: error }, "unexpected exception: stopping, the kernel state stays");
+    daemon.crashed(`unexpected exception: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
     process.exit(1);
   };
   process.on("uncaughtException", crash);
@@ -21,6 +22,7 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
 
   daemon.onFailure((error) => {
     log.error({}, `${error.message}: stopping, the kernel state stays; the supervisor has to start underlayd again`);
+    daemon.crashed(error.message);
     // exit() waits for the threads, and one that hangs in a system call would never end.
     if ((error as NodeJS.ErrnoException).code === HUNG) process.kill(process.pid, "SIGKILL");
     process.exit(1);
@@ -46,6 +48,7 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
   notify("STOPPING=1");
   const limit = setTimeout(() => {
     log.error({}, `the stop took more than ${STOP_LIMIT / 1000} s`);
+    daemon.crashed(`the stop took more than ${STOP_LIMIT / 1000} s`);
     process.exit(1);
   }, STOP_LIMIT);
   await daemon.stop(mode);

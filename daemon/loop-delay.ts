@@ -14,9 +14,13 @@ export class LoopDelay {
     this.#clock = clock;
   }
 
+  /** Called when a window ends, before its figures are forgotten. */
+  onWindow: () => void = () => {};
+
   start(): void {
     this.#histogram.enable();
     const roll = () => {
+      this.onWindow();
       this.#histogram.reset();
       this.#timer = this.#clock.after(WINDOW, roll);
     };

@@ -6,6 +6,7 @@ import type { Impact } from "../config/impact.ts";
 import { ConfigError, type LoadedConfig, loadConfig, parseConfig } from "../config/load.ts";
 import type { Config } from "../config/types.ts";
 import type { Log } from "../net/log.ts";
+import type { ConfigEvent } from "./api/events.ts";
 import { ApiError } from "./api/types.ts";
 
 export interface PlanView {
@@ -25,6 +26,8 @@ export interface ReloadTarget {
 export class Reloader {
   readonly #target: ReloadTarget;
   readonly #log: Log;
+  /** Told of each reload, done or refused. */
+  onResult: (event: ConfigEvent) => void = () => {};
   /** One at a time. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -56,10 +59,12 @@ export class Reloader {
       refuseRestart(changes);
       if (impact !== null) await this.#apply(config, diff);
       for (const warning of warnings) this.#log.warn({ file }, String(warning));
+      this.onResult({ kind: "reloaded", file, impact, changes, error: null });
       this.#log.info({ file, impact, changes: changes.map(({ path }) => path) }, "configuration reloaded");
       return { changes, impact, warnings: warnings.map(String) };
     } catch (error) {
       const reason = errorText(error);
+      this.onResult({ kind: "refused", file, impact: null, changes: [], error: reason });
       this.#log.error({ file, reason }, "the configuration was not reloaded: the old one stays in force");
       throw error;
     }

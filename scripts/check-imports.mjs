@@ -44,14 +44,16 @@ const rules = {
     "config",
     "bgp/policy",
     "bgp/community-text.ts",
+    "history",
     "net",
     "types:daemon",
     "types:bgp",
     "types:cni",
     "types:routing",
   ],
+  history: ["history", "net"],
   lab: ["lab", "net"],
-  daemon: ["daemon", "bgp", "routing", "cni", "config", "net"],
+  daemon: ["daemon", "bgp", "routing", "cni", "config", "history", "net"],
 };
 
 /** Values of these files are made in one place only: everywhere else they are types. */

@@ -114,6 +114,7 @@ const order = [
   "cni",
   "api",
   "paths",
+  "history",
   "log",
 ];
 const left = Object.keys(json.properties).filter((key) => !order.includes(key));

@@ -58,6 +58,8 @@ export interface AdjRibOutOptions {
   readonly isRestarting: () => boolean;
   /** Asked before a batch goes out that `size` counts already; false: the session has been ended instead. */
   readonly isWithinLimit: () => boolean;
+  /** End-of-RIB is on its way, after so many prefixes. */
+  readonly onEndOfRib?: (prefixes: number) => void;
 }
 
 /** A route that the peer was told. */
@@ -198,6 +200,7 @@ export abstract class AdjRibOut implements SliceTask {
     if (!this.#endOfRibSent && !this.#awaitsOthers) {
       this.#endOfRibSent = true;
       this.target.send(encodeEndOfRib(this.family));
+      this.options.onEndOfRib?.(this.size);
     }
     return this.#mayBeginRefresh;
   }

@@ -56,10 +56,12 @@ export class PeerRecord {
     this.#establishedAt = null;
   }
 
-  notification({ sent, code, subcode, data }: Notification & { readonly sent: boolean }): void {
+  /** Returns its name, and what the neighbour's operator says. */
+  notification({ sent, code, subcode, data }: Notification & { readonly sent: boolean }): string {
     const noted = { code, subcode, text: describeNotification(code, subcode, data), at: this.#clock.now() };
     if (sent) this.#sent = noted;
     else this.#received = noted;
+    return noted.text;
   }
 
   status(options: PeerOptions, facts: SessionFacts): PeerStatus {

@@ -300,7 +300,7 @@ export class Peer implements SessionOwner {
   ended(session: Session, ended: Ended): void {
     const { notification, wasEstablished, lost, local } = ended;
     let { reason } = ended;
-    if (notification) this.#record.notification(notification);
+    if (notification) this.#notified(notification);
     if (notification?.sent) reason += ` (sent NOTIFICATION ${describeSent(notification)})`;
     if (!wasEstablished) {
       // What happens to a second connection beside a session that works is nobody's trouble.
@@ -323,6 +323,15 @@ export class Peer implements SessionOwner {
       this.#handler.down(session.live, down);
     } catch (error) {
       this.#log.error({ ...this.#fields(), err: error }, "handling the end of a session failed");
+    }
+  }
+
+  #notified(notification: Notification & { readonly sent: boolean }): void {
+    const text = this.#record.notification(notification);
+    try {
+      this.#handler.notification?.(this.options, notification, text);
+    } catch (error) {
+      this.#log.error({ ...this.#fields(), err: error }, "handling a NOTIFICATION failed");
     }
   }
 

@@ -124,6 +124,12 @@ export interface Negotiated extends WireContext {
   } | null;
 }
 
+export interface NotificationSeen {
+  readonly sent: boolean;
+  readonly code: number;
+  readonly subcode: number;
+}
+
 export interface SessionDown {
   /** One line for the operator: who ended the session and why. */
   readonly reason: string;
@@ -177,6 +183,8 @@ export interface SessionHandler {
   down(session: EstablishedSession, down: SessionDown): void;
   /** Every change of state, Established or not; for events, status and logs. */
   stateChanged(peer: PeerOptions, from: SessionState, to: SessionState, reason: string): void;
+  /** A NOTIFICATION was sent or received; `text`: its name, and what the neighbour's operator says. */
+  notification?(peer: PeerOptions, notification: NotificationSeen, text: string): void;
 }
 
 /** `text`: name, and what the neighbour's operator says (RFC 9003). */

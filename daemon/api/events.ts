@@ -1,8 +1,8 @@
 // What happens in the daemon, by type: the messages of GET /v1/watch and the lines of the flight recorder. A new kind of
 // event is a new member here; docs/api.md describes every one.
 import type { BfdChange } from "../../bgp/bfd/types.ts";
-import type { RouteEvent, SessionEvent } from "../../bgp/events.ts";
-import type { BlockView, PodEvent } from "../../cni/types.ts";
+import type { EndOfRibEvent, NotificationEvent, RouteEvent, StateEvent } from "../../bgp/events.ts";
+import type { BlockView, CniCallEvent, PodEvent } from "../../cni/types.ts";
 import type { ConfigChange } from "../../config/diff.ts";
 import type { Impact } from "../../config/impact.ts";
 import type { KernelEvent, KernelOperation, KernelOperations } from "../../routing/types.ts";
@@ -20,19 +20,6 @@ export interface BlockEvent {
   readonly pool: string;
   readonly state: BlockView["state"];
   readonly [key: string]: unknown;
-}
-
-/** A call of a container runtime was answered. */
-export interface CniEvent {
-  readonly verb: string;
-  readonly containerId: string;
-  readonly ifname: string;
-  /** namespace/name, when the caller said so. */
-  readonly pod: string | null;
-  /** 0: done. */
-  readonly exitCode: number;
-  readonly error: string | null;
-  readonly milliseconds: number;
 }
 
 /** The configuration was read again. */
@@ -59,19 +46,33 @@ export interface ProblemEvent {
   readonly problem: string;
 }
 
+/** How the process is, once a minute. */
+export interface ResourcesEvent {
+  /** Bytes. */
+  readonly rss: number;
+  readonly heapUsed: number;
+  /** Milliseconds, over the last minute. */
+  readonly eventLoopDelay: { readonly p50: number; readonly p99: number; readonly max: number };
+  readonly sessions: { readonly configured: number; readonly established: number };
+  readonly tables: readonly { readonly table: string; readonly ipv4: number; readonly ipv6: number }[];
+  readonly kernel: { readonly desired: number; readonly installed: number; readonly failed: number };
+  readonly pods: number;
+}
+
 /** Fields of an event, by its type. */
 export interface EventFields {
-  readonly session: Omit<SessionEvent, "type">;
+  readonly session: StateEvent | NotificationEvent | EndOfRibEvent;
   readonly bfd: BfdChange;
-  readonly route: Omit<RouteEvent, "type">;
+  readonly route: RouteEvent;
   readonly kernel: KernelEvent | KernelOperation | KernelOperations;
   readonly pod: PodEvent;
   readonly block: BlockEvent;
-  readonly cni: CniEvent;
+  readonly cni: CniCallEvent;
   readonly config: ConfigEvent;
   readonly api: ApiEvent;
   readonly problem: ProblemEvent;
   readonly daemon: DaemonEvent;
+  readonly resources: ResourcesEvent;
 }
 
 export type EventType = keyof EventFields;
@@ -89,6 +90,7 @@ export const eventTypes: readonly EventType[] = Object.keys({
   api: 0,
   problem: 0,
   daemon: 0,
+  resources: 0,
 } satisfies Record<EventType, 0>) as EventType[];
 
 /** One event. `time` is ISO 8601. `resync`: events were left out for a slow watcher. */

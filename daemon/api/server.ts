@@ -53,6 +53,8 @@ const defaultLimits: ApiLimits = {
 const MAX_HEADER_BYTES = 16 << 10;
 const KEEP_ALIVE = 5_000;
 const MAX_PIPELINED = 16;
+/** Characters of a request's path that an event names. */
+const LONGEST_NAMED = 500;
 
 interface Connection {
   readonly socket: Socket;
@@ -218,8 +220,7 @@ export class ApiServer {
     if (Object.hasOwn(writeRoutes, path)) {
       if (readOnly) throw new ApiError(403, "changes are made on the unix socket only");
       requireMethod(request, response, "POST");
-      const { backend } = this.#options;
-      return writeRoutes[path]({ backend, request, response, query, bodies: this.#bodies });
+      return this.#write(path, request, response, query, pid);
     }
     const found = findRoute(path);
     if (!found) {
@@ -228,6 +229,26 @@ export class ApiServer {
     }
     requireMethod(request, response, "GET");
     await found.handler({ backend: this.#options.backend, request, response, query, parameter: found.parameter });
+  }
+
+  async #write(
+    path: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    query: URLSearchParams,
+    pid: number | null,
+  ): Promise<void> {
+    const { backend } = this.#options;
+    const called = (error: string | null) => {
+      if (path !== "/v1/plan") backend.called({ request: (request.url ?? path).slice(0, LONGEST_NAMED), pid, error });
+    };
+    try {
+      await writeRoutes[path]({ backend, request, response, query, bodies: this.#bodies });
+      called(null);
+    } catch (error) {
+      called(error instanceof Error ? error.message : String(error));
+      throw error;
+    }
   }
 
   #failed(request: IncomingMessage, response: ServerResponse, error: unknown): void {

@@ -6,7 +6,7 @@ import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/type
 import type { PolicyRequest } from "../../config/policy-request.ts";
 import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
 import type { PlanView } from "../reload.ts";
-import type { EventListener } from "./events.ts";
+import type { ApiEvent, EventListener } from "./events.ts";
 
 export interface StatusView {
   readonly name: string;
@@ -25,10 +25,25 @@ export interface StatusView {
   readonly kernel: FibStatus;
   /** BMP collectors and MRT files. */
   readonly monitoring: MonitoringView;
+  /** The flight recorder; null: off. */
+  readonly history: HistoryView | null;
   readonly pods: number;
   readonly memory: { readonly rss: number; readonly heapUsed: number };
   /** Milliseconds over the last minute. */
   readonly eventLoopDelay: { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+/** The flight recorder. Sizes in bytes. */
+export interface HistoryView {
+  readonly directory: string;
+  /** At most. */
+  readonly size: number;
+  readonly bytes: number;
+  /** Records since the start, and how many could not be kept. */
+  readonly written: number;
+  readonly lost: number;
+  /** Why it pauses, null: it does not. */
+  readonly problem: string | null;
 }
 
 export interface RouteFilter {
@@ -86,6 +101,8 @@ export interface ApiBackend {
   reload(): Promise<PlanView>;
   /** An MRT table dump. Rejects with ApiError 500 in words when the file cannot be written. */
   dump(file: string): Promise<DumpResult>;
+  /** A request for a change has been answered. */
+  called(call: ApiEvent): void;
   /** Returns the function that ends the subscription. */
   onEvent(listener: EventListener): () => void;
 }

@@ -6,7 +6,7 @@ import { emptyAttributes } from "../../../bgp/wire/path-attributes.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../../cni/types.ts";
 import { parseConfig } from "../../../config/load.ts";
 import type { PolicyRequest } from "../../../config/policy-request.ts";
-import type { EventListener, WatchEvent } from "../../../daemon/api/events.ts";
+import type { ApiEvent, EventListener, WatchEvent } from "../../../daemon/api/events.ts";
 import {
   type ApiBackend,
   ApiError,
@@ -121,6 +121,7 @@ const status: StatusView = {
     stale: 0,
   },
   monitoring: { bmp: [], mrt: null },
+  history: null,
   pods: 1,
   memory: { rss: 90 << 20, heapUsed: 20 << 20 },
   eventLoopDelay: { p50: 0.1, p99: 0.5, max: 3 },
@@ -243,6 +244,10 @@ export class MemoryBackend implements ApiBackend {
     if (file.startsWith("/full/"))
       throw new ApiError(500, `cannot write ${file}: no space left on the device (ENOSPC)`);
     return { file, prefixes: 2, routes: 3, bytes: 100, duration: 1 };
+  }
+  readonly calls: ApiEvent[] = [];
+  called(call: ApiEvent): void {
+    this.calls.push(call);
   }
   onEvent(listener: EventListener): () => void {
     this.listeners.add(listener);
