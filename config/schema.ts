@@ -191,7 +191,7 @@ export const log = z
 export const history = z
   .strictObject({
     size: one(
-      sizeOrFalse(1 << 20, 1 << 36),
+      sizeOrFalse(2 ** 20, 2 ** 36),
       "Bytes that the flight recorder takes in `history` in `paths.state`, at most; `false`: nothing is recorded.",
     ).prefault("64MiB"),
   })

@@ -49,5 +49,7 @@ export class EventHub {
 }
 
 function eventOf(type: EventType, fields: object, at: number): WatchEvent {
-  return { time: new Date(at).toISOString(), type, ...fields };
+  // Whatever the fields have, time and type are the event's.
+  const own = { time: new Date(at).toISOString(), type };
+  return { ...own, ...fields, ...own };
 }

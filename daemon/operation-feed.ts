@@ -30,9 +30,9 @@ export class OperationFeed {
   }
 
   operations(list: readonly (KernelOperation | KernelOperations)[]): void {
-    for (const operation of list)
-      if (operation.kind === "operation") this.#events.emit("kernel", operation, operation.at);
-      else this.#events.emitSummary("kernel", operation, operation.at);
+    for (const { at, ...operation } of list)
+      if (operation.kind === "operation") this.#events.emit("kernel", operation, at);
+      else this.#events.emitSummary("kernel", operation, at);
   }
 
   routes(routes: RouteOperations): void {
@@ -69,18 +69,17 @@ export class OperationFeed {
     }
   }
 
-  #operation(routes: RouteOperations, i: number): KernelOperation {
+  #operation(routes: RouteOperations, i: number): Omit<KernelOperation, "at"> {
     const address = routes.addresses.subarray(i * 16, i * 16 + (routes.families[i] === 4 ? 4 : 16));
     const type = types[routes.types[i]];
     const error = routes.errors.find(([index]) => index === i)?.[1];
     return {
       kind: "operation",
-      at: routes.at,
       operation: operations[routes.operations[i]],
       object: "route",
       prefix: `${formatAddress(address)}/${routes.lengths[i]}`,
       table: routes.tables[i],
-      ...(type && { type }),
+      ...(type && { routeType: type }),
       ...(routes.nextHops[i] !== 0 && { nextHop: routes.nextHops[i] }),
       ...(routes.interfaces[i] !== 0 && { interface: this.#nameOf(routes.interfaces[i]) }),
       ...(error !== undefined && { error }),

@@ -14,7 +14,8 @@ export class ProblemWatch {
   readonly #events: EventHub;
   readonly #clock: Clock;
   readonly #status: () => Promise<StatusView>;
-  #known: ReadonlySet<string> = new Set();
+  /** By what stays the same of them. */
+  #known: ReadonlyMap<string, string> = new Map();
   #timer: Timer | null = null;
   #soon = false;
   #looking = false;
@@ -66,10 +67,15 @@ export class ProblemWatch {
 
   #compare(status: StatusView): void {
     this.latest = status;
-    const now = new Set(status.problems);
     const before = this.#known;
+    const now = new Map(status.problems.map((problem) => [keyOf(problem), before.get(keyOf(problem)) ?? problem]));
     this.#known = now;
-    for (const problem of before) if (!now.has(problem)) this.#events.emit("problem", { kind: "gone", problem });
-    for (const problem of now) if (!before.has(problem)) this.#events.emit("problem", { kind: "appeared", problem });
+    for (const [key, problem] of before) if (!now.has(key)) this.#events.emit("problem", { kind: "gone", problem });
+    for (const [key, problem] of now) if (!before.has(key)) this.#events.emit("problem", { kind: "appeared", problem });
   }
+}
+
+/** A session that tries again and again, or another number of routes, is no new problem. */
+function keyOf(problem: string): string {
+  return problem.replace(/^(peer .+?) is .*$/s, "$1").replace(/^\d+ (.*?)[,:].*$/s, "$1");
 }

@@ -174,8 +174,8 @@ export interface KernelOperation {
   /** Of a route, an address or a neighbour. */
   readonly prefix?: string;
   readonly table?: number;
-  /** Of a route, when it is not unicast. */
-  readonly type?: string;
+  /** Of a route, when it is not unicast: `blackhole`, `unreachable`. */
+  readonly routeType?: string;
   readonly metric?: number;
   /** Nexthop object or group that a route uses. */
   readonly nextHop?: number;
@@ -188,7 +188,7 @@ export interface KernelOperation {
   readonly id?: number;
   /** Of a group: gateways and interfaces, as far as they are known, and weights. */
   readonly members?: readonly string[];
-  /** Of a setting or a link: what is changed. */
+  /** Of a setting or a link: what it is, what is changed; of a neighbour: the MAC address. */
   readonly name?: string;
   readonly value?: string;
 }

@@ -64,7 +64,7 @@ export interface EventFields {
   readonly session: StateEvent | NotificationEvent | EndOfRibEvent;
   readonly bfd: BfdChange;
   readonly route: RouteEvent;
-  readonly kernel: KernelEvent | KernelOperation | KernelOperations;
+  readonly kernel: KernelEvent | Omit<KernelOperation, "at"> | Omit<KernelOperations, "at">;
   readonly pod: PodEvent;
   readonly block: BlockEvent;
   readonly cni: CniCallEvent;

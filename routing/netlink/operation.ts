@@ -94,7 +94,7 @@ function linkOperation(
   if (!link) return null;
   const name = link.name || (link.ifindex === 0 ? `group ${link.group}` : context.nameOf(link.ifindex));
   if (operation === "delete") return { operation, object: "link", name };
-  if (flags & Flag.create) return { operation, object: "link", name, ...(link.kind ? { type: link.kind } : {}) };
+  if (flags & Flag.create) return { operation, object: "link", name, ...(link.kind ? { value: link.kind } : {}) };
   const change = LITTLE ? buffer.readUInt32LE(start + 12) : buffer.readUInt32BE(start + 12);
   const changes = [
     change & LinkFlag.up ? (link.flags & LinkFlag.up ? "up" : "down") : null,
@@ -116,6 +116,7 @@ function nextHopOperation(
   const object = decodeNextHop(buffer, start, end);
   if (!object) return null;
   const { id, group, gateway, ifindex } = object;
+  if (id === 0) return null; // asks whether we may, and nothing else
   const before = known.get(id);
   if (operation === "delete") {
     // A group's text names its members; a single next hop's has no brackets.

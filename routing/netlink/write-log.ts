@@ -218,7 +218,7 @@ export class WriteLog {
         object: "route",
         prefix: `${formatAddress(address)}/${length}`,
         table,
-        ...(type && { type }),
+        ...(type && { routeType: type }),
         ...(nextHop !== 0 && { nextHop }),
         ...(gateway >= 0 && { gateway: formatAddress(bytes.subarray(gateway, gateway + gatewayLength)) }),
         ...(oif !== 0 && { interface: context.nameOf(oif) }),

@@ -151,7 +151,7 @@ describe("single operations", () => {
     ).toEqual([
       { operation: "replace", object: "route", prefix: "10.1.0.0/16", table: 7100, nextHop: 99, metric: 100 },
       { operation: "delete", object: "route", prefix: "2001:db8::/32", table: 7100, metric: 100 },
-      { operation: "add", object: "route", prefix: "10.244.1.0/26", table: 7000, type: "blackhole", metric: 5000 },
+      { operation: "add", object: "route", prefix: "10.244.1.0/26", table: 7000, routeType: "blackhole", metric: 5000 },
       { operation: "add", object: "route", prefix: "::/0", table: 254, gateway: "fe80::1", interface: "eth5" },
       { operation: "delete", object: "route", prefix: "10.244.1.9/32", table: 12, interface: "eth5", error: "ESRCH" },
     ]);
@@ -169,7 +169,7 @@ describe("single operations", () => {
         encodeDelLink(out, { name: "ul0" });
       }),
     ).toEqual([
-      { operation: "add", object: "link", name: "ul0", type: "veth" },
+      { operation: "add", object: "link", name: "ul0", value: "veth" },
       { operation: "set", object: "link", name: "eth5", value: "up" },
       { operation: "set", object: "link", name: "eth5", value: "alias pod" },
       { operation: "add", object: "address", prefix: "10.244.1.9/32", interface: "eth5" },
