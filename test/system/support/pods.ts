@@ -34,7 +34,11 @@ export class Pods {
   }
 
   /** Runs dist/underlay for `eth0` of a pod. */
-  call(verb: "ADD" | "DEL" | "STATUS", name: string, { id = `c-${name}`, args = "" } = {}): Promise<Answer> {
+  call(
+    verb: "ADD" | "DEL" | "STATUS",
+    name: string,
+    { id = `c-${name}`, args = "", pool = "default" } = {},
+  ): Promise<Answer> {
     const env = {
       CNI_COMMAND: verb,
       CNI_CONTAINERID: id,
@@ -56,6 +60,7 @@ export class Pods {
         cniVersion: verb === "STATUS" ? "1.1.0" : "1.0.0",
         name: "pods",
         type: "underlay",
+        pool,
         socket: this.#socket,
       }),
     );
