@@ -6,16 +6,26 @@
 // - AS_SET and AS_CONFED_SET (RFC 9774)
 // - route leaks by role and OTC (RFC 9234 §5)
 // - GRACEFUL_SHUTDOWN from another AS: LOCAL_PREF 0, whatever the policy said (RFC 8326 §4.2)
+// - prefixes that can be nobody's destination (martians.ts)
 //
 // The routes stay in the Adj-RIB-In as ineligible, which is as good as withdrawn and shows the operator what came.
-// Everything here depends on the set and the neighbour alone. Few sets ask for it: the store marks them when they come.
+// All but the last depends on the set and the neighbour alone. Few sets ask for it: the store marks them when they come.
+import type { PrefixTable } from "../net/prefix-table.ts";
+import { isMartian } from "./martians.ts";
 import { prependAsns } from "./policy/actions.ts";
 import type { RouteRules } from "./route-rules.ts";
 import { type AsSegment, AsSegmentType, type PathAttributes } from "./wire/path-attributes.ts";
 import { Role, WellKnownCommunity } from "./wire/registry.ts";
 
 /** Why a route cannot be used, whatever the policy. */
-export type Ineligible = "AS loop" | "originated here" | "cluster loop" | "first AS" | "AS_SET" | "route leak";
+export type Ineligible =
+  | "AS loop"
+  | "originated here"
+  | "cluster loop"
+  | "first AS"
+  | "AS_SET"
+  | "route leak"
+  | "martian";
 
 export interface IngressFacts {
   readonly ebgp: boolean;
@@ -63,6 +73,11 @@ export class Ingress {
     if (this.firstAs !== 0 && !beginsWith(asPath, this.firstAs)) return "first AS";
     if (!rules.allowAsSets && asPath.some(isSet)) return "AS_SET";
     return this.#leakFrom(otc) ? "route leak" : null;
+  }
+
+  /** Whether a prefix cannot be used, with whatever attributes. */
+  refuses(prefixes: PrefixTable, id: number): boolean {
+    return !this.#facts.rules.allowMartians && isMartian(prefixes, id);
   }
 
   /** Before the import policy sees it. */

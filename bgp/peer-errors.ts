@@ -14,6 +14,7 @@ const mistakes: { readonly [reason in Ineligible]?: string } = {
   "first AS": "the AS path does not begin with the neighbour's AS (enforceFirstAs)",
   AS_SET: "AS_SET in the AS path (RFC 9774)",
   "route leak": "route leak by its OTC attribute (RFC 9234)",
+  martian: "the prefix can be nobody's destination (allowMartians)",
 };
 
 export class PeerErrors {
@@ -61,9 +62,9 @@ export class PeerErrors {
   }
 
   /** Loops are what a fabric is made of, the rest is somebody's mistake. */
-  ineligible(reason: Ineligible): void {
+  ineligible(reason: Ineligible, prefix: string): void {
     const words = mistakes[reason];
-    if (words) this.#note(`routes not used: ${words}`);
+    if (words) this.#note(`routes not used: ${words}, such as ${prefix}`);
   }
 
   #note(text: string): void {

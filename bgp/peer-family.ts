@@ -26,7 +26,7 @@ import type { PathAttributes } from "./wire/path-attributes.ts";
 export class PeerFamily implements StaleFamily {
   readonly family: Family;
   readonly #peer: string;
-  readonly #onIneligible: (reason: Ineligible) => void;
+  readonly #onIneligible: (reason: Ineligible, prefix: number) => void;
   readonly #core: RibCore;
   readonly #prefixes: PrefixTable;
   #session: SourceSession;
@@ -45,10 +45,16 @@ export class PeerFamily implements StaleFamily {
   /** Those who follow what the peer announces; null: nobody. */
   watches: AdjRibInWatches | null = null;
 
-  constructor(family: Family, peer: SpeakerPeer, core: RibCore, onIneligible: (reason: Ineligible) => void) {
+  /** `onIneligible` is told a prefix that the reason goes for, perhaps among others. */
+  constructor(
+    family: Family,
+    peer: SpeakerPeer,
+    core: RibCore,
+    onIneligible: (reason: Ineligible, prefix: string) => void,
+  ) {
     this.family = family;
     this.#peer = peer.name;
-    this.#onIneligible = onIneligible;
+    this.#onIneligible = (reason, prefix) => onIneligible(reason, formatPrefixId(this.#prefixes, prefix));
     this.#core = core;
     this.#prefixes = core.prefixes[family];
     const nextHops = core.nextHops.view(0, []);

@@ -58,7 +58,8 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#core = core;
     this.errors = new PeerErrors(options, core.clock, core.log);
     this.limits = new PeerLimits(this, core.log);
-    const part = (family: Family) => new PeerFamily(family, options, core, (reason) => this.errors.ineligible(reason));
+    const part = (family: Family) =>
+      new PeerFamily(family, options, core, (reason, prefix) => this.errors.ineligible(reason, prefix));
     this.families = new Map(([4, 6] as const).map((family) => [family, part(family)]));
     this.#refreshes = new Map(
       [...this.families].map(([family, part]) => [

@@ -12,6 +12,8 @@ export interface RouteRules {
   readonly enforceFirstAs: boolean;
   /** RFC 9774. */
   readonly allowAsSets: boolean;
+  /** Prefixes that can be nobody's destination are taken like others (martians.ts). */
+  readonly allowMartians: boolean;
   /** The neighbour's AS in what is sent is written as ours. */
   readonly asOverride: boolean;
   /** Private AS numbers (RFC 6996) in what is sent; null: they stay. */
@@ -39,6 +41,7 @@ export const plainRules: RouteRules = {
   allowAsIn: 0,
   enforceFirstAs: false,
   allowAsSets: false,
+  allowMartians: false,
   asOverride: false,
   removePrivateAs: null,
   nextHopSelf: false,

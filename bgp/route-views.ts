@@ -23,6 +23,7 @@ const rejections: Readonly<Record<NonNullable<PathStatus["rejected"]>, string>> 
   "first AS": "path does not begin with the neighbour's AS",
   AS_SET: "AS_SET in the path",
   "route leak": "route leak (OTC)",
+  martian: "not a valid destination (martian)",
 };
 const addressBytes = { 4: new Uint8Array(4), 6: new Uint8Array(16) };
 

@@ -26,6 +26,7 @@ export function buildRules(peer: CommonKeys, { asn, internal, allowAsSets }: Rul
     allowAsIn: peer.allowAsIn,
     enforceFirstAs: !internal && (peer.enforceFirstAs ?? !routeServer),
     allowAsSets: peer.allowAsSets ?? allowAsSets,
+    allowMartians: peer.allowMartians,
     asOverride: peer.asOverride,
     removePrivateAs: peer.removePrivateAs,
     nextHopSelf: peer.nextHopSelf,

@@ -41,6 +41,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name" | "dy
   allowAsIn: "live",
   enforceFirstAs: "live",
   allowAsSets: "live",
+  allowMartians: "live",
   asOverride: "live",
   removePrivateAs: "live",
   nextHopSelf: "live",

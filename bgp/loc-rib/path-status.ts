@@ -22,7 +22,7 @@ export function pathStatuses(
     const attributes = lookup.imported(source);
     const at = order.indexOf(source);
     let rejected: PathStatus["rejected"] = null;
-    if (attributes === 0) rejected = source.filter.ineligible(raw) ?? "policy";
+    if (attributes === 0) rejected = source.filter.ineligible(raw, id) ?? "policy";
     else if (at < 0) rejected = "next hop";
     paths.push({
       source,

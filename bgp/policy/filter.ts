@@ -3,6 +3,7 @@
 // `nextHop: self` and `unchanged` say something to neighbours, so they change nothing here. A policy may send routes to
 // another table than the peer's own: each Loc-RIB has a filter that takes what is meant for it.
 import type { Family } from "../../net/address.ts";
+import { DirtySet } from "../../net/dirty-set.ts";
 import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 import type { AttributeStore } from "../attribute-store.ts";
@@ -30,7 +31,9 @@ export class ImportFilter {
   readonly #peer: string;
   readonly #store: AttributeStore;
   readonly #ingress: Ingress | null;
-  readonly #onIneligible: (reason: Ineligible) => void;
+  readonly #onIneligible: (reason: Ineligible, prefix: number) => void;
+  /** Martians that were told of. */
+  readonly #told = new DirtySet();
   readonly #target: ImportTarget | null;
   /** The Loc-RIB behind is not the peer's own. */
   readonly #elsewhere: boolean;
@@ -38,14 +41,14 @@ export class ImportFilter {
   readonly #results: (PagedUint32 | undefined)[] = [];
   readonly #forget: () => void;
 
-  /** `onIneligible` is called once per attribute set. */
+  /** `onIneligible` is called once per attribute set, or per prefix if that is why. */
   constructor(
     policy: CompiledPolicy,
     prefixes: PrefixTable,
     peer: string,
     store: AttributeStore,
     ingress: Ingress | null = null,
-    onIneligible: (reason: Ineligible) => void = () => {},
+    onIneligible: (reason: Ineligible, prefix: number) => void = () => {},
     target: ImportTarget | null = null,
   ) {
     this.#target = target;
@@ -62,6 +65,10 @@ export class ImportFilter {
 
   /** The attribute set after policy, 0: rejected, or not eligible whatever the policy. */
   apply(attributes: number, prefix: number): number {
+    if (this.#ingress?.refuses(this.#prefixes, prefix)) {
+      if (this.#told.add(prefix)) this.#onIneligible("martian", prefix);
+      return 0;
+    }
     const routeClass = this.policy.classify(this.#prefixes, prefix, this.#peer);
     const verdict = this.policy.verdictOf(routeClass);
     // Nothing is said about a table: the peer's own.
@@ -76,7 +83,7 @@ export class ImportFilter {
     }
     let result = results.get(attributes);
     if (result === 0) {
-      result = this.#evaluate(routeClass, attributes);
+      result = this.#evaluate(routeClass, attributes, prefix);
       // A set that points at itself would never be freed.
       if (result !== REJECTED && result !== attributes) this.#store.retain(result);
       results.set(attributes, result);
@@ -84,8 +91,12 @@ export class ImportFilter {
     return result === REJECTED ? 0 : result;
   }
 
-  /** Why a set cannot be used whatever the policy; null: it can. */
-  ineligible(attributes: number): Ineligible | null {
+  /** Why a route cannot be used whatever the policy; null: it can. */
+  ineligible(attributes: number, prefix: number): Ineligible | null {
+    return this.#ingress?.refuses(this.#prefixes, prefix) ? "martian" : this.#ineligible(attributes);
+  }
+
+  #ineligible(attributes: number): Ineligible | null {
     if (!this.#ingress || !this.#isNotable(attributes)) return null;
     return this.#ingress.check(this.#store.attributes(attributes));
   }
@@ -112,11 +123,11 @@ export class ImportFilter {
     this.#results.length = 0;
   }
 
-  #evaluate(routeClass: number, id: number): number {
+  #evaluate(routeClass: number, id: number, prefix: number): number {
     const attributes = this.#store.attributes(id);
-    const ineligible = this.ineligible(id);
+    const ineligible = this.#ineligible(id);
     if (ineligible) {
-      this.#onIneligible(ineligible);
+      this.#onIneligible(ineligible, prefix);
       return REJECTED;
     }
     const before = this.#ingress?.before(attributes) ?? attributes;

@@ -72,6 +72,10 @@ export const routeKeys = {
   allowAsSets: one(boolean, "Use routes with an AS_SET or AS_CONFED_SET in the path, which are deprecated (RFC 9774).")
     .optional()
     .meta(otherwise("`bgp.allowAsSets`")),
+  allowMartians: one(
+    boolean,
+    "Use routes to prefixes that can be nobody's destination on a network: 0.0.0.0/8 (but not the default route), 127.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4, ::/128, ::1/128, ::ffff:0:0/96, fe80::/10, ff00::/8 and what is inside of them.",
+  ).prefault(false),
   asOverride: one(boolean, "In paths that are sent, write our own AS number for the neighbour's.").prefault(false),
   removePrivateAs: one(
     removal,

@@ -35,7 +35,7 @@ export function makeTable({ count, asn, nextHop, variant = 0, seed = 1 }: TableO
       const length = next(10) < 6 ? 24 : 16 + next(8);
       const near = next(10) < 7 ? ((home & 0xfffc0000) | next(0x40000)) >>> 0 : next(0xe0000000);
       const address = (near & (-1 << (32 - length))) >>> 0;
-      if (address >>> 24 === 0 || seen.has(address * 64 + length)) {
+      if (isMartian(address) || seen.has(address * 64 + length)) {
         i--;
         continue;
       }
@@ -47,6 +47,11 @@ export function makeTable({ count, asn, nextHop, variant = 0, seed = 1 }: TableO
   }
   writer.bytes(encodeEndOfRib(4));
   return writer.slice();
+}
+
+/** Not used by anybody who is told of it. */
+function isMartian(address: number): boolean {
+  return address >>> 24 === 0 || address >>> 24 === 127 || address >>> 16 === 0xa9fe;
 }
 
 /** One UPDATE that announces one prefix of a table with a path of its own. */

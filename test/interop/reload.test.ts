@@ -94,6 +94,7 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
   { key: "allowAsIn", value: "1" },
   { key: "enforceFirstAs", value: "false" },
   { key: "allowAsSets", value: "true" },
+  { key: "allowMartians", value: "true" },
   { key: "asOverride", value: "true" },
   { key: "removePrivateAs", value: "all" },
   { key: "gracefulShutdown", value: "true" },

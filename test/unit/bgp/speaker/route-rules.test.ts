@@ -163,7 +163,9 @@ describe("paths that are not to be used", () => {
     const words = "path does not begin with the neighbour's AS";
     expect(rejected(simulation, "a")).toEqual([words, words, words, null]);
     const { lastError } = simulation.rib.peerView({ ...status, name: "a" });
-    expect(lastError).toBe("routes not used: the AS path does not begin with the neighbour's AS (enforceFirstAs)");
+    expect(lastError).toBe(
+      "routes not used: the AS path does not begin with the neighbour's AS (enforceFirstAs), such as 10.3.0.0/16",
+    );
   });
 
   it("have an AS_SET or AS_CONFED_SET, unless they may", () => {
