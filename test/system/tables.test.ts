@@ -2,6 +2,7 @@
 // table main knows, pods of three pools, and the host itself. Each router answers with its name, so that it is the
 // packets that say which way they went. The routers are hostile, too: they announce what is the host's own.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { RouteView } from "../../bgp/views.ts";
 import type { StatusView } from "../../daemon/api/types.ts";
 import { Frr } from "../interop/support/frr.ts";
 import { Lab, type Node, run } from "../interop/support/namespace.ts";
@@ -66,7 +67,7 @@ const announced = {
 const hostile = {
   4: [
     ...["192.168.30.0/25", "192.168.30.0/26", "192.168.30.2/32", "192.168.30.1/32", "192.168.10.0/25"],
-    ...["198.18.0.0/24", block4("red"), "10.244.1.0/29", "10.244.1.1/32", "10.244.1.2/32"],
+    ...["198.18.0.0/24", "169.254.7.0/24", block4("red"), "10.244.1.0/29", "10.244.1.1/32", "10.244.1.2/32"],
   ],
   6: [
     ...["2001:db8:30::/65", "2001:db8:30::/96", "2001:db8:30::2/128", "2001:db8:30::1/128", "2001:db8:10::/96"],
@@ -189,6 +190,12 @@ describe("with all sessions", () => {
     expect(await both(fromHost, ...connected)).toBe("m");
     expect(await both((to) => fromPod("red1", to), STATIC4, STATIC6)).toBe("m");
     expect(await both(fromHost, STATIC4, STATIC6)).toBe("m");
+  });
+
+  it("what can be nobody's destination is not used", async () => {
+    const [route] = await underlay.ctl<RouteView[]>("received", "a4", "169.254.7.0/24");
+    expect(route.rejected).toContain("martian");
+    expect((await underlay.kernel(4, "7100")).map(({ dst }) => dst)).not.toContain("169.254.7.0/24");
   });
 
   it("with hostRoutes: last only the connected networks are", async () => {
