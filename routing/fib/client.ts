@@ -38,6 +38,8 @@ export interface FibClientDeps {
   readonly netns?: string;
   /** Bytes of receive buffer for kernel notifications; 32 MiB takes a burst of 100,000 routes. */
   readonly receiveBuffer?: number;
+  /** Bytes of receive buffer for answers to requests. */
+  readonly answerBuffer?: number;
   /** Directory where it is remembered what settings were before us (sysctls.ts). */
   readonly stateDir?: string;
   readonly clock?: Clock;
@@ -83,6 +85,7 @@ export class FibClient implements Fib {
       routing: options,
       netns: deps.netns ?? null,
       receiveBuffer: deps.receiveBuffer ?? 32 << 20,
+      answerBuffer: deps.answerBuffer ?? null,
       stateDir: deps.stateDir ?? null,
     };
     this.#worker = new Worker(distFile("fib-worker.cjs"), { workerData, name: "fib" });

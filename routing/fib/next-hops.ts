@@ -132,7 +132,9 @@ export class NextHops {
 
   /** Compares with a dump and repairs. Returns how many objects had to be written. */
   reconcile(): number {
-    const dumped = this.#socket.dump(encodeNextHopDump, decodeNextHop);
+    const { values: dumped, consistent } = this.#socket.dumpLoosely(encodeNextHopDump, decodeNextHop);
+    // What others do to nexthops all the time must not keep us from ours; only, what is absent may be there.
+    if (!consistent) this.#callbacks.refused("nexthops changed during each dump of them: read again soon");
     const singles = new Map<number, string>();
     const groups = new Map<number, string>();
     this.#occupied.clear();
@@ -145,7 +147,10 @@ export class NextHops {
         if (this.#adopting) this.#adopt(nextHop.id, nextHop.ifindex, nextHop.gateway);
       } else this.#occupied.add(nextHop.id);
     }
-    for (const [key, hop] of this.#hops) hop.installed = singles.get(hop.id) === key;
+    for (const [key, hop] of this.#hops) {
+      const there = singles.get(hop.id);
+      if (there !== undefined || consistent || this.#occupied.has(hop.id)) hop.installed = there === key;
+    }
     for (const [id, members] of groups) {
       if (this.#groups.has(id)) continue;
       if (this.#adopting) {
@@ -159,7 +164,8 @@ export class NextHops {
     let written = 0;
     for (const group of [...this.#groups.values()]) {
       const before = group.installed;
-      group.installed = groups.get(group.id) ?? null;
+      if (groups.has(group.id) || consistent || this.#occupied.has(group.id))
+        group.installed = groups.get(group.id) ?? null;
       if (before !== null && group.installed === null) {
         this.#callbacks.groupGone(group.id);
         if (group.set === 0) this.#forget(group);

@@ -24,6 +24,8 @@ export interface WorkerOptions {
   readonly netns: string | null;
   /** Bytes of receive buffer for kernel notifications. */
   readonly receiveBuffer: number;
+  /** Bytes of receive buffer for answers to requests; null: enough for a batch that fails as a whole. */
+  readonly answerBuffer: number | null;
   /** Directory where it is remembered what settings were before us; null: it is not. */
   readonly stateDir: string | null;
 }

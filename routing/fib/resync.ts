@@ -140,6 +140,7 @@ export class Resync {
           since = this.#state.deps.clock.now();
         }
         if (pass.consistent) break;
+        if (attempt === DUMP_ATTEMPTS) this.request();
       }
     }
     const lost = this.#state.routes.endDump() + this.#state.staticRoutes.endDump();

@@ -40,7 +40,7 @@ export class FibState {
   readonly deps: FibDeps;
   readonly ownership: Ownership;
   /** All writes, and short dumps. */
-  readonly socket = new NetlinkSocket();
+  readonly socket: NetlinkSocket;
   /** Long dumps, read in slices while writes go on. */
   readonly dumpSocket = new NetlinkSocket();
   readonly links = new Links();
@@ -64,6 +64,7 @@ export class FibState {
   /** `guard` runs work whose failure must not end the worker. */
   constructor(options: WorkerOptions, deps: FibDeps, guard: (work: () => void) => void) {
     this.options = options;
+    this.socket = new NetlinkSocket({ receiveBuffer: options.answerBuffer ?? undefined });
     this.install = options.routing.install;
     this.deps = deps;
     this.ownership = new Ownership(options.routing);

@@ -27,7 +27,8 @@ const MSG_TRUNC = 0x20;
 const EXTENDED_MESSAGE = 1;
 
 /** An answer is there when send() returns; only a kernel that lost it makes us wait, and then not for ever. */
-const RECEIVE_TIMEOUT_SECONDS = 10;
+const RECEIVE_TIMEOUT_SECONDS = 2;
+const MSG_DONTWAIT = 0x40;
 const DUMP_ATTEMPTS = 8;
 const RECEIVE_CHUNK = 64 * 1024;
 
@@ -97,6 +98,8 @@ export class NetlinkSocket {
   readonly #message = messageView();
   readonly #attributes = new Attributes(EXTENDED_MESSAGE);
   #closed = false;
+  /** Answers to something earlier may be in the receive buffer, or a dump under way. */
+  #leftovers = false;
 
   constructor(options: NetlinkSocketOptions = {}) {
     const opened = openNetlink(options);
@@ -116,6 +119,7 @@ export class NetlinkSocket {
     const first = out.firstSequence;
     const count = out.count;
     const bytes = out.buffer;
+    this.#clear();
     try {
       check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
     } finally {
@@ -151,15 +155,28 @@ export class NetlinkSocket {
     return result;
   }
 
-  /** A whole dump as values. Repeats it while the kernel reports that it changed under way. */
+  /**
+   * A whole dump as values. Repeats it while the kernel reports that it changed under way; throws EINTR when it does so each
+   * time, because what is absent from such a dump may yet be there.
+   */
   dump<T>(encode: (out: MessageWriter) => void, decode: (buffer: Buffer, start: number, end: number) => T | null): T[] {
+    const { values, consistent } = this.dumpLoosely(encode, decode);
+    if (consistent) return values;
+    throw new NetlinkError("dump", constants.errno.EINTR, `EINTR: changed under way ${DUMP_ATTEMPTS} times in a row`);
+  }
+
+  /** As dump(), but with what there is after the last attempt: `consistent` false means that something may be missing. */
+  dumpLoosely<T>(
+    encode: (out: MessageWriter) => void,
+    decode: (buffer: Buffer, start: number, end: number) => T | null,
+  ): { values: T[]; consistent: boolean } {
     for (let attempt = 1; ; attempt++) {
       const values: T[] = [];
       const consistent = this.dumpEach(encode, (buffer, start, end) => {
         const value = decode(buffer, start, end);
         if (value !== null) values.push(value);
       });
-      if (consistent || attempt === DUMP_ATTEMPTS) return values;
+      if (consistent || attempt === DUMP_ATTEMPTS) return { values, consistent };
     }
   }
 
@@ -176,8 +193,10 @@ export class NetlinkSocket {
     encode(this.out);
     const sequence = this.out.firstSequence;
     const bytes = this.out.buffer;
+    this.#clear();
     check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink dump");
     this.out.reset();
+    this.#leftovers = true;
     const input = this.#input;
     const message = this.#message;
     const pass: DumpPass = {
@@ -190,6 +209,7 @@ export class NetlinkSocket {
           if (message.sequence !== sequence) continue;
           if (message.flags & Flag.dumpInterrupted) pass.consistent = false;
           if (message.type === MessageType.error || message.type === MessageType.done) {
+            this.#leftovers = false;
             const failure = this.#failure(0);
             if (failure && failure.errno !== 0) throw new NetlinkError("dump", failure.errno, failure.text);
             return true;
@@ -212,6 +232,7 @@ export class NetlinkSocket {
     const first = this.out.firstSequence;
     const bytes = this.out.buffer;
     const count = this.out.count;
+    this.#clear();
     try {
       check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
     } finally {
@@ -261,8 +282,24 @@ export class NetlinkSocket {
     return { index, errno, text: kernelWords(errno, text) };
   }
 
+  /**
+   * Reads away what a failure has left, so that the next answers fit and no dump is in the way of the next one (EBUSY). A
+   * dump that was given up is read to its end.
+   */
+  #clear(): void {
+    if (!this.#leftovers) return;
+    for (;;) {
+      const length = native().recv(this.#fd, this.#input, MSG_TRUNC | MSG_DONTWAIT);
+      if (length >= 0 || length === -constants.errno.ENOBUFS) continue;
+      this.#leftovers = false;
+      if (length === -constants.errno.EAGAIN) return;
+      throw new SystemError("recv", length, `netlink: ${errnoName(length)}`);
+    }
+  }
+
   #receive(): number {
     const length = native().recv(this.#fd, this.#input, MSG_TRUNC);
+    if (length < 0) this.#leftovers = true;
     if (length === -constants.errno.EAGAIN)
       throw new SystemError("recv", length, `no answer from the kernel within ${RECEIVE_TIMEOUT_SECONDS} s`);
     if (length < 0) throw new SystemError("recv", length, `netlink: ${errnoName(length)}`);
