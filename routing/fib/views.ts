@@ -34,12 +34,25 @@ export function ruleText(rule: Rule): string {
     );
   if (rule.iif) words.push(`iif ${rule.iif}`);
   if (rule.oif) words.push(`oif ${rule.oif}`);
-  if (rule.more) words.push("...");
+  if (rule.tos !== 0) words.push(`tos 0x${rule.tos.toString(16)}`);
+  if (rule.dscp !== null) words.push(`dscp ${rule.dscp >>> 2}`);
+  if (rule.uidRange) words.push(`uidrange ${rule.uidRange.join("-")}`);
+  if (rule.ipProtocol !== 0) words.push(`ipproto ${rule.ipProtocol}`);
+  if (rule.sourcePorts) words.push(`sport ${range(rule.sourcePorts)}`);
+  if (rule.destinationPorts) words.push(`dport ${range(rule.destinationPorts)}`);
+  if (rule.l3mdev) words.push("l3mdev");
+  if (rule.unknown) words.push("...");
   if (rule.action === RuleAction.goto) words.push(`goto ${rule.goto}`);
+  else if (rule.action === RuleAction.nop) words.push("nop");
   else if (rule.action !== RuleAction.toTable) words.push(ACTIONS.get(rule.action) ?? `action ${rule.action}`);
   else words.push(`lookup ${TABLE_NAMES.get(rule.table) ?? rule.table}`);
   if (rule.suppressPrefixLength >= 0) words.push(`suppress_prefixlength ${rule.suppressPrefixLength}`);
+  if (rule.suppressInterfaceGroup >= 0) words.push(`suppress_ifgroup ${rule.suppressInterfaceGroup}`);
   return words.join(" ");
+}
+
+function range([first, last]: readonly [number, number]): string {
+  return first === last ? `${first}` : `${first}-${last}`;
 }
 
 export function ruleView(rule: Rule, ours: boolean): KernelRule {
@@ -56,7 +69,7 @@ export function ruleView(rule: Rule, ours: boolean): KernelRule {
 }
 
 /** The hops of a route, its own or those of its nexthop object: with nexthop_compat_mode=0 a dump has the id only. */
-function hopsOf(route: Route, nextHops: ReadonlyMap<number, NextHop>): RouteHop[] {
+function hopsOf(route: Route, nextHops: ReadonlyMap<number, NextHop>): Omit<RouteHop, "flags">[] {
   if (route.nextHopId === 0 || route.hops.length > 0) return [...route.hops];
   const object = nextHops.get(route.nextHopId);
   return (object?.group ?? [{ id: route.nextHopId, weight: 1 }]).flatMap(({ id, weight }) => {

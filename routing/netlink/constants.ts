@@ -96,17 +96,43 @@ export const AddressFlag = {
 
 export const RouteAttribute = {
   destination: 1,
+  source: 2,
+  iif: 3,
   oif: 4,
   gateway: 5,
   priority: 6,
   preferredSource: 7,
   multipath: 9,
   table: 15,
+  mark: 16,
   via: 18,
+  preference: 20,
+  uid: 25,
+  ipProtocol: 27,
+  sourcePort: 28,
+  destinationPort: 29,
   nextHopId: 30,
 } as const;
 
-export const RouteType = { unicast: 1, local: 2, blackhole: 6, unreachable: 7, prohibit: 8, throw: 9 } as const;
+export const RouteType = {
+  unicast: 1,
+  local: 2,
+  broadcast: 3,
+  anycast: 4,
+  multicast: 5,
+  blackhole: 6,
+  unreachable: 7,
+  prohibit: 8,
+  throw: 9,
+} as const;
+
+/** RTM_F_*: what an answer to RTM_GETROUTE is to say. */
+export const RouteFlag = {
+  /** The table that decided. */
+  lookupTable: 0x1000,
+  /** The route as it is in the table, instead of what comes of it for this flow. */
+  fibMatch: 0x2000,
+} as const;
 
 export const Scope = { universe: 0, link: 253, host: 254 } as const;
 
@@ -119,6 +145,8 @@ export const RuleAttribute = {
   goto: 4,
   priority: 6,
   fwmark: 10,
+  tunnelId: 12,
+  suppressInterfaceGroup: 13,
   suppressPrefixLength: 14,
   table: 15,
   fwmask: 16,
@@ -129,10 +157,16 @@ export const RuleAttribute = {
   ipProtocol: 22,
   sourcePorts: 23,
   destinationPorts: 24,
+  dscp: 25,
+  flowLabel: 26,
+  flowLabelMask: 27,
+  sourcePortMask: 28,
+  destinationPortMask: 29,
+  dscpMask: 30,
 } as const;
 
-export const RuleAction = { toTable: 1, goto: 2, blackhole: 6, unreachable: 7, prohibit: 8 } as const;
-export const RuleFlag = { invert: 0x2 } as const;
+export const RuleAction = { toTable: 1, goto: 2, nop: 3, blackhole: 6, unreachable: 7, prohibit: 8 } as const;
+export const RuleFlag = { invert: 0x2, unresolved: 0x4, iifDetached: 0x8, oifDetached: 0x10 } as const;
 
 export const NextHopAttribute = { id: 1, group: 2, groupType: 3, blackhole: 4, oif: 5, gateway: 6 } as const;
 

@@ -36,6 +36,8 @@ export interface RouteHop {
   readonly ifindex: number;
   readonly gateway: Uint8Array | null;
   readonly weight: number;
+  /** RTNH_F_*. */
+  readonly flags: number;
 }
 
 export interface Route {
@@ -43,6 +45,9 @@ export interface Route {
   readonly table: number;
   readonly destination: Uint8Array;
   readonly length: number;
+  /** The source that an IPv6 route is for; length 0: any. */
+  readonly source: Uint8Array | null;
+  readonly sourceLength: number;
   readonly tos: number;
   readonly type: number;
   readonly scope: number;
@@ -50,6 +55,30 @@ export interface Route {
   readonly priority: number;
   readonly nextHopId: number;
   readonly hops: readonly RouteHop[];
+  readonly preferredSource: Uint8Array | null;
+  /** Preference of an IPv6 router (RFC 4191): 0 medium, 1 high, 3 low. */
+  readonly preference: number;
+}
+
+/** A question to the kernel: where would this packet go? */
+export interface RouteRequest {
+  readonly family: Family;
+  readonly destination: Uint8Array;
+  /** Null: not chosen yet. */
+  readonly source: Uint8Array | null;
+  /** 0: the packet is made here. */
+  readonly iif: number;
+  /** 0: any. */
+  readonly oif: number;
+  readonly mark: number;
+  readonly tos: number;
+  readonly uid: number;
+  /** 0: the kernel's choice, which is UDP for IPv4. */
+  readonly ipProtocol: number;
+  readonly sourcePort: number;
+  readonly destinationPort: number;
+  /** RTM_F_*. */
+  readonly flags: number;
 }
 
 /** `flags`: NLM_F_CREATE with EXCL (only if absent) or REPLACE. */
@@ -141,12 +170,38 @@ export function encodeRouteDump(out: MessageWriter, family: Family, table = 0, p
   out.end();
 }
 
+/** RTM_GETROUTE for one flow. The kernel refuses it with the error that the packet's sender would get. */
+export function encodeRouteRequest(out: MessageWriter, request: RouteRequest): void {
+  const { destination, source } = request;
+  const port = (type: number, value: number) =>
+    value !== 0 && out.attributeBytes(type, Uint8Array.of(value >>> 8, value & 255));
+  const number = (type: number, value: number) => value !== 0 && out.attributeU32(type, value);
+  out.begin(MessageType.getRoute, 0);
+  out.u8(request.family === 4 ? AF_INET : AF_INET6);
+  out.u8(destination.length * 8);
+  out.u8(source ? source.length * 8 : 0);
+  out.u8(request.tos);
+  out.zeros(4);
+  out.u32(request.flags);
+  out.attributeBytes(RouteAttribute.destination, destination);
+  if (source) out.attributeBytes(RouteAttribute.source, source);
+  number(RouteAttribute.iif, request.iif);
+  number(RouteAttribute.oif, request.oif);
+  number(RouteAttribute.mark, request.mark);
+  out.attributeU32(RouteAttribute.uid, request.uid);
+  if (request.ipProtocol !== 0) out.attributeU8(RouteAttribute.ipProtocol, request.ipProtocol);
+  port(RouteAttribute.sourcePort, request.sourcePort);
+  port(RouteAttribute.destinationPort, request.destinationPort);
+  out.end();
+}
+
 /** Fields of the last route read, reused: a dump of a million routes makes no objects. */
 export class RouteReader {
   readonly #attributes = new Attributes(RouteAttribute.nextHopId);
   readonly address: Uint8Array = new Uint8Array(16);
   family: Family = 4;
   length = 0;
+  sourceLength = 0;
   tos = 0;
   table = 0;
   protocol = 0;
@@ -167,6 +222,7 @@ export class RouteReader {
     if (this.length > size * 8) return false;
     const attributes = this.#attributes.parse(buffer, start + HEADER, end);
     this.family = family === AF_INET ? 4 : 6;
+    this.sourceLength = buffer[start + 2];
     this.tos = buffer[start + 3];
     this.table = attributes.u32(RouteAttribute.table, buffer[start + 4]);
     this.protocol = buffer[start + 5];
@@ -183,13 +239,26 @@ export class RouteReader {
     return true;
   }
 
+  /** The source prefix's address of the last route read; null: from anywhere. */
+  source(): Uint8Array | null {
+    return this.sourceLength === 0 ? null : this.#attributes.address(RouteAttribute.source);
+  }
+
+  preferredSource(): Uint8Array | null {
+    return this.#attributes.address(RouteAttribute.preferredSource);
+  }
+
+  preference(): number {
+    return this.#attributes.u8(RouteAttribute.preference);
+  }
+
   /** The hops of the last route read: the single one, or those of RTA_MULTIPATH. */
   hops(buffer: Buffer): RouteHop[] {
     const attributes = this.#attributes;
     const start = attributes.start(RouteAttribute.multipath);
     if (start < 0) {
       const gateway = gatewayOf(attributes);
-      return this.oif === 0 && gateway === null ? [] : [{ ifindex: this.oif, gateway, weight: 1 }];
+      return this.oif === 0 && gateway === null ? [] : [{ ifindex: this.oif, gateway, weight: 1, flags: this.flags }];
     }
     // struct rtnexthop { len u16, flags u8, hops u8, ifindex s32 } and attributes
     const end = start + attributes.length(RouteAttribute.multipath);
@@ -203,6 +272,7 @@ export class RouteReader {
         ifindex: LITTLE ? buffer.readInt32LE(at + 4) : buffer.readInt32BE(at + 4),
         gateway: gatewayOf(nested),
         weight: buffer[at + 3] + 1,
+        flags: buffer[at + 2],
       });
       at += (length + 3) & ~3;
     }
@@ -220,12 +290,18 @@ const reader = new RouteReader();
 
 /** Body of RTM_NEWROUTE or RTM_DELROUTE; null when it is neither of IPv4 nor of IPv6. */
 export function decodeRoute(buffer: Buffer, start: number, end: number): Route | null {
-  if (!reader.read(buffer, start, end)) return null;
+  return reader.read(buffer, start, end) ? routeOf(reader, buffer) : null;
+}
+
+/** What the reader has read, as an object of its own. */
+export function routeOf(reader: RouteReader, buffer: Buffer): Route {
   return {
     family: reader.family,
     table: reader.table,
     destination: reader.address.slice(0, reader.family === 4 ? 4 : 16),
     length: reader.length,
+    source: reader.source(),
+    sourceLength: reader.sourceLength,
     tos: reader.tos,
     type: reader.type,
     scope: reader.scope,
@@ -233,5 +309,7 @@ export function decodeRoute(buffer: Buffer, start: number, end: number): Route |
     priority: reader.priority,
     nextHopId: reader.nextHopId,
     hops: reader.hops(buffer),
+    preferredSource: reader.preferredSource(),
+    preference: reader.preference(),
   };
 }

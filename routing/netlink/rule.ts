@@ -28,9 +28,31 @@ export interface Rule {
   readonly goto: number;
   /** -1: nothing suppressed. */
   readonly suppressPrefixLength: number;
-  /** True when there are conditions besides those above (ports, user ids, IP protocol, l3mdev, tos). */
+  /** Interface group whose links a route of the table must not use; -1: any may be used. */
+  readonly suppressInterfaceGroup: number;
+  /** The old `tos` condition: bits of the DS field as in the IP header; 0: any. */
+  readonly tos: number;
+  /** The whole DS field without ECN, as in the IP header; null: any. */
+  readonly dscp: number | null;
+  /** Looks in the table of the VRF that the flow belongs to. */
+  readonly l3mdev: boolean;
+  /** Null: every user. */
+  readonly uidRange: readonly [first: number, last: number] | null;
+  /** IPPROTO_*; 0: any. */
+  readonly ipProtocol: number;
+  readonly sourcePorts: PortRange | null;
+  readonly destinationPorts: PortRange | null;
+  /** A `goto` to a rule that does not exist: it has no effect. */
+  readonly unresolved: boolean;
+  /** Interface named in `iif` or `oif` that does not exist: the condition holds for no packet. */
+  readonly detached: boolean;
+  /** Conditions that are not decoded here (tunnel id, flow label, masks of ports and DSCP). */
+  readonly unknown: boolean;
+  /** True when there are conditions besides those above (ports, user ids, IP protocol, l3mdev, tos, interface group). */
   readonly more: boolean;
 }
+
+export type PortRange = readonly [first: number, last: number];
 
 /** What a rule of ours consists of, and nothing else. */
 export interface RuleSpec {
@@ -84,7 +106,27 @@ export function encodeRuleDump(out: MessageWriter, family: Family): void {
   out.end();
 }
 
-const attributes = new Attributes(RuleAttribute.destinationPorts);
+const attributes = new Attributes(RuleAttribute.dscpMask);
+
+const UNKNOWN = [RuleAttribute.tunnelId, RuleAttribute.flowLabel, RuleAttribute.flowLabelMask];
+const DSCP_MASK = 0x3f;
+
+/** A mask of a port or DSCP that leaves bits out; a full one is said of every single value. */
+function masks(buffer: Buffer): boolean {
+  const port = (type: number) => attributes.length(type) >= 2 && buffer.readUInt16LE(attributes.start(type)) !== 0xffff; // the same in both orders
+  return (
+    port(RuleAttribute.sourcePortMask) ||
+    port(RuleAttribute.destinationPortMask) ||
+    attributes.u8(RuleAttribute.dscpMask, DSCP_MASK) !== DSCP_MASK
+  );
+}
+
+function range(buffer: Buffer, type: number, size: 2 | 4): readonly [number, number] | null {
+  if (attributes.length(type) < 2 * size) return null;
+  const at = attributes.start(type);
+  const read = (offset: number) => (LITTLE ? buffer.readUIntLE(offset, size) : buffer.readUIntBE(offset, size));
+  return [read(at), read(at + size)];
+}
 
 /** Body of RTM_NEWRULE or RTM_DELRULE; null when it is neither of IPv4 nor of IPv6. */
 export function decodeRule(buffer: Buffer, start: number, end: number): Rule | null {
@@ -94,7 +136,18 @@ export function decodeRule(buffer: Buffer, start: number, end: number): Rule | n
   attributes.parse(buffer, start + HEADER, end);
   const flags = LITTLE ? buffer.readUInt32LE(start + 8) : buffer.readUInt32BE(start + 8);
   const header = buffer[start + 4];
-  const suppress = attributes.u32(RuleAttribute.suppressPrefixLength, 0xffffffff);
+  const suppress = (type: number) => {
+    const value = attributes.u32(type, 0xffffffff);
+    return value === 0xffffffff ? -1 : value;
+  };
+  const tos = buffer[start + 3];
+  const dscp = attributes.has(RuleAttribute.dscp) ? attributes.u8(RuleAttribute.dscp) << 2 : null;
+  const l3mdev = attributes.u8(RuleAttribute.l3mdev) !== 0;
+  const uidRange = range(buffer, RuleAttribute.uidRange, 4);
+  const ipProtocol = attributes.u8(RuleAttribute.ipProtocol);
+  const sourcePorts = range(buffer, RuleAttribute.sourcePorts, 2);
+  const destinationPorts = range(buffer, RuleAttribute.destinationPorts, 2);
+  const unknown = UNKNOWN.some((type) => attributes.has(type)) || masks(buffer);
   return {
     family: family === AF_INET ? 4 : 6,
     priority: attributes.u32(RuleAttribute.priority),
@@ -111,13 +164,27 @@ export function decodeRule(buffer: Buffer, start: number, end: number): Rule | n
     fwmark: attributes.u32(RuleAttribute.fwmark),
     fwmask: attributes.u32(RuleAttribute.fwmask),
     goto: attributes.u32(RuleAttribute.goto),
-    suppressPrefixLength: suppress === 0xffffffff ? -1 : suppress,
+    suppressPrefixLength: suppress(RuleAttribute.suppressPrefixLength),
+    suppressInterfaceGroup: suppress(RuleAttribute.suppressInterfaceGroup),
+    tos,
+    dscp,
+    l3mdev,
+    uidRange,
+    ipProtocol,
+    sourcePorts,
+    destinationPorts,
+    unresolved: (flags & RuleFlag.unresolved) !== 0,
+    detached: (flags & (RuleFlag.iifDetached | RuleFlag.oifDetached)) !== 0,
+    unknown,
     more:
-      buffer[start + 3] !== 0 ||
-      attributes.u8(RuleAttribute.l3mdev) !== 0 ||
-      attributes.has(RuleAttribute.uidRange) ||
-      attributes.u8(RuleAttribute.ipProtocol) !== 0 ||
-      attributes.has(RuleAttribute.sourcePorts) ||
-      attributes.has(RuleAttribute.destinationPorts),
+      tos !== 0 ||
+      dscp !== null ||
+      l3mdev ||
+      uidRange !== null ||
+      ipProtocol !== 0 ||
+      sourcePorts !== null ||
+      destinationPorts !== null ||
+      attributes.u32(RuleAttribute.suppressInterfaceGroup, 0xffffffff) !== 0xffffffff ||
+      unknown,
   };
 }

@@ -5,6 +5,7 @@ import { prefix } from "../../../net/prefix.ts";
 import { findHazards, type HazardInputs } from "../../../routing/hazards.ts";
 import type { Rule } from "../../../routing/netlink/rule.ts";
 import { networkdSettings, readNetworkd } from "../../../routing/networkd.ts";
+import { plainRule } from "../../support/rule.ts";
 
 const settings: Record<string, string> = {
   "net/ipv4/ip_forward": "1",
@@ -25,26 +26,15 @@ function rule(text: string, changes: Partial<Rule> = {}): Rule {
     const [address, length] = (block ?? "all").split("/");
     return { address: parseAddress(address), length: Number(length ?? 0) };
   };
-  return {
-    family: 4,
+  return plainRule({
     priority: Number(priority),
     source: parsed(source).address,
     sourceLength: parsed(source).length,
     destination: parsed(destination).address,
     destinationLength: parsed(destination).length,
     table: Number(table),
-    action: 1,
-    invert: false,
-    protocol: 3,
-    iif: null,
-    oif: null,
-    fwmark: 0,
-    fwmask: 0,
-    goto: 0,
-    suppressPrefixLength: -1,
-    more: false,
     ...changes,
-  };
+  });
 }
 
 const ours = [

@@ -9,7 +9,7 @@ import { decodeLink, encodeNewVeth, encodeSetLink } from "../../../../routing/ne
 import { HEADER_LENGTH, MessageWriter, messageView, readMessage } from "../../../../routing/netlink/message.ts";
 import { decodeNeighbour, encodeNewNeighbour } from "../../../../routing/netlink/neighbour.ts";
 import { decodeNextHop, encodeNewGroup, encodeNewNextHop } from "../../../../routing/netlink/nexthop.ts";
-import { decodeRoute, encodeNewRoute, encodeRouteById } from "../../../../routing/netlink/route.ts";
+import { decodeRoute, encodeNewRoute, encodeRouteById, encodeRouteRequest } from "../../../../routing/netlink/route.ts";
 import { decodeRule, encodeNewRule } from "../../../../routing/netlink/rule.ts";
 
 const address = (text: string) => parseAddress(text)!;
@@ -19,6 +19,8 @@ const u32 = (value: number) => {
   bytes.writeUInt32LE(value);
   return bytes;
 };
+
+const u16be = (value: number) => Buffer.of(value >>> 8, value & 255);
 
 interface Message {
   data: Record<string, unknown>;
@@ -243,6 +245,95 @@ describe("codecs and their oracle", () => {
     format(parsed as never, stream);
     const formatted = Buffer.concat(stream.bufs);
     expect(decode(formatted, 0, formatted.length)).toMatchObject(value);
+  });
+
+  it("read rules with every condition that the oracle can write", () => {
+    const stream = new AttrStream();
+    oracle.formatRuleMessage(
+      {
+        data: { family: 2, tos: 0x10, action: "toTbl" },
+        attrs: {
+          priority: 10,
+          table: 100,
+          uidRange: { start: 1000, end: 2000 },
+          ipProto: 17,
+          sportRange: { start: 53, end: 54 },
+          dportRange: { start: 1000, end: 2000 },
+          suppressIfgroup: u32(7),
+          suppressPrefixlen: u32(8),
+        },
+      } as never,
+      stream,
+    );
+    const body = Buffer.concat(stream.bufs);
+    expect(decodeRule(body, 0, body.length)).toMatchObject({
+      priority: 10,
+      tos: 0x10,
+      dscp: null,
+      uidRange: [1000, 2000],
+      ipProtocol: 17,
+      sourcePorts: [53, 54],
+      destinationPorts: [1000, 2000],
+      suppressInterfaceGroup: 7,
+      suppressPrefixLength: 8,
+      unknown: false,
+      more: true,
+    });
+  });
+
+  it("ask for the route of a flow", () => {
+    const body = bodyOf((out) =>
+      encodeRouteRequest(out, {
+        family: 4,
+        destination: address("10.0.0.1"),
+        source: address("192.0.0.1"),
+        iif: 3,
+        oif: 0,
+        mark: 7,
+        tos: 0x10,
+        uid: 1000,
+        ipProtocol: 17,
+        sourcePort: 53,
+        destinationPort: 1500,
+        flags: 0x1000,
+      }),
+    );
+    const parsed = oracle.parseRouteMessage(body) as unknown as Message;
+    expect(parsed.data).toMatchObject({ family: 2, dstLen: 32, srcLen: 32, tos: 0x10, table: 0, protocol: 0 });
+    expect(parsed.data.flags).toMatchObject({ lookupTable: true });
+    expect(parsed.attrs).toMatchObject({
+      dst: Buffer.of(10, 0, 0, 1),
+      src: Buffer.of(192, 0, 0, 1),
+      iif: 3,
+      mark: u32(7),
+      uid: u32(1000),
+      ipProto: Buffer.of(17),
+      sport: u16be(53),
+      dport: u16be(1500),
+    });
+    expect(parsed.attrs.oif).toBeUndefined();
+  });
+
+  it("read a route for certain sources with a preferred one, and the flags of its hops", () => {
+    const body = bodyOf((out) => {
+      out.begin(24, 0);
+      for (const byte of [10, 20, 48, 0, 254, 99, 0, 1]) out.u8(byte);
+      out.u32(0x11);
+      out.attributeBytes(1, address("3fff::"));
+      out.attributeBytes(2, address("2001:db8::"));
+      out.attributeU32(4, 7);
+      out.attributeBytes(7, address("2001:db8::1"));
+      out.attributeU8(20, 1);
+      out.end();
+    });
+    expect(decodeRoute(body, 0, body.length)).toMatchObject({
+      length: 20,
+      source: address("2001:db8::"),
+      sourceLength: 48,
+      preferredSource: address("2001:db8::1"),
+      preference: 1,
+      hops: [{ ifindex: 7, gateway: null, weight: 1, flags: 0x11 }],
+    });
   });
 
   it("leave an IPv4 route over an IPv6 gateway to us: the oracle takes RTA_VIA for a fixed struct", () => {
