@@ -37,6 +37,8 @@ import { CeaseSubcode, ErrorCode } from "./wire/registry.ts";
 export class Rib implements SessionHandler {
   readonly #core: RibCore;
   readonly #peers = new Map<string, PeerRib>();
+  /** Nobody waits for what these would say. */
+  readonly #disabled = new Set<string>();
   readonly #locals: ReadonlyMap<LocRib, RouteSource>;
   readonly #events: RouteEvents;
   readonly #reader: RouteReader;
@@ -44,7 +46,9 @@ export class Rib implements SessionHandler {
   #updateTap: UpdateTap | null = null;
 
   constructor(options: SpeakerOptions, dependencies: { clock: Clock; log: Log; resolver: NextHopResolver }) {
-    this.#core = new RibCore(options, dependencies, () => [...this.#peers.values()].every((peer) => peer.converged));
+    this.#core = new RibCore(options, dependencies, () =>
+      [...this.#peers].every(([name, peer]) => this.#disabled.has(name) || peer.converged),
+    );
     this.#locals = new Map(this.#core.locRibs.map((locRib) => [locRib, this.#localSource(locRib)]));
     this.#events = new RouteEvents(dependencies.clock, this.#core.locRibs);
     this.#core.onEndOfRib = (peer, direction, family, prefixes) =>
@@ -66,6 +70,13 @@ export class Rib implements SessionHandler {
     this.#peers.delete(name);
     this.#checkReflector();
     this.#monitor?.removed(peer);
+    this.#core.convergence.check();
+  }
+
+  /** A peer that is kept down on purpose, also one that is yet to be added. */
+  setDisabled(name: string, disabled: boolean): void {
+    if (disabled) this.#disabled.add(name);
+    else this.#disabled.delete(name);
     this.#core.convergence.check();
   }
 

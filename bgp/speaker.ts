@@ -116,6 +116,30 @@ export class Speaker {
     if (impact === "refresh") for (const family of peer.families) this.#sessions.requestRefresh(peer.name, family);
   }
 
+  /**
+   * Ends a peer's session with Cease/Administrative Shutdown and a text for its operator (RFC 9003), and keeps it down until
+   * `enablePeer`; also when the peer is added later. Resolves when the connection is closed, within seconds.
+   */
+  async disablePeer(name: string, text: string): Promise<void> {
+    const closed = this.#sessions.disable(name, text);
+    this.#rib.setDisabled(name, true);
+    await closed;
+  }
+
+  enablePeer(name: string): void {
+    this.#rib.setDisabled(name, false);
+    this.#sessions.enable(name);
+  }
+
+  /** The same for all peers that come out of groups: those that there are end, and no new ones are taken. */
+  disableDynamic(text: string): Promise<void> {
+    return this.#sessions.disableDynamic(text);
+  }
+
+  enableDynamic(): void {
+    this.#sessions.enableDynamic();
+  }
+
   /** A peer group with listen ranges; peers come out of it by themselves. */
   addGroup(group: SpeakerGroup): void {
     this.#groups.set(group.name, group);
@@ -155,9 +179,12 @@ export class Speaker {
     this.#monitoring.start();
   }
 
-  /** `shutdown` tells the peers; `restart` leaves them believing, so that graceful-restart helpers keep our routes. */
-  async stop(mode: "shutdown" | "restart"): Promise<void> {
-    await this.#sessions.stop(mode);
+  /**
+   * `shutdown` tells the peers, and their operators `text` (RFC 9003); `restart` leaves them believing, so that
+   * graceful-restart helpers keep our routes.
+   */
+  async stop(mode: "shutdown" | "restart", text?: string): Promise<void> {
+    await this.#sessions.stop(mode, text);
     await this.#monitoring.stop();
     this.#rib.stop();
   }
@@ -192,6 +219,11 @@ export class Speaker {
   /** Peers that have not been told all there is to tell: of a session that is up, something waits or its socket is full. */
   untold(): string[] {
     return this.#rib.untold();
+  }
+
+  /** These, and peers whose TCP has not acknowledged all that was sent. */
+  undelivered(): string[] {
+    return [...new Set([...this.#rib.untold(), ...this.#sessions.undelivered()])];
   }
 
   /** One per table and family. */

@@ -31,9 +31,9 @@ export class Client {
     return JSON.parse(await text(await this.#request(path, "application/json"))) as T;
   }
 
-  /** Asks for something to be done. */
-  async post<T>(path: string, body = ""): Promise<T> {
-    return JSON.parse(await text(await this.#request(path, "application/json", body))) as T;
+  /** Asks for something to be done, which may take so many milliseconds. */
+  async post<T>(path: string, body = "", timeout = TIMEOUT): Promise<T> {
+    return JSON.parse(await text(await this.#request(path, "application/json", body, timeout))) as T;
   }
 
   /** The items of a list, as they come. */
@@ -48,7 +48,7 @@ export class Client {
     if (!response.complete) throw new CliError("the daemon ended the connection in the middle of its answer", 1);
   }
 
-  async #request(path: string, accept: string, body?: string): Promise<IncomingMessage> {
+  async #request(path: string, accept: string, body?: string, timeout = TIMEOUT): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       const call = request(
         {
@@ -56,7 +56,7 @@ export class Client {
           method: body === undefined ? "GET" : "POST",
           path,
           headers: { Accept: accept },
-          timeout: TIMEOUT,
+          timeout,
         },
         resolve,
       );

@@ -3,6 +3,7 @@ import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
+import { drain, shutdown, undrain } from "./drain.ts";
 import { dump } from "./dump.ts";
 import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
 import { peerDetails, stateColour } from "./peer-details.ts";
@@ -19,6 +20,7 @@ export interface Options extends PolicyOptions {
   readonly family?: string;
   readonly best?: boolean;
   readonly types?: string;
+  readonly wait?: string;
 }
 
 export interface Invocation {
@@ -287,6 +289,28 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [1, 64],
     options: [],
     run: reset,
+  },
+  drain: {
+    usage: "drain [PEER] [--wait SECONDS]",
+    summary:
+      "take the node, or one neighbour, out of service: traffic moves first (RFC 8326), then routes are withdrawn",
+    arity: [0, 1],
+    options: ["wait"],
+    run: drain,
+  },
+  undrain: {
+    usage: "undrain [PEER]",
+    summary: "bring the node, or the neighbour, back into service",
+    arity: [0, 1],
+    options: [],
+    run: undrain,
+  },
+  shutdown: {
+    usage: "shutdown",
+    summary: "withdraw everything and end the daemon, before a reboot; routes and pods stay in the kernel",
+    arity: [0, 0],
+    options: [],
+    run: shutdown,
   },
   pods: { usage: "pods", summary: "pods and their addresses", arity: [0, 0], options: [], run: pods },
   blocks: {

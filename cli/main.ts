@@ -26,6 +26,7 @@ Options:
   --family F     only ipv4 or ipv6
   --best         only routes that are the best ones
   --types T,T    only events of these types
+  --wait S       how long \`drain\` lets traffic move before it withdraws, instead of drain.wait of the configuration
 
 A route for \`policy test\`:
   --import PEER, --export PEER  test that peer's policy; no NAME then
@@ -55,6 +56,7 @@ function readArguments(args: string[]) {
         family: { type: "string" },
         best: { type: "boolean" },
         types: { type: "string" },
+        wait: { type: "string" },
         ...policyOptions,
         help: { type: "boolean", short: "h" },
         version: { type: "boolean" },

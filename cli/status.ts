@@ -15,12 +15,20 @@ export async function status({ client, output, options }: Invocation): Promise<n
   const { kernel, eventLoopDelay: delay } = view;
   const state = output.paint(view.state, code === 0 ? "green" : "red");
   const failed = kernel.failed.length > 0 ? output.paint(`${kernel.failed.length} refused`, "red") : "none refused";
+  const out = output.paint("out of service", "yellow");
   const lines: [string, string][] = [
     ["state", `${state}, up ${duration(view.uptime)}, underlayd ${view.version}, pid ${view.pid}`],
     [
       "sessions",
       `${view.peers.established} of ${view.peers.configured} Established${view.peers.dynamic > 0 ? `, ${view.peers.dynamic} dynamic` : ""}`,
     ],
+    ...(view.drain.state === "serving"
+      ? []
+      : [["drain", `the node is ${out} (${view.drain.state}) since ${view.drain.since}`] satisfies [string, string]]),
+    ...view.drain.peers.map(({ name, state: drained, since }): [string, string] => [
+      "drain",
+      `${plain(name)} is ${out} (${drained}) since ${since}`,
+    ]),
     ["routes", `${view.routes.ipv4} IPv4, ${view.routes.ipv6} IPv6`],
     [
       "kernel",

@@ -23,7 +23,7 @@ export interface BuildContext {
 }
 
 export function buildConfig(parsed: Complete, context: BuildContext): Config {
-  const { node, bgp, api, paths, routing, cni, history, log } = parsed;
+  const { node, bgp, api, paths, routing, cni, drain, history, log } = parsed;
   const tableId = (given: string | undefined): number => {
     const table = parsed.tables.get(given ?? "fabric") ?? [...parsed.tables.values()][0];
     return table.id;
@@ -74,6 +74,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
     policies: policies.all(),
     routing,
     cni: { mtu: cni.mtu ?? null },
+    drain,
     api: { socket: socketPath(api.socket, paths.run), listen: api.listen },
     paths,
     history,

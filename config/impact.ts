@@ -83,6 +83,7 @@ export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peer
   tables: "restart",
   routing: "restart",
   cni: "restart",
+  drain: "live",
   api: "restart",
   paths: "restart",
   history: "restart",

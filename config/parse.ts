@@ -92,6 +92,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
       bgp: section("bgp"),
       monitoring: section("monitoring"),
       cni: section("cni"),
+      drain: section("drain"),
       api: section("api"),
       paths: section("paths"),
       history: section("history"),

@@ -161,6 +161,15 @@ export const cni = z
   })
   .describe("Pods.");
 
+export const drain = z
+  .strictObject({
+    wait: one(
+      milliseconds(0, 3_600_000),
+      "How long routes carry the community graceful-shutdown (RFC 8326) before they are withdrawn: the time that the fabric has to find other paths. `underlayctl drain --wait` for once.",
+    ).prefault("10s"),
+  })
+  .describe("`underlayctl drain`: taking the node, or one neighbour, out of service.");
+
 export const paths = z
   .strictObject({
     state: one(s.absolutePath, "What survives a reboot: the address allocations. One daemon per directory.").prefault(
@@ -207,7 +216,7 @@ export const maps = {
   ...sets,
 } as const;
 /** Maps that are there once. */
-export const sections = { node, routing, bgp, monitoring, cni, api, paths, history, log } as const;
+export const sections = { node, routing, bgp, monitoring, cni, drain, api, paths, history, log } as const;
 
 const named = <T extends z.ZodType>(entry: T, description: string) =>
   z.record(z.string().meta(s.name.json), entry).describe(description);
@@ -240,6 +249,7 @@ export const schema = z
     bgp: bgp.prefault({}),
     monitoring: monitoring.prefault({}),
     cni: cni.prefault({}),
+    drain: drain.prefault({}),
     api: api.prefault({}),
     paths: paths.prefault({}),
     history: history.prefault({}),

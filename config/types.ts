@@ -48,6 +48,10 @@ export interface Config {
   /** `withdrawTime`: milliseconds that a block stays in the kernel after its withdrawal has been sent. */
   readonly routing: RoutingOptions & { readonly withdrawTime: number };
   readonly cni: { readonly mtu: number | null };
+  readonly drain: {
+    /** Milliseconds between graceful-shutdown (RFC 8326) and the withdrawal. */
+    readonly wait: number;
+  };
   readonly api: { readonly socket: string; readonly listen: { readonly host: string; readonly port: number } | null };
   readonly paths: { readonly state: string; readonly run: string };
   /** Bytes; null: nothing is recorded. */

@@ -27,6 +27,9 @@ import type { Bfd } from "./bfd.ts";
 import type { Blocks } from "./blocks/blocks.ts";
 import { blockViews } from "./blocks/view.ts";
 import type { EventHub } from "./events.ts";
+import type { Drain, DrainView } from "./lifecycle/drain.ts";
+import type { Exit } from "./lifecycle/exit.ts";
+import type { ShutdownView } from "./lifecycle/shutdown.ts";
 import type { LoopDelay } from "./loop-delay.ts";
 import { policyViews, testPolicy } from "./policy-test.ts";
 import type { Recorder } from "./recorder.ts";
@@ -43,6 +46,8 @@ interface Parts {
   readonly bfd: Bfd;
   readonly cni: CniServer;
   readonly blocks: Blocks;
+  readonly drain: Drain;
+  readonly exit: Exit;
   readonly events: EventHub;
   readonly loopDelay: LoopDelay;
   /** Null: nothing is recorded. */
@@ -60,14 +65,17 @@ export class Backend implements ApiBackend {
   }
 
   async status(): Promise<StatusView> {
-    const { clock, fib, speaker, bfd, cni, loopDelay, state } = this.#parts;
+    const { clock, fib, speaker, bfd, cni, drain, loopDelay, state } = this.#parts;
     const config = this.#parts.config();
     const kernel = await fib.status();
     const peers = this.peers();
     const configured = peers.filter((peer) => !peer.dynamic);
     const down = configured.filter((peer) => peer.state !== "Established");
     const problems = [
-      ...down.map((peer) => `peer ${peer.name} is ${peer.state}${peer.lastError ? `: ${peer.lastError}` : ""}`),
+      // Down on purpose is no problem.
+      ...down
+        .filter(({ name }) => !drain.isDrained(name))
+        .map((peer) => `peer ${peer.name} is ${peer.state}${peer.lastError ? `: ${peer.lastError}` : ""}`),
       ...bfd.problems(peers),
       ...(kernel.failed.length > 0
         ? [
@@ -91,8 +99,9 @@ export class Backend implements ApiBackend {
       version,
       pid: process.pid,
       uptime: Math.round((clock.now() - this.#startedAt) / 1000),
-      state: running ? (problems.length > 0 ? "degraded" : "ok") : (state() as "starting" | "stopping"),
+      state: running ? stateOf(drain.view, problems) : (state() as "starting" | "stopping"),
       problems,
+      drain: drain.view,
       peers: {
         configured: configured.length,
         established: configured.length - down.length,
@@ -178,6 +187,18 @@ export class Backend implements ApiBackend {
     }
   }
 
+  drain(peer: string | null, wait: number | null): Promise<DrainView> {
+    return this.#parts.drain.drain(peer, wait ?? this.#parts.config().drain.wait);
+  }
+
+  undrain(peer: string | null): Promise<DrainView> {
+    return this.#parts.drain.undrain(peer);
+  }
+
+  shutdown(): Promise<ShutdownView> {
+    return this.#parts.exit.shutdown();
+  }
+
   reload(): Promise<PlanView> {
     return this.#parts.reloader.reload();
   }
@@ -222,6 +243,8 @@ export class Backend implements ApiBackend {
 
   reset(name: string, reason: string): ResetView {
     this.#requirePeer(name);
+    if (this.#parts.drain.isDrained(name))
+      throw new ApiError(409, `peer ${name} is drained: underlayctl undrain brings it back`);
     const said = reason || "reset by the operator";
     this.#parts.speaker.clearPeer(name, said);
     return { peer: name, reason: said };
@@ -239,6 +262,11 @@ export class Backend implements ApiBackend {
       throw new ApiError(404, `no table ${name}; there are local, ${tables.map((entry) => entry.name).join(", ")}`);
     return table.id;
   }
+}
+
+function stateOf({ state }: DrainView, problems: readonly string[]): StatusView["state"] {
+  if (state !== "serving") return state === "drained" ? "drained" : "draining";
+  return problems.length > 0 ? "degraded" : "ok";
 }
 
 /** Lazily: a table of a million routes is never built as objects. */

@@ -27,6 +27,8 @@ import { Blocks } from "./blocks/blocks.ts";
 import { shown } from "./blocks/view.ts";
 import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
+import { Drain } from "./lifecycle/drain.ts";
+import { Exit, type ExitKind } from "./lifecycle/exit.ts";
 import type { Logger } from "./log.ts";
 import { LoopDelay } from "./loop-delay.ts";
 import { Recording } from "./recording.ts";
@@ -57,6 +59,8 @@ export class Daemon {
   readonly #blocks: Blocks;
   readonly #api: ApiServer;
   readonly #recording: Recording;
+  readonly #drain: Drain;
+  readonly #exit: Exit;
   #state: DaemonState = "starting";
   #warmUp: WarmUp | null = null;
   #stopWatchdog = () => {};
@@ -100,7 +104,7 @@ export class Daemon {
     this.#restartBits = new RestartBits({
       speaker: this.#speaker,
       fib: this.#fib,
-      peers: () => this.#config.peers,
+      peers: () => [...this.#config.peers, ...this.#config.peerGroups],
     });
     this.#bfd = new Bfd({ speaker: this.#speaker, events: this.#events, log: log("bfd") });
     this.#bfd.onFailure((error) => this.#failed(error));
@@ -120,6 +124,7 @@ export class Daemon {
         routes: this.#fib,
         uplinkMtu: () => this.#interfaces.smallestUplinkMtu(this.#config.peers.flatMap((peer) => peer.interface ?? [])),
         connected: () => this.#connected(),
+        ready: () => (this.#drain.refusal === null ? { ok: true } : { ok: false, reason: this.#drain.refusal }),
         onFailure: (error) => this.#failed(error),
         onRetired: () => this.#blocks.podsChanged(),
       },
@@ -135,6 +140,28 @@ export class Daemon {
         this.#cni.setBlockState(block.prefix, state, reason);
         this.#events.emit("block", { prefix: block.prefix, pool: block.pool, state, reason });
       },
+    });
+    this.#drain = new Drain({
+      speaker: this.#speaker,
+      bfd: this.#bfd,
+      clock: deps.clock,
+      log: log("drain"),
+      stateDirectory: config.paths.state,
+      peers: () => this.#config.peers,
+      groups: () => this.#config.peerGroups,
+      blocks: this.#blocks,
+    });
+    this.#exit = new Exit({
+      config: () => this.#config,
+      speaker: this.#speaker,
+      fib: this.#fib,
+      cni: this.#cni,
+      blocks: this.#blocks,
+      drain: this.#drain,
+      clock: deps.clock,
+      log: deps.log,
+      quiesce: (kind) => this.#quiesce(kind),
+      stopRest: () => this.#stopRest(),
     });
     const inForce = () => this.#config;
     this.#reloader = new Reloader(
@@ -168,6 +195,8 @@ export class Daemon {
       bfd: this.#bfd,
       cni: this.#cni,
       blocks: this.#blocks,
+      drain: this.#drain,
+      exit: this.#exit,
       events: this.#events,
       loopDelay: this.#loopDelay,
       recorder: this.#recording.recorder,
@@ -200,7 +229,8 @@ export class Daemon {
   }
 
   async #start(): Promise<void> {
-    await this.#bfd.start(this.#config.peers);
+    this.#drain.load();
+    await this.#bfd.start(this.#config.peers.filter(({ name }) => !this.#drain.isDrained(name)));
     await this.#fib.start();
     const adopted = (await this.#fib.status()).stale;
     try {
@@ -220,9 +250,9 @@ export class Daemon {
     await this.#api.start();
 
     this.#restartBits.started(adopted);
-    this.#blocks.announceAll();
-    for (const peer of peers) this.#speaker.addPeer(peer);
-    for (const group of this.#config.peerGroups) this.#speaker.addGroup(group);
+    if (this.#drain.view.state === "serving") this.#blocks.announceAll();
+    for (const peer of peers) this.#speaker.addPeer(this.#drain.overlay(peer));
+    for (const group of this.#config.peerGroups) this.#speaker.addGroup(this.#drain.overlayGroup(group));
     this.#speaker.onConverged(() => void this.#converged(), this.#config.bgp.deferralTime);
     await this.#speaker.start();
 
@@ -259,35 +289,42 @@ export class Daemon {
     this.#recording.recorder?.crash(reason);
   }
 
+  /** A request of the API, not a signal, has the daemon end: `stop` has to be called. */
+  onExitRequest(listener: (kind: ExitKind) => void): void {
+    this.#exit.onRequest(listener);
+  }
+
   /** `restart` lets neighbours keep our routes, `shutdown` tells them to drop us. Both leave the kernel state. */
-  async stop(mode: "restart" | "shutdown"): Promise<void> {
-    this.#state = "stopping";
-    this.#recording.stopping(mode === "restart" ? "stops for a restart" : "shuts down and tells the neighbours");
-    this.#warmUp?.stop();
-    this.#stopWatchdog();
-    // Sessions that end here withdraw their routes from the Loc-RIB: the kernel must not hear of it.
-    for (const sync of this.#syncs) sync.stop();
-    if (mode === "shutdown") await this.#blocks.withdrawAll();
-    this.#blocks.stop();
-    await this.#speaker.stop(mode);
-    await this.#bfd.stop();
-    await this.#api.stop();
-    await this.#cni.stop();
-    await this.#fib.stop("keep");
+  async stop(kind: ExitKind): Promise<void> {
+    await this.#exit.end(kind);
     this.#loopDelay.stop();
     await this.#recording.stop("stopped", "the kernel keeps its rules, routes and pods");
+  }
+
+  #quiesce(kind: ExitKind): void {
+    this.#state = "stopping";
+    this.#recording.stopping(kind === "restart" ? "stops for a restart" : "shuts down and tells the neighbours");
+    this.#warmUp?.stop();
+    this.#stopWatchdog();
+    // Sessions that end now withdraw their routes from the Loc-RIB: the kernel must not hear of it.
+    for (const sync of this.#syncs) sync.stop();
+  }
+
+  async #stopRest(): Promise<void> {
+    await this.#bfd.stop();
+    await this.#api.stop();
   }
 
   async #apply(config: Config, { peers, peerGroups }: ConfigDiff): Promise<void> {
     // What can fail (a port is taken, the kernel refuses a table) comes first, and is put back as it was.
     const wanted = peers.filter(({ kind }) => kind !== "removed").map(({ entry }) => entry);
     try {
-      for (const peer of wanted) await this.#bfd.update(peer);
+      for (const peer of wanted) if (!this.#drain.isDrained(peer.name)) await this.#bfd.update(peer);
       await this.#blocks.change(config);
     } catch (error) {
       const before = new Map(this.#config.peers.map((peer) => [peer.name, peer]));
       for (const { name } of wanted) {
-        const old = before.get(name);
+        const old = this.#drain.isDrained(name) ? undefined : before.get(name);
         await (old ? this.#bfd.update(old) : this.#bfd.remove(name)).catch((failure: Error) =>
           this.#log.error({ peer: name, reason: failure.message }, "BFD could not be put back as it was"),
         );
@@ -297,14 +334,15 @@ export class Daemon {
     for (const { kind, entry: peer, impact } of peers) {
       if (kind === "removed") {
         this.#speaker.removePeer(peer.name);
+        this.#drain.forget(peer.name);
         await this.#bfd.remove(peer.name);
-      } else if (kind === "added") this.#speaker.addPeer(peer);
-      else this.#speaker.changePeer(peer, impact);
+      } else if (kind === "added") this.#speaker.addPeer(this.#drain.overlay(peer));
+      else this.#speaker.changePeer(this.#drain.overlay(peer), impact);
     }
     for (const { kind, entry: group, impact } of peerGroups) {
       if (kind === "removed") this.#speaker.removeGroup(group.name);
-      else if (kind === "added") this.#speaker.addGroup(group);
-      else this.#speaker.changeGroup(group, impact);
+      else if (kind === "added") this.#speaker.addGroup(this.#drain.overlayGroup(group));
+      else this.#speaker.changeGroup(this.#drain.overlayGroup(group), impact);
     }
     this.#speaker.setMonitoring(monitoringOf(config));
     for (const log of [this.#log, ...this.#logs]) log.level = config.log.level;

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { ConfigError, loadConfig } from "../config/load.ts";
 import { systemClock } from "../net/clock.ts";
 import { Daemon } from "./compose.ts";
-import { runUntilSignal } from "./lifecycle.ts";
+import { runUntilSignal } from "./lifecycle/run.ts";
 import { lockStateDirectory, prepareDirectory } from "./lock.ts";
 import { createLog } from "./log.ts";
 import { version } from "./version.ts";

@@ -112,6 +112,7 @@ const order = [
   "bgp",
   "monitoring",
   "cni",
+  "drain",
   "api",
   "paths",
   "history",

@@ -9,6 +9,7 @@ import type { WorkQueue } from "../../net/work-queue.ts";
 import { WireError } from "../wire/error.ts";
 import { Framer } from "../wire/framer.ts";
 import { ErrorCode } from "../wire/registry.ts";
+import { isAcknowledged } from "./socket-options.ts";
 import type { Transport } from "./transport.ts";
 
 /** Bytes queued above which write() says stop. */
@@ -106,6 +107,13 @@ export class Connection {
   /** Milliseconds since the kernel last took something, 0 when nothing is queued. */
   get stalledFor(): number {
     return this.#stalledSince === null ? 0 : this.#clock.now() - this.#stalledSince;
+  }
+
+  /** Nothing is on its way any more: the neighbour's TCP has all that was written. */
+  get delivered(): boolean {
+    const { socket, fd } = this.transport;
+    if (this.#finished || socket.destroyed) return true;
+    return !this.#corked && socket.writableLength === 0 && isAcknowledged(fd);
   }
 
   /** Bytes have arrived that were not processed yet: the neighbour is alive, it is us who are behind. */

@@ -134,6 +134,11 @@ export class DynamicPeers {
     return { kind: "peer", peer };
   }
 
+  /** What `admit` says while no new peers are taken. */
+  refuses({ address, scope }: SocketAddress): Admission {
+    return this.#find(address, scope) ? { kind: "full" } : { kind: "stranger" };
+  }
+
   /** The peer is gone for another reason than the end of its session. */
   removed(peer: Peer): void {
     const { name, group } = peer.options;

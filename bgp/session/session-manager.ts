@@ -9,7 +9,7 @@ import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { native } from "../../net/native.ts";
 import { WorkQueue } from "../../net/work-queue.ts";
-import { type DynamicGroup, type DynamicHost, DynamicPeers } from "./dynamic-peers.ts";
+import { type Admission, type DynamicGroup, type DynamicHost, DynamicPeers } from "./dynamic-peers.ts";
 import type { FailureLog } from "./failure-log.ts";
 import type { FoundNeighbour, NeighbourChange, NeighbourFinder, NeighbourUser } from "./found-neighbour.ts";
 import { noRestart, type RestartState } from "./graceful-restart.ts";
@@ -62,6 +62,9 @@ export class SessionManager {
   readonly #neighbourListeners: ((peer: PeerOptions, address: Uint8Array | null) => void)[] = [];
   #restart: RestartState = noRestart;
   #running = false;
+  /** Names of peers that are kept down. */
+  readonly #disabled = new Set<string>();
+  #dynamicDisabled = false;
 
   constructor(options: SessionManagerOptions) {
     this.#options = options;
@@ -87,10 +90,35 @@ export class SessionManager {
       if (!samePlace(other, options)) continue;
       if (!other.dynamic)
         throw new Error(`peers ${other.name} and ${options.name} have the same ${placeText(options)}`);
-      this.#removeDynamic(this.#peers.get(other.name) as Peer, "configured by itself now", "changed");
+      void this.#removeDynamic(this.#peers.get(other.name) as Peer, "configured by itself now", "changed");
     }
     const peer = this.#create(options, { neighbour: options.address ? null : this.#findNeighbour(options) });
-    if (this.#running) peer.start();
+    if (this.#running && !this.#disabled.has(options.name)) peer.start();
+  }
+
+  /** Cease/2 with a text (RFC 9003), and no new session; holds for a peer of that name that is added later, too. */
+  async disable(name: string, text: string): Promise<void> {
+    this.#disabled.add(name);
+    await this.#peers.get(name)?.stop({ kind: "shutdown", reason: text });
+  }
+
+  enable(name: string): void {
+    if (this.#disabled.delete(name) && this.#running) this.#peers.get(name)?.start();
+  }
+
+  async disableDynamic(text: string): Promise<void> {
+    this.#dynamicDisabled = true;
+    const peers = [...this.#peers.values()].filter(({ options }) => options.dynamic);
+    await Promise.all(peers.map((peer) => this.#removeDynamic(peer, text, "shutdown")));
+  }
+
+  enableDynamic(): void {
+    this.#dynamicDisabled = false;
+  }
+
+  /** Peers with a session whose TCP has not acknowledged all that was sent. */
+  undelivered(): string[] {
+    return [...this.#peers.values()].filter(({ session }) => !session.delivered).map(({ options }) => options.name);
   }
 
   /** Ends the session and forgets the neighbour: Cease/3 (Peer De-configured), or Cease/6 when it is about to come back. */
@@ -108,14 +136,15 @@ export class SessionManager {
   setGroup(group: DynamicGroup): void {
     const dynamic = this.#requireDynamic();
     this.#setRangeKeys(group.name, []);
-    for (const peer of dynamic.set(group)) this.#removeDynamic(peer, "no longer in a listen range", "deconfigured");
+    for (const peer of dynamic.set(group))
+      void this.#removeDynamic(peer, "no longer in a listen range", "deconfigured");
     this.#setRangeKeys(group.name, keysOf(group));
   }
 
   /** Ends the sessions of its peers: Cease/3, or Cease/6 when they may come back at once. */
   removeGroup(name: string, reason: string, kind: "deconfigured" | "changed" = "deconfigured"): void {
     const dynamic = this.#requireDynamic();
-    for (const peer of dynamic.peersOf(name)) this.#removeDynamic(peer, reason, kind);
+    for (const peer of dynamic.peersOf(name)) void this.#removeDynamic(peer, reason, kind);
     this.#setRangeKeys(name, []);
     dynamic.delete(name);
   }
@@ -152,7 +181,7 @@ export class SessionManager {
       }
     }
     this.#running = true;
-    for (const peer of this.#peers.values()) peer.start();
+    for (const [name, peer] of this.#peers) if (!this.#disabled.has(name)) peer.start();
   }
 
   /**
@@ -237,8 +266,13 @@ export class SessionManager {
   #accept(fd: number, remote: SocketAddress): boolean {
     if (!this.#running) return false;
     const known = this.#find(remote);
-    const admission = known ? ({ kind: "peer", peer: known } as const) : this.#dynamic?.admit(remote);
+    const admission = known ? ({ kind: "peer", peer: known } as const) : this.#admit(remote);
     if (!admission || admission.kind === "stranger") return false;
+    if (admission.kind === "peer" && this.#disabled.has(admission.peer.options.name)) {
+      // Not with a NOTIFICATION, for which it would hold off longer each time: it is to be there when we are back.
+      native().close(fd);
+      return true;
+    }
     if (admission.kind !== "peer" || !admission.peer.acceptsConnections()) {
       refuse(fd);
       return true;
@@ -271,6 +305,10 @@ export class SessionManager {
       transport.socket.destroy();
     }
     return true;
+  }
+
+  #admit(remote: SocketAddress): Admission | undefined {
+    return this.#dynamicDisabled ? this.#dynamic?.refuses(remote) : this.#dynamic?.admit(remote);
   }
 
   /** Null: nobody's. A peer without an address has all of its interface but what other peers have. */
@@ -316,10 +354,11 @@ export class SessionManager {
     else this.#byAddress.delete(text);
   }
 
-  #removeDynamic(peer: Peer, reason: string, kind: "deconfigured" | "changed"): void {
+  #removeDynamic(peer: Peer, reason: string, kind: "deconfigured" | "changed" | "shutdown"): Promise<void> {
     this.#forget(peer);
-    void peer.stop({ kind, reason });
+    const stopped = peer.stop({ kind, reason });
     this.#dynamic?.removed(peer);
+    return stopped;
   }
 
   #setRangeKeys(group: string, keys: readonly Uint8Array[]): void {

@@ -108,6 +108,11 @@ export class Session {
     return this.#live;
   }
 
+  /** All that was sent has arrived, as far as there is a session. */
+  get delivered(): boolean {
+    return this.fsm.state !== "Established" || (this.#connection?.delivered ?? true);
+  }
+
   get hasOpen(): boolean {
     return this.#negotiated !== null;
   }

@@ -23,6 +23,7 @@ const TCP_INFO_LENGTH = 28;
 const TCP_INFO_RETRANSMITS_AT = 2;
 const TCP_INFO_UNACKED_AT = 24;
 const TCP_INFO_LAST_ACK_RECV_AT = 56;
+const TCP_INFO_NOTSENT_BYTES_AT = 144;
 const TCP_MD5SIG_EXT = 32;
 const IPPROTO_IPV6 = 41;
 const IPV6_UNICAST_HOPS = 16;
@@ -91,6 +92,14 @@ export function sinceLastAck(fd: number): number | null {
   const info = new Uint8Array(TCP_INFO_LAST_ACK_RECV_AT + 4);
   const length = native().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info);
   return length < info.length ? null : new DataView(info.buffer).getUint32(TCP_INFO_LAST_ACK_RECV_AT, little);
+}
+
+/** The other end's TCP has acknowledged all that was written; true also when the kernel does not say. */
+export function isAcknowledged(fd: number): boolean {
+  const info = new Uint8Array(TCP_INFO_NOTSENT_BYTES_AT + 4);
+  const length = native().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info);
+  const field = (at: number) => (length < at + 4 ? 0 : new DataView(info.buffer).getUint32(at, little));
+  return field(TCP_INFO_UNACKED_AT) === 0 && field(TCP_INFO_NOTSENT_BYTES_AT) === 0;
 }
 
 export function bindToDevice(fd: number, name: string): void {

@@ -5,6 +5,8 @@ import { parseAddress } from "../../net/address.ts";
 import { formatPrefix, maskBytes, parsePrefix } from "../../net/prefix.ts";
 import { ApiError, type RouteFilter } from "./types.ts";
 
+/** Seconds that a drain may wait. */
+const LONGEST_WAIT = 3600;
 const families: Readonly<Record<string, 4 | 6>> = { "4": 4, "6": 6, ipv4: 4, ipv6: 6 };
 const booleans: Readonly<Record<string, boolean>> = { "": true, "1": true, true: true, "0": false, false: false };
 
@@ -57,6 +59,15 @@ export function peerName(query: URLSearchParams): string {
 export function familyParameter(query: URLSearchParams): 4 | 6 | null {
   const family = query.get("family");
   return family === null ? null : oneOf(families, family, "family", "ipv4 or ipv6");
+}
+
+/** `?wait=`, seconds -> milliseconds; null: not given. Throws ApiError 400. */
+export function waitParameter(query: URLSearchParams): number | null {
+  const wait = query.get("wait");
+  if (wait === null) return null;
+  const seconds = /^\d+(\.\d+)?$/.test(wait) ? Number(wait) : Number.NaN;
+  if (!(seconds <= LONGEST_WAIT)) throw new ApiError(400, `wait=${wait}: write seconds, 0 to ${LONGEST_WAIT}`);
+  return Math.round(seconds * 1000);
 }
 
 /** Throws ApiError 400 when there is another parameter than these. */

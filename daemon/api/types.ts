@@ -5,6 +5,8 @@ import type { PeerView, RouteView } from "../../bgp/views.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
 import type { PolicyRequest } from "../../config/policy-request.ts";
 import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
+import type { DrainView } from "../lifecycle/drain.ts";
+import type { ShutdownView } from "../lifecycle/shutdown.ts";
 import type { PlanView } from "../reload.ts";
 import type { ApiEvent, EventListener } from "./events.ts";
 
@@ -16,9 +18,11 @@ export interface StatusView {
   readonly pid: number;
   /** Seconds. */
   readonly uptime: number;
-  /** `ok`, or `degraded` with reasons. */
-  readonly state: "starting" | "ok" | "degraded" | "stopping";
+  /** `ok`, or `degraded` with reasons; `draining` and `drained`: the node is out of service, or on the way. */
+  readonly state: "starting" | "ok" | "degraded" | "draining" | "drained" | "stopping";
   readonly problems: readonly string[];
+  /** What is taken out of service on purpose. */
+  readonly drain: DrainView;
   /** `dynamic`: those that have come out of listen ranges, which neither of the others counts. */
   readonly peers: { readonly configured: number; readonly established: number; readonly dynamic: number };
   readonly routes: { readonly ipv4: number; readonly ipv6: number };
@@ -97,6 +101,15 @@ export interface ApiBackend {
   cni(request: CniRequest): Promise<CniResponse>;
   /** What another configuration would change. Throws ApiError 400 with what is wrong with it. */
   plan(text: string, file: string): PlanView;
+  /**
+   * Takes the node, or one peer, out of service; `wait` in milliseconds, null: as configured. Resolves when it is, or was
+   * called off. Rejects with ApiError 404, 409.
+   */
+  drain(peer: string | null, wait: number | null): Promise<DrainView>;
+  /** Back into service. Rejects with ApiError 404, 409 when nothing is drained. */
+  undrain(peer: string | null): Promise<DrainView>;
+  /** Resolves when the neighbours have been told; the process ends after that. Rejects with ApiError 409. */
+  shutdown(): Promise<ShutdownView>;
   /** Reads the configuration file again. Rejects with ApiError when it is refused; nothing has changed then. */
   reload(): Promise<PlanView>;
   /** An MRT table dump. Rejects with ApiError 500 in words when the file cannot be written. */

@@ -2,7 +2,7 @@
 import { isAbsolute } from "node:path";
 import { MAX_BYTES } from "../../config/yaml-text.ts";
 import type { BodyReader } from "./body.ts";
-import { familyParameter, only, peerName } from "./query.ts";
+import { familyParameter, only, peerName, waitParameter } from "./query.ts";
 import { type Call, sendJson } from "./routes.ts";
 import { ApiError } from "./types.ts";
 
@@ -36,6 +36,20 @@ export const writeRoutes: Readonly<Record<string, (call: WriteCall) => Promise<v
   "/v1/reset": async ({ backend, response, query }) => {
     only(query, ["peer", "reason"]);
     sendJson(response, 200, backend.reset(peerName(query), query.get("reason") ?? ""));
+  },
+  /** The node, or `peer`, out of service; answered when it is. `wait`: seconds. */
+  "/v1/drain": async ({ backend, response, query }) => {
+    only(query, ["peer", "wait"]);
+    sendJson(response, 200, await backend.drain(query.get("peer"), waitParameter(query)));
+  },
+  "/v1/undrain": async ({ backend, response, query }) => {
+    only(query, ["peer"]);
+    sendJson(response, 200, await backend.undrain(query.get("peer")));
+  },
+  /** Withdraws everything and ends the daemon; answered when the neighbours have been told. */
+  "/v1/shutdown": async ({ backend, response, query }) => {
+    only(query, []);
+    sendJson(response, 200, await backend.shutdown());
   },
   "/v1/reload": async ({ backend, response, query }) => {
     only(query, []);

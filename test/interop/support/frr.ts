@@ -17,6 +17,8 @@ export interface FrrOptions {
   readonly daemons?: readonly FrrDaemon[];
   /** Where bgpd listens, if not on 179. */
   readonly port?: number;
+  /** More of the command line. */
+  readonly arguments?: Readonly<Partial<Record<FrrDaemon, readonly string[]>>>;
 }
 
 /** What is used here of `show bgp neighbors X json`. */
@@ -34,14 +36,16 @@ export class Frr {
   readonly node: Node;
   readonly #daemons: readonly FrrDaemon[];
   readonly #port: number | undefined;
+  readonly #arguments: NonNullable<FrrOptions["arguments"]>;
   readonly #config: string;
   readonly #processes = new Map<FrrDaemon, ChildProcess>();
 
-  private constructor(node: Node, config: string, { daemons = ["bgpd"], port }: FrrOptions) {
+  private constructor(node: Node, config: string, { daemons = ["bgpd"], port, arguments: more = {} }: FrrOptions) {
     this.node = node;
     this.#config = config;
     this.#daemons = daemons;
     this.#port = port;
+    this.#arguments = more;
   }
 
   /** Resolves when the daemons run and the configuration is applied. */
@@ -79,6 +83,14 @@ export class Frr {
     return waitFor(established, `FRR on ${this.node.name} to be Established with ${address}`, { timeout });
   }
 
+  /** Ends one daemon and starts it again with the whole configuration; the others go on. */
+  async restartOne(daemon: FrrDaemon, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+    const child = this.#processes.get(daemon);
+    if (child) await terminate(child, signal);
+    this.#processes.delete(daemon);
+    await this.#start([daemon]);
+  }
+
   /** Ends the daemons; SIGKILL leaves the neighbours to find out by themselves. */
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     await Promise.all([...this.#processes.values()].map((child) => terminate(child, signal)));
@@ -104,10 +116,10 @@ export class Frr {
     return join(RUN_DIRECTORY, this.#pathspace);
   }
 
-  async #start(): Promise<void> {
+  async #start(daemons = this.#daemons): Promise<void> {
     mkdirSync(this.#runDirectory, { recursive: true });
     execFileSync("chown", ["frr:frr", this.#runDirectory]);
-    for (const daemon of this.#daemons) {
+    for (const daemon of daemons) {
       const socket = join(this.#runDirectory, `${daemon}.vty`);
       rmSync(socket, { force: true });
       const alone = daemon === "bgpd" && !this.#daemons.includes("zebra") ? ["-Z", "-n"] : [];
@@ -126,6 +138,7 @@ export class Frr {
         pid,
         ...alone,
         ...port,
+        ...(this.#arguments[daemon] ?? []),
       ];
       const child = this.node.spawn(join(DAEMON_DIRECTORY, daemon), args);
       this.#processes.set(daemon, child);

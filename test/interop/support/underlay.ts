@@ -34,6 +34,8 @@ interface IpNexthop {
 export class Underlay {
   readonly node: Node;
   readonly directory: string;
+  /** Another build than the one under test. */
+  dist: string | null = null;
   #process: ChildProcess | null = null;
 
   private constructor(node: Node) {
@@ -71,7 +73,7 @@ export class Underlay {
       "-c",
       script,
       process.execPath,
-      distFile("underlayd.cjs"),
+      this.dist === null ? distFile("underlayd.cjs") : join(this.dist, "underlayd.cjs"),
       "--config",
       join(this.directory, "underlay.yaml"),
     ];
@@ -158,6 +160,15 @@ export class Underlay {
       error.message.includes("FIB table does not exist") ? "[]" : Promise.reject(error);
     const output = await this.node.exec("ip", "-j", ...args).catch(missing);
     return JSON.parse(output.trim() || "[]") as T[];
+  }
+
+  /** Resolves with the exit code when the daemon ends by itself. */
+  async ended(): Promise<number | null> {
+    const child = this.#process;
+    if (!child) throw new Error("underlayd does not run");
+    await waitFor(() => child.exitCode !== null || child.signalCode !== null, "underlayd to end", { interval: 10 });
+    this.#process = null;
+    return child.exitCode;
   }
 
   signal(signal: NodeJS.Signals): void {

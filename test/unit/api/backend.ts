@@ -16,9 +16,13 @@ import {
   type RouteFilter,
   type StatusView,
 } from "../../../daemon/api/types.ts";
+import type { DrainView } from "../../../daemon/lifecycle/drain.ts";
+import type { ShutdownView } from "../../../daemon/lifecycle/shutdown.ts";
 import { policyViews, testPolicy } from "../../../daemon/policy-test.ts";
 import type { PlanView } from "../../../daemon/reload.ts";
 import type { KernelRoute, KernelRule } from "../../../routing/types.ts";
+
+const serving: DrainView = { state: "serving", since: null, peers: [] };
 
 export const route = (index: number): RouteView => ({
   prefix: `10.${(index >> 16) & 255}.${(index >> 8) & 255}.${index & 255}/32`,
@@ -105,6 +109,7 @@ const status: StatusView = {
   uptime: 61,
   state: "ok",
   problems: [],
+  drain: serving,
   peers: { configured: 2, established: 2, dynamic: 0 },
   routes: { ipv4: 2, ipv6: 1 },
   kernel: {
@@ -235,6 +240,29 @@ export class MemoryBackend implements ApiBackend {
     this.plans.push({ text, file });
     if (text.includes("nonsense")) throw new ApiError(400, `${file}:1:1: nonsense is not a known key`);
     return this.planView;
+  }
+  drainView: DrainView = serving;
+  readonly drains: { peer: string | null; wait: number | null }[] = [];
+  async drain(peer: string | null, wait: number | null): Promise<DrainView> {
+    if (peer !== null) this.refresh(peer, null);
+    this.drains.push({ peer, wait });
+    const since = "2026-01-02T03:04:05.000Z";
+    const state = "drained" as const;
+    this.drainView =
+      peer === null
+        ? { ...this.drainView, state, since }
+        : { ...this.drainView, peers: [{ name: peer, state, since }] };
+    return this.drainView;
+  }
+  async undrain(peer: string | null): Promise<DrainView> {
+    if (this.drainView.state === "serving" && this.drainView.peers.length === 0)
+      throw new ApiError(409, "the node is not drained");
+    this.drainView = peer === null ? { ...serving, peers: this.drainView.peers } : { ...this.drainView, peers: [] };
+    return this.drainView;
+  }
+  shutdownView: ShutdownView = { told: ["tor-a"], late: ["tor/b"] };
+  async shutdown(): Promise<ShutdownView> {
+    return this.shutdownView;
   }
   async reload(): Promise<PlanView> {
     if (this.planView.impact === "restart") throw new ApiError(409, "nothing was changed");

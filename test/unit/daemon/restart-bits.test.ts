@@ -50,6 +50,21 @@ describe("R and F bits", () => {
     expect(said()).toEqual({ R: true, F4: true, F6: false });
   });
 
+  it("where neighbours are told our blocks alone: F by rules and blackholes, learned routes or not", () => {
+    const blocksOnly = [peer("tor", "192.0.2.1", 65001, { export: "blocks" })];
+    const { restart, said, becomes } = bits({ tables: [], owned: [6] }, blocksOnly);
+    restart.started(2);
+    expect(said()).toEqual({ R: true, F4: false, F6: true });
+    restart.converged();
+    expect(said()).toEqual({ R: false, F4: false, F6: true });
+    becomes(nothing);
+    expect(said()).toEqual({ R: false, F4: false, F6: false });
+    const transit = [...blocksOnly, peer("other", "192.0.2.2", 65002, { export: "all" })];
+    const passing = bits({ tables: [], owned: [4, 6] }, transit);
+    passing.restart.started(2);
+    expect(passing.said()).toEqual({ R: true, F4: false, F6: false });
+  });
+
   it("after convergence F follows the worker: in doubt, refused, and well again", () => {
     const { restart, said, becomes } = bits(learned4);
     restart.started(3);

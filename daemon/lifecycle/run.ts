@@ -1,13 +1,15 @@
-// From start to stop. SIGTERM is a restart: the kernel keeps routes, rules and pods, and BGP sessions end without a
-// NOTIFICATION, so that neighbours with graceful restart go on forwarding. SIGINT is a shutdown: neighbours are told
-// (Cease/2) and withdraw at once; the kernel still keeps everything, so pods on this node go on reaching each other.
-import { HUNG } from "../routing/fib/client.ts";
-import type { Daemon } from "./compose.ts";
-import type { Logger } from "./log.ts";
-import { notify } from "./systemd.ts";
+// From start to end. SIGTERM is a restart, SIGINT a shutdown, and a request of the API may ask for one as well; what each
+// does is in exit.ts. Who ended by request must not be started again by a supervisor: that has an exit code of its own.
+import { HUNG } from "../../routing/fib/client.ts";
+import type { Daemon } from "../compose.ts";
+import type { Logger } from "../log.ts";
+import { notify } from "../systemd.ts";
+import type { ExitKind } from "./exit.ts";
 
 /** Milliseconds a clean stop may take before the process ends anyway. */
 const STOP_LIMIT = 8_000;
+/** Asked to end: RestartPreventExitStatus= of the unit. */
+const ON_REQUEST = 3;
 
 export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void> {
   // An unforeseen exception leaves unknown state behind. The kernel keeps forwarding, and a supervisor starts a new
@@ -28,9 +30,10 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
     process.exit(1);
   });
 
-  const signal = new Promise<NodeJS.Signals>((resolve) => {
-    process.once("SIGTERM", resolve);
-    process.once("SIGINT", resolve);
+  const ending = new Promise<{ kind: ExitKind; code: number; signal?: NodeJS.Signals }>((resolve) => {
+    process.once("SIGTERM", (signal) => resolve({ kind: "restart", code: 0, signal }));
+    process.once("SIGINT", (signal) => resolve({ kind: "shutdown", code: 0, signal }));
+    daemon.onExitRequest((kind) => resolve({ kind, code: ON_REQUEST }));
   });
   // Refused or done, the log says so.
   process.on("SIGHUP", () => void daemon.reload().catch(() => undefined));
@@ -39,11 +42,10 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
   notify("READY=1");
   daemon.onSummary((summary) => notify(`STATUS=${summary}`));
 
-  const received = await signal;
-  const mode = received === "SIGINT" ? "shutdown" : "restart";
+  const { kind, code, signal } = await ending;
   log.info(
-    { signal: received },
-    mode === "restart" ? "stopping; the kernel state stays" : "shutting down; telling the neighbours",
+    signal ? { signal } : {},
+    kind === "restart" ? "stopping; the kernel state stays" : "shutting down; neighbours are told",
   );
   notify("STOPPING=1");
   const limit = setTimeout(() => {
@@ -51,7 +53,7 @@ export async function runUntilSignal(daemon: Daemon, log: Logger): Promise<void>
     daemon.crashed(`the stop took more than ${STOP_LIMIT / 1000} s`);
     process.exit(1);
   }, STOP_LIMIT);
-  await daemon.stop(mode);
+  await daemon.stop(kind);
   clearTimeout(limit);
-  process.exit(0);
+  process.exit(code);
 }
