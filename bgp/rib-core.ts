@@ -19,6 +19,7 @@ import { NextHops } from "./loc-rib/next-hops.ts";
 import type { RouteSource } from "./loc-rib/source.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
 import type { SpeakerOptions } from "./speaker-types.ts";
+import { Tables } from "./tables.ts";
 
 /** Milliseconds from a change to the sweep of what it left behind. */
 const SWEEP_DELAY = 1000;
@@ -52,8 +53,8 @@ export class RibCore {
   readonly convergence: Convergence;
   /** End-of-RIB was sent to a peer, or received from it. */
   onEndOfRib: (peer: string, direction: "sent" | "received", family: Family, prefixes: number) => void = () => {};
-  readonly locRibs: readonly LocRib[];
-  readonly #revisits: ReadonlyMap<LocRib, Revisit>;
+  readonly tables: Tables;
+  readonly #revisits = new WeakMap<LocRib, Revisit>();
   readonly #sweep: Sweep;
   /** From our start until what neighbours have for us has arrived, when state of ours was kept over a restart. */
   restarting = false;
@@ -81,12 +82,11 @@ export class RibCore {
     this.convergence = new Convergence(clock, isConverged);
     const setIds = { next: 1 };
     const families = [4, 6] as const;
-    this.locRibs = options.tables.flatMap((table) =>
+    this.tables = new Tables(options.tables, (table) =>
       families.map(
         (family) => new LocRib(table, this.prefixes[family], this.store, this.nextHops, setIds, options.bestPath),
       ),
     );
-    this.#revisits = new Map(this.locRibs.map((locRib) => [locRib, new Revisit(locRib)]));
     this.#sweep = new Sweep(this);
     resolver.onChange(() => this.#resolverChanged());
   }
@@ -97,16 +97,19 @@ export class RibCore {
     return this.#pathSpace;
   }
 
+  get locRibs(): readonly LocRib[] {
+    return this.tables.locRibs;
+  }
+
   /** Throws RangeError for a table that is not configured. */
   locRib(table: number, family: Family): LocRib {
-    const locRib = this.locRibs.find((candidate) => candidate.table === table && candidate.family === family);
-    if (!locRib) throw new RangeError(`table ${table} is not configured`);
-    return locRib;
+    return this.tables.locRib(table, family);
   }
 
   /** Decides again about every prefix that the source announces. */
   revisit(locRib: LocRib, source: RouteSource): void {
-    const task = this.#revisits.get(locRib) as Revisit;
+    const task = this.#revisits.get(locRib) ?? new Revisit(locRib);
+    this.#revisits.set(locRib, task);
     task.add(source);
     this.slices.schedule(task);
   }
@@ -195,15 +198,16 @@ class Sweep implements SliceTask {
   }
 
   step(): boolean {
-    const { store, sets, prefixes, locRibs } = this.#core;
+    const { store, sets, prefixes, locRibs, tables } = this.#core;
     store.sweep();
     sets.sweep();
     for (const table of [prefixes[4], prefixes[6]])
       table.sweep((id) => locRibs.some((locRib) => locRib.prefixes === table && locRib.isAwaited(id)));
     for (const locRib of locRibs) locRib.sweep();
     if (--this.#rounds > 0) return true;
+    tables.release();
     // Freed attribute sets leave outgoing sets behind, and so on.
-    if (this.#garbage > 0) this.#core.touched();
+    if (this.#garbage > 0 || tables.areRetiring) this.#core.touched();
     return false;
   }
 

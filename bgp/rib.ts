@@ -29,6 +29,7 @@ import type {
   SessionState,
 } from "./session/types.ts";
 import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
+import type { Table } from "./tables.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 import { WireError } from "./wire/error.ts";
 import { emptyAttributes, type PathAttributes } from "./wire/path-attributes.ts";
@@ -39,7 +40,7 @@ export class Rib implements SessionHandler {
   readonly #peers = new Map<string, PeerRib>();
   /** Nobody waits for what these would say. */
   readonly #disabled = new Set<string>();
-  readonly #locals: ReadonlyMap<LocRib, RouteSource>;
+  readonly #locals = new Map<LocRib, RouteSource>();
   readonly #events: RouteEvents;
   readonly #reader: RouteReader;
   #monitor: RibMonitor | null = null;
@@ -49,7 +50,7 @@ export class Rib implements SessionHandler {
     this.#core = new RibCore(options, dependencies, () =>
       [...this.#peers].every(([name, peer]) => this.#disabled.has(name) || peer.converged),
     );
-    this.#locals = new Map(this.#core.locRibs.map((locRib) => [locRib, this.#localSource(locRib)]));
+    for (const locRib of this.#core.locRibs) this.#locals.set(locRib, this.#localSource(locRib));
     this.#events = new RouteEvents(dependencies.clock, this.#core.locRibs);
     this.#core.onEndOfRib = (peer, direction, family, prefixes) =>
       this.#events.emit({ type: "session", kind: "endOfRib", peer, direction, family, prefixes });
@@ -118,6 +119,27 @@ export class Rib implements SessionHandler {
 
   locRibs(): readonly LocRibView[] {
     return this.#core.locRibs;
+  }
+
+  /** A further table. Returns its Loc-RIBs; none when it is there, which stays then even if it was to go. */
+  addTable(table: Table): readonly LocRibView[] {
+    const added = this.#core.tables.add(table);
+    for (const locRib of added) this.#locals.set(locRib, this.#localSource(locRib));
+    this.#events.setLocRibs(this.#core.locRibs);
+    return added;
+  }
+
+  /** Takes a table away as soon as nothing is in it and nobody feeds it; then calls back. */
+  retireTable(id: number, gone: () => void): void {
+    this.#core.tables.retire(id, (locRibs) => {
+      for (const locRib of locRibs) {
+        this.#locals.get(locRib)?.filter.close();
+        this.#locals.delete(locRib);
+      }
+      this.#events.setLocRibs(this.#core.locRibs);
+      gone();
+    });
+    this.#core.touched();
   }
 
   /** A peer's session status together with what the RIB knows of it. */

@@ -14,7 +14,7 @@ const SAMPLE = 64;
 
 export class RouteEvents {
   readonly #clock: Clock;
-  readonly #locRibs: readonly LocRib[];
+  #locRibs: readonly LocRib[];
   readonly #listeners = new Set<(event: SpeakerEvent) => void>();
   readonly #sample = new Uint32Array(SAMPLE);
   #subscriptions: { locRib: LocRib; subscription: Subscription }[] = [];
@@ -37,6 +37,12 @@ export class RouteEvents {
     for (const listener of this.#listeners) listener(event);
   }
 
+  /** Tables have come or gone. */
+  setLocRibs(locRibs: readonly LocRib[]): void {
+    this.#locRibs = locRibs;
+    if (this.#listeners.size > 0) this.#open();
+  }
+
   stop(): void {
     this.#timer?.cancel();
     this.#timer = null;
@@ -48,7 +54,11 @@ export class RouteEvents {
     const wake = () => {
       this.#timer ??= this.#clock.after(INTERVAL, () => this.#report());
     };
-    this.#subscriptions = this.#locRibs.map((locRib) => ({ locRib, subscription: locRib.watch("best", wake, false) }));
+    const before = new Map(this.#subscriptions.map((entry) => [entry.locRib, entry]));
+    this.#subscriptions = this.#locRibs.map(
+      (locRib) => before.get(locRib) ?? { locRib, subscription: locRib.watch("best", wake, false) },
+    );
+    for (const { locRib, subscription } of before.values()) if (!this.#locRibs.includes(locRib)) subscription.close();
   }
 
   #report(): void {

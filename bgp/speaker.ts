@@ -19,6 +19,7 @@ import type {
   SpeakerOptions,
   SpeakerPeer,
 } from "./speaker-types.ts";
+import type { Table } from "./tables.ts";
 import { NeighbourDiscovery } from "./unnumbered/discovery.ts";
 import type { LinkSource } from "./unnumbered/types.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
@@ -229,6 +230,21 @@ export class Speaker {
   /** One per table and family. */
   locRibs(): readonly LocRibView[] {
     return this.#rib.locRibs();
+  }
+
+  /** A further table, or another name for one. Returns its Loc-RIBs if they are new. */
+  addTable(table: Table): readonly LocRibView[] {
+    const added = this.#rib.addTable(table);
+    this.#monitoring.tablesChanged();
+    return added;
+  }
+
+  /** Nobody is to use a table any more: it goes when it is empty. Calls back then, unless it was added again. */
+  retireTable(id: number, gone: () => void): void {
+    this.#rib.retireTable(id, () => {
+      this.#monitoring.tablesChanged();
+      gone();
+    });
   }
 
   peers(): PeerView[] {

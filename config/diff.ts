@@ -4,8 +4,17 @@ import { isDeepStrictEqual } from "node:util";
 import type { SpeakerGroup, SpeakerPeer } from "../bgp/speaker-types.ts";
 import { formatAddress } from "../net/address.ts";
 import { formatPrefix, type Prefix } from "../net/prefix.ts";
-import { fileKeys, groupImpact, type Impact, type PeerImpact, peerImpact, sectionImpact, stronger } from "./impact.ts";
-import type { Config } from "./types.ts";
+import {
+  fileKeys,
+  groupImpact,
+  type Impact,
+  type PeerImpact,
+  peerImpact,
+  sectionImpact,
+  stronger,
+  tableImpact,
+} from "./impact.ts";
+import type { Config, TableConfig } from "./types.ts";
 
 export interface ConfigChange {
   readonly kind: "added" | "removed" | "changed";
@@ -80,6 +89,8 @@ function diffEntries<T extends Named>(
 
 function diffSection(section: Section, before: unknown, after: unknown): ConfigChange[] {
   const impact = sectionImpact[section];
+  const ofTable: Readonly<Record<string, Impact>> = tableImpact;
+  const impactOf = (key: string) => (section === "tables" ? ofTable[key] : impact);
   if (isDeepStrictEqual(before, after)) return [];
   if (Array.isArray(before) && Array.isArray(after)) {
     return pairs(before, after).flatMap(([name, old, now]) => {
@@ -87,19 +98,27 @@ function diffSection(section: Section, before: unknown, after: unknown): ConfigC
       // A policy can be long: that it is another one says enough.
       if (section === "policies" && old && now)
         return isDeepStrictEqual(old, now) ? [] : { kind: "changed", path, impact, from: null, to: null };
-      if (old && now) return diffKeys(path, impact, old, now);
-      return { kind: old ? "removed" : "added", path, impact, from: null, to: null };
+      if (old && now) return diffKeys(path, impactOf, old, now);
+      const renamed =
+        section === "tables" && [before, after].every((tables) => hasTable(tables, (now ?? old) as Named));
+      return { kind: old ? "removed" : "added", path, impact: renamed ? "restart" : impact, from: null, to: null };
     });
   }
-  return diffKeys(section, impact, before as object, after as object);
+  return diffKeys(section, impactOf, before as object, after as object);
 }
 
-function diffKeys(path: string, impact: Impact, before: object, after: object): ConfigChange[] {
+/** Whether there is a table with the same id, under whatever name. */
+function hasTable(tables: readonly unknown[], table: Named): boolean {
+  const { id } = table as TableConfig;
+  return (tables as readonly TableConfig[]).some((other) => other.id === id);
+}
+
+function diffKeys(path: string, impactOf: (key: string) => Impact, before: object, after: object): ConfigChange[] {
   const old = before as Record<string, unknown>;
   const now = after as Record<string, unknown>;
   return [...new Set([...Object.keys(old), ...Object.keys(now)])]
     .filter((key) => !isDeepStrictEqual(old[key], now[key]))
-    .map((key) => changed(`${path}.${key}`, impact, old[key], now[key]));
+    .map((key) => changed(`${path}.${key}`, impactOf(key), old[key], now[key]));
 }
 
 function changed(path: string, impact: Impact, from: unknown, to: unknown): ConfigChange {

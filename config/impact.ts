@@ -2,7 +2,7 @@
 // the section about it in docs/configuration.md. Every key of a peer has to have its row here, or this does not compile;
 // test/interop/reload.test.ts shows that each row is true.
 import type { SpeakerGroup, SpeakerPeer } from "../bgp/speaker-types.ts";
-import type { Config } from "./types.ts";
+import type { Config, TableConfig } from "./types.ts";
 
 /**
  * From least to most: taken over at once without anybody noticing; the neighbour is asked to send its routes again; the
@@ -74,13 +74,22 @@ export const fileKeys: Readonly<Record<string, string>> = {
   monitored: "monitoring",
 };
 
+/** Of a table. The kernel knows it by its id: another id is another table. */
+export const tableImpact: Readonly<Record<Exclude<keyof TableConfig, "name">, Impact>> = {
+  id: "restart",
+  host: "live",
+  fallback: "live",
+  hostRoutes: "live",
+};
+
 /** Everything but the peers and their groups, by section. */
 export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers" | "peerGroups">, Impact>> = {
   node: "restart",
   bgp: "restart",
   monitoring: "live",
   pools: "live",
-  tables: "restart",
+  /** Coming and going; of keys see tableImpact. */
+  tables: "live",
   routing: "restart",
   cni: "restart",
   drain: "live",

@@ -18,7 +18,6 @@ import type { Config } from "../config/types.ts";
 import type { Clock } from "../net/clock.ts";
 import { FibClient } from "../routing/fib/client.ts";
 import { InterfaceTable } from "../routing/interfaces.ts";
-import { RouteSync } from "../routing/route-sync.ts";
 import { watchAcceptRa } from "./accept-ra.ts";
 import { ApiServer } from "./api/server.ts";
 import { Backend } from "./backend.ts";
@@ -35,6 +34,7 @@ import { Recording } from "./recording.ts";
 import { Reloader } from "./reload.ts";
 import { RestartBits } from "./restart-bits.ts";
 import { startWatchdog } from "./systemd.ts";
+import { Tables } from "./tables.ts";
 import { version } from "./version.ts";
 
 export type DaemonState = "starting" | "running" | "stopping";
@@ -54,7 +54,7 @@ export class Daemon {
   readonly #speakerOptions: SpeakerOptions;
   readonly #restartBits: RestartBits;
   readonly #bfd: Bfd;
-  readonly #syncs: RouteSync[];
+  readonly #tables: Tables;
   readonly #cni: CniServer;
   readonly #blocks: Blocks;
   readonly #api: ApiServer;
@@ -108,9 +108,12 @@ export class Daemon {
     });
     this.#bfd = new Bfd({ speaker: this.#speaker, events: this.#events, log: log("bfd") });
     this.#bfd.onFailure((error) => this.#failed(error));
-    // A route server holds and passes on: nothing of it crosses to the worker.
-    const locRibs = config.routing.install ? this.#speaker.locRibs() : [];
-    this.#syncs = locRibs.map((locRib) => new RouteSync(locRib, this.#fib));
+    this.#tables = new Tables(config.tables, {
+      speaker: this.#speaker,
+      fib: this.#fib,
+      install: config.routing.install,
+      log: log("tables"),
+    });
     this.#cni = new CniServer(
       {
         pools: config.pools,
@@ -307,7 +310,7 @@ export class Daemon {
     this.#warmUp?.stop();
     this.#stopWatchdog();
     // Sessions that end now withdraw their routes from the Loc-RIB: the kernel must not hear of it.
-    for (const sync of this.#syncs) sync.stop();
+    this.#tables.stop();
   }
 
   async #stopRest(): Promise<void> {
@@ -318,10 +321,12 @@ export class Daemon {
   async #apply(config: Config, { peers, peerGroups }: ConfigDiff): Promise<void> {
     // What can fail (a port is taken, the kernel refuses a table) comes first, and is put back as it was.
     const wanted = peers.filter(({ kind }) => kind !== "removed").map(({ entry }) => entry);
+    this.#tables.add(config.tables);
     try {
       for (const peer of wanted) if (!this.#drain.isDrained(peer.name)) await this.#bfd.update(peer);
       await this.#blocks.change(config);
     } catch (error) {
+      this.#tables.keep(this.#config.tables);
       const before = new Map(this.#config.peers.map((peer) => [peer.name, peer]));
       for (const { name } of wanted) {
         const old = this.#drain.isDrained(name) ? undefined : before.get(name);
@@ -344,6 +349,7 @@ export class Daemon {
       else if (kind === "added") this.#speaker.addGroup(this.#drain.overlayGroup(group));
       else this.#speaker.changeGroup(this.#drain.overlayGroup(group), impact);
     }
+    this.#tables.keep(config.tables);
     this.#speaker.setMonitoring(monitoringOf(config));
     for (const log of [this.#log, ...this.#logs]) log.level = config.log.level;
     this.#config = config;
@@ -352,7 +358,7 @@ export class Daemon {
 
   async #converged(): Promise<void> {
     if (this.#state === "stopping") return;
-    await Promise.all(this.#syncs.map((sync) => sync.settled()));
+    await this.#tables.settled();
     await this.#fib.flush();
     const swept = await this.#fib.sweepStale();
     this.#restartBits.converged();

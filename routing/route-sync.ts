@@ -22,6 +22,7 @@ export class RouteSync {
   readonly #locRib: LocRibView;
   readonly #fib: Fib;
   readonly #subscription: LocRibSubscription;
+  readonly #ignoreDrain: () => void;
   readonly #ids = new Uint32Array(SLICE);
   /** Set id of the Loc-RIB -> set id at the worker. */
   readonly #sets = new Map<number, number>();
@@ -34,7 +35,7 @@ export class RouteSync {
   constructor(locRib: LocRibView, fib: Fib) {
     this.#locRib = locRib;
     this.#fib = fib;
-    fib.onDrain(() => {
+    this.#ignoreDrain = fib.onDrain(() => {
       this.#blocked = false;
       this.#schedule();
     });
@@ -59,6 +60,7 @@ export class RouteSync {
   stop(): void {
     this.#stopped = true;
     this.#subscription.close();
+    this.#ignoreDrain();
     this.#resolveSettled();
   }
 

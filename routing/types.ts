@@ -302,7 +302,7 @@ export interface Fib {
   removeNextHopSet(id: number): void;
   /** Buffers are transferred. Returns false above the high-water mark: wait for `onDrain`. */
   apply(batch: RouteBatch): boolean;
-  onDrain(listener: () => void): void;
+  onDrain(listener: () => void): () => void;
   /** Resolves when everything applied so far is in the kernel (or has failed and is listed). */
   flush(): Promise<void>;
   addPodRoutes(routes: readonly PodRoute[]): Promise<void>;

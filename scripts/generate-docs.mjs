@@ -25,7 +25,7 @@ async function loadSchema() {
   return import(`data:text/javascript;base64,${Buffer.from(result.outputFiles[0].contents).toString("base64")}`);
 }
 
-const { schema, toJSONSchema, impacts, peerImpact, sectionImpact, fileKeys } = await loadSchema();
+const { schema, toJSONSchema, impacts, peerImpact, tableImpact, sectionImpact, fileKeys } = await loadSchema();
 const json = toJSONSchema(schema, { io: "input" });
 json.description = "Configuration of underlayd, the daemon of underlay. docs/configuration.md is the readable form.";
 
@@ -93,7 +93,14 @@ function impactRows() {
     const sections = Object.entries(sectionImpact)
       .filter(([, of]) => of === impact)
       .map(([key]) => `\`${key}\``);
-    const keys = [peers.length > 0 && `of a peer: ${peers.join(", ")}`, ...sections].filter(Boolean);
+    const tables = Object.entries(tableImpact)
+      .filter(([, of]) => of === impact)
+      .map(([key]) => `\`${key}\``);
+    const keys = [
+      peers.length > 0 && `of a peer: ${peers.join(", ")}`,
+      tables.length > 0 && `of a table: ${tables.join(", ")}`,
+      ...sections,
+    ].filter(Boolean);
     return keys.length > 0 ? [`| ${impact} | ${keys.join("; ")} | ${meanings[impact]} |`] : [];
   });
 }
@@ -155,7 +162,7 @@ ${order.map((key) => section(key, json.properties[key])).join("\n")}
 
 \`underlayctl reload\` (SIGHUP, \`systemctl reload\`) reads the file again and applies what is different, all of it or nothing;
 \`underlayctl plan FILE\` tells before. Configurations are compared as they are after loading: a default written out is no change.
-Peers come and go without touching the others.
+Peers, pools and tables come and go without touching the others.
 
 | Impact | Keys | What happens |
 |---|---|---|

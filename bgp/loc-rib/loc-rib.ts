@@ -37,7 +37,8 @@ interface SourceState {
 
 export class LocRib implements LocRibView {
   readonly table: number;
-  readonly tableName: string;
+  /** What people call the table. */
+  tableName: string;
   readonly prefixes: PrefixTable;
   readonly #store: AttributeStore;
   readonly #nextHops: NextHops;

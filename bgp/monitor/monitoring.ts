@@ -41,6 +41,7 @@ export class Monitoring implements RibMonitor {
   /** The end of files of a former configuration. */
   #ending: Promise<unknown> = Promise.resolve();
   #running = false;
+  #options: MonitoringOptions;
 
   constructor(options: MonitoringOptions, dependencies: MonitoringDependencies) {
     const { core, asn, peers, wallTime } = dependencies;
@@ -50,12 +51,14 @@ export class Monitoring implements RibMonitor {
     this.#subjects = new Subjects(core, asn, peers, wallTime);
     this.#mrtDependencies = { ...dependencies, peers: () => this.#dumpedPeers() };
     this.#dumps = new TableDumps(this.#mrtDependencies);
+    this.#options = options;
     this.setOptions(options);
   }
 
   /** Stations that are configured as before keep their connections, files go on. `updateTap` may be another one afterwards. */
   setOptions(options: MonitoringOptions): void {
-    this.#setStations(options);
+    this.#setStations(options, () => true);
+    this.#options = options;
     const { mrt } = options;
     if (isDeepStrictEqual(this.#mrt?.options ?? null, mrt)) return;
     const before = this.#mrt;
@@ -65,11 +68,17 @@ export class Monitoring implements RibMonitor {
     this.#ending = this.#ending.then(() => before?.stop()).then(() => next?.start());
   }
 
-  #setStations({ sysName, sysDescr, bmp }: MonitoringOptions): void {
+  /** Stations that are told of Loc-RIBs connect again: RFC 9069 has no way to say that there is another one now. */
+  tablesChanged(): void {
+    this.#subjects.tablesChanged();
+    this.#setStations(this.#options, ({ options }) => !options.locRib);
+  }
+
+  #setStations({ sysName, sysDescr, bmp }: MonitoringOptions, keeps: (station: Station) => boolean): void {
     const before = this.#stations;
     const { core, clock, log, random, wallTime } = this.#dependencies;
     this.#stations = bmp.map((options) => {
-      const known = before.find((station) => isDeepStrictEqual(station.options, options));
+      const known = before.find((station) => keeps(station) && isDeepStrictEqual(station.options, options));
       if (known) return known;
       const station = new Station(options, {
         slices: core.slices,

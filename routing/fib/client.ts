@@ -67,7 +67,7 @@ export class FibClient implements Fib {
   onOperations: (operations: readonly (KernelOperation | KernelOperations)[]) => void = () => {};
   /** The operations behind the summaries; see setDetail. */
   onRouteOperations: (routes: RouteOperations) => void = () => {};
-  readonly #drainListeners: (() => void)[] = [];
+  #drainListeners: readonly (() => void)[] = [];
   readonly #blockListeners: ((change: BlockChange) => void)[] = [];
   readonly #blocks = new InstalledBlocks();
   readonly #failureListeners: ((error: Error) => void)[] = [];
@@ -160,8 +160,11 @@ export class FibClient implements Fib {
     return !this.#waitForDrain;
   }
 
-  onDrain(listener: () => void): void {
-    this.#drainListeners.push(listener);
+  onDrain(listener: () => void): () => void {
+    this.#drainListeners = [...this.#drainListeners, listener];
+    return () => {
+      this.#drainListeners = this.#drainListeners.filter((other) => other !== listener);
+    };
   }
 
   /** The worker ended without being asked to. Every request is refused from then on: this object cannot recover. */

@@ -4,6 +4,8 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RouteView } from "../../bgp/views.ts";
 import type { StatusView } from "../../daemon/api/types.ts";
+import type { PlanView } from "../../daemon/reload.ts";
+import { distFile } from "../../net/dist.ts";
 import { Frr } from "../interop/support/frr.ts";
 import { Lab, type Node, run } from "../interop/support/namespace.ts";
 import { Underlay } from "../interop/support/underlay.ts";
@@ -31,13 +33,20 @@ type Pool = keyof typeof pools;
 const block4 = (pool: Pool) => `10.244.${pools[pool]}.0/28`;
 const block6 = (pool: Pool) => `2001:db8:244:${pools[pool]}::/124`;
 
-const yaml = (tables: { b?: string; edge?: string } = {}) => `
+const usual = {
+  b: "id: 7200, fallback: unreachable, hostRoutes: last",
+  storage: "id: 7300, fallback: unreachable",
+  edge: "id: 7400, host: true",
+};
+
+/** `edge` may have another name, and then is another table. */
+const yaml = ({ b, storage, ...others }: Record<string, string> = usual, [edge] = Object.keys(others)) => `
 node: { name: node1, asn: 65101, routerId: 10.0.0.11 }
 tables:
   a: { id: 7100 }
-  b: { id: 7200, ${tables.b ?? "fallback: unreachable, hostRoutes: last"} }
-  storage: { id: 7300, fallback: unreachable }
-  edge: { id: 7400, ${tables.edge ?? "host: true"} }
+  b: { ${b} }
+  storage: { ${storage} }
+  ${edge}: { ${others[edge]} }
 pools:
   red: { blocks: [${block4("red")}, "${block6("red")}"], table: a }
   blue: { blocks: [${block4("blue")}, "${block6("blue")}"], table: b }
@@ -45,7 +54,7 @@ pools:
 policies:
   split:
     - { match: { prefix: [198.51.100.0/24, "2001:db8:570a::/48"] }, set: { table: storage }, then: accept }
-    - { match: { prefix: [${EDGE4}/32, "2001:db8:ed9e::/48", 192.168.30.0/26, "2001:db8:30::/96", 192.168.10.0/25, "2001:db8:10::/96"] }, set: { table: edge }, then: accept }
+    - { match: { prefix: [${EDGE4}/32, "2001:db8:ed9e::/48", 192.168.30.0/26, "2001:db8:30::/96", 192.168.10.0/25, "2001:db8:10::/96"] }, set: { table: ${edge} }, then: accept }
     - { then: accept }
 peers:
 ${(["a", "b"] as const)
@@ -218,6 +227,55 @@ describe("with all sessions", () => {
     expect(await both(fromHost, EDGE4, EDGE6)).toBe("a");
   });
 });
+
+describe("tables of a running daemon", () => {
+  const reload = async (text: string) => {
+    underlay.configure(text);
+    return (await underlay.ctl<PlanView>("reload")).changes.map(({ path, impact }) => `${path} ${impact}`);
+  };
+  const rules = async () => (await underlay.rules()).filter(({ ours }) => ours).map(({ text }) => text);
+
+  it("are treated otherwise, added and removed without a word on the sessions", async () => {
+    const changed = {
+      b: "id: 7200, fallback: unreachable",
+      storage: "id: 7300",
+      more: "id: 7500, host: true",
+    };
+    expect((await reload(yaml(changed))).filter((change) => !change.startsWith("peers."))).toEqual([
+      "tables.b.hostRoutes live",
+      "tables.storage.fallback live",
+      "tables.more live",
+      "tables.edge live",
+      "policies.split live",
+    ]);
+    expect(await both((to) => fromPod("blue1", to), STATIC4, STATIC6)).toBe("m");
+    expect(await both((to) => fromPod("green1", to), WORLD4, WORLD6)).toBe("m");
+    await waitFor(async () => (await both(fromHost, EDGE4, EDGE6)) === "a", "the new table in use", { interval: 20 });
+    await waitFor(async () => underlay.log.includes("table is gone"), "the old table to go", { interval: 20 });
+    expect([await underlay.kernel(4, "7400"), await underlay.kernel(6, "7400")]).toEqual([[], []]);
+    expect((await rules()).filter((text) => /lookup 7[45]00/.test(text))).toEqual(
+      ["1090: from all lookup 7500", "1090: from all lookup 7500"], // IPv4 and IPv6
+    );
+
+    await reload(yaml());
+    await waitFor(async () => (await underlay.kernel(6, "7500")).length === 0, "the table to be empty", {
+      interval: 20,
+    });
+    await waitFor(async () => (await both(fromHost, EDGE4, EDGE6)) === "a", "the first one in use", { interval: 20 });
+    expect(await both((to) => fromPod("blue1", to), STATIC4, STATIC6)).toBe("b");
+    expect(await both((to) => fromPod("green1", to), WORLD4, WORLD6)).toMatch(STOPPED);
+    expect((await frr.a.neighbor(link4("a", 2))).connectionsEstablished).toBe(1);
+  });
+
+  it("do not get another number", async () => {
+    underlay.configure(yaml({ ...usual, b: "id: 7201" }));
+    const answer = host.exec("sh", "-c", `"$@" 2>&1 || true`, "sh", process.execPath, ...reloadCommand());
+    expect(await answer).toContain("takes a restart of the daemon (which keeps forwarding): tables.b.id");
+    expect(await both((to) => fromPod("blue1", to), WORLD4, WORLD6)).toBe("b");
+  });
+});
+
+const reloadCommand = () => [distFile("underlayctl.cjs"), "--socket", underlay.socket, "reload"];
 
 describe("without any", () => {
   it("the host keeps what it has, pods fall back to it or stop", async () => {

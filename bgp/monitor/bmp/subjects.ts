@@ -209,17 +209,24 @@ export class LocRibSubject {
 export class Subjects {
   readonly #shared: Shared;
   readonly #peers = new Map<PeerRib, PeerSubject>();
-  readonly #tables: readonly LocRibSubject[];
+  readonly #asn: number;
+  #tables: readonly LocRibSubject[] = [];
   readonly #present: () => readonly PeerRib[];
 
   constructor(core: RibCore, asn: number, present: () => readonly PeerRib[], wallTime: () => number) {
     this.#shared = new Shared(core, wallTime);
     this.#present = present;
+    this.#asn = asn;
+    this.tablesChanged();
+  }
+
+  tablesChanged(): void {
+    const { core } = this.#shared;
     const tables = [...new Set(core.locRibs.map(({ table }) => table))];
     this.#tables = tables.map((table) => {
       const locRibs = core.locRibs.filter((locRib) => locRib.table === table);
       // The only table is the global instance (RFC 9069 §4.1); of several each is known by its number.
-      return new LocRibSubject(locRibs, asn, tables.length > 1 ? table : 0, this.#shared);
+      return new LocRibSubject(locRibs, this.#asn, tables.length > 1 ? table : 0, this.#shared);
     });
   }
 

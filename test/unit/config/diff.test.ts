@@ -66,6 +66,30 @@ describe("diffConfig", () => {
         "changed peers.tor-b.routerId reset: 167772171 -> 167772172",
       ],
     ],
+    [
+      "tables that come, and what is done with a table",
+      ["policies:", "tables: { fabric: { id: 7100, host: true, hostRoutes: last }, b: { id: 7200 } }\npolicies:"],
+      [
+        "changed tables.fabric.host live: false -> true",
+        "changed tables.fabric.hostRoutes live: first -> last",
+        "added tables.b live",
+      ],
+    ],
+    [
+      "a table under another number",
+      ["policies:", "tables: { fabric: { id: 7101 } }\npolicies:"],
+      [
+        "changed pools.default.table live: 7100 -> 7101",
+        "changed tables.fabric.id restart: 7100 -> 7101",
+        "changed peers.tor-a.table reset: 7100 -> 7101",
+        "changed peers.tor-b.table reset: 7100 -> 7101",
+      ],
+    ],
+    [
+      "a table under another name, which is the same to the kernel",
+      ["policies:", "tables: { storage: { id: 7100 } }\npolicies:"],
+      ["added tables.storage restart", "removed tables.fabric restart"],
+    ],
     ["the log's level", ["policies:", "log: { level: debug }\npolicies:"], ["changed log.level live: info -> debug"]],
   ])("names %s", (_, [from, to], expected) => {
     expect(lines(BASE, BASE.replace(from, to))).toEqual(expected);

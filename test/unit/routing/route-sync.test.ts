@@ -64,7 +64,10 @@ function recorder() {
       batches.push(batch);
       return state.accept;
     },
-    onDrain: (listener: () => void) => drains.push(listener),
+    onDrain: (listener: () => void) => {
+      drains.push(listener);
+      return () => drains.splice(drains.indexOf(listener), 1);
+    },
   } as unknown as Fib;
   return { fib, log, batches, state, drain: () => drains[0]() };
 }
