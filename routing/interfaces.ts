@@ -81,12 +81,13 @@ export class InterfaceTable implements NextHopResolver {
     const own: Uint8Array[] = [];
     const connected: Connected[] = [];
     const state: string[] = [];
-    for (const { ifindex, up, addresses } of links) {
+    for (const { ifindex, name, up, addresses } of links) {
       if (up) state.push(`${ifindex}`);
       for (const { address, length, peer } of addresses) {
         own.push(address);
         state.push(`${address}/${length}/${peer}`);
-        if (!up || (address.length === 16 && isLinkLocal(address))) continue;
+        // Nobody else is on the loopback device.
+        if (!up || name === "lo" || (address.length === 16 && isLinkLocal(address))) continue;
         const pointToPoint = peer !== undefined && !sameBytes(peer, address);
         // Without a peer, a full-length address connects nothing.
         if (length === address.length * 8 && !pointToPoint) continue;

@@ -74,6 +74,7 @@ describe("next-hop resolution", () => {
     ["192.168.10.0", 0, null],
     ["0.0.0.0", 0, null],
     ["::", 0, null],
+    ["127.0.0.9", 0, null],
     ["2001:db8:11::1", 0, null],
   ])("%s with session interface %i: %s", (text, hint, expected) => {
     const resolved = table(links).interfaces.resolve(address(text), hint);

@@ -1,0 +1,195 @@
+// A host where everything happens to interfaces, tables and routes at once, and neighbours that announce next hops that are
+// none: underlayd stays up, its memory bounded, its sessions alive where they can be, and the right state is back by itself.
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
+import { Bird } from "../interop/support/bird.ts";
+import { Lab, type Node } from "../interop/support/namespace.ts";
+import { announce, attributes, openMessage, RawPeer } from "../interop/support/raw-peer.ts";
+import { Underlay } from "../interop/support/underlay.ts";
+import { sleep, waitFor } from "../interop/support/wait.ts";
+
+const ROUTES = 300;
+const FOREIGN = Number(process.env.FOREIGN_ROUTES ?? 30_000);
+
+const yaml = `
+node: { name: node1, asn: 65101, routerId: 10.0.0.11 }
+pools: { default: { blocks: [10.244.1.0/26, "2001:db8:244:1::/122"] } }
+peers:
+  tor-a: { address: 10.1.0.2, asn: 65001, families: [ipv4], import: all, export: blocks }
+  tor-b: { address: 10.1.1.2, asn: 65001, families: [ipv4], import: all, export: blocks }
+  rogue: { address: 10.2.0.2, asn: 65500, passive: true, families: [ipv4], import: all, export: none }
+`;
+const birdConfig = `
+router id 10.0.0.2;
+protocol device {}
+protocol static { ipv4; ${Array.from({ length: ROUTES }, (_, i) => `route 30.${i >> 8}.${i & 255}.0/24 blackhole;`).join(" ")} }
+template bgp tor { local as 65001; connect retry time 1; connect delay time 1; error wait time 1, 2; ipv4 { import all; export all; next hop self; }; }
+protocol bgp a from tor { neighbor 10.1.0.1 as 65101; }
+protocol bgp b from tor { neighbor 10.1.1.1 as 65101; }
+`;
+
+let lab: Lab;
+let us: Node;
+let tor: Node;
+let rogue: Node;
+let bird: Bird;
+let underlay: Underlay;
+let pid = 0;
+let whole: string;
+let memory = 0;
+
+beforeAll(async () => {
+  lab = new Lab("hostile-kernel");
+  [us, tor, rogue] = ["us", "tor", "rogue"].map((name) => lab.addNode(name));
+  for (const i of [0, 1])
+    lab.link(
+      { node: us, name: `tor${i}`, addresses: [`10.1.${i}.1/24`] },
+      { node: tor, name: `eth${i}`, addresses: [`10.1.${i}.2/24`] },
+    );
+  lab.link(
+    { node: us, name: "rogue", addresses: ["10.2.0.1/24"] },
+    { node: rogue, name: "eth0", addresses: ["10.2.0.2/24"] },
+  );
+  us.capture("and host 10.1.0.2");
+  [bird, underlay] = await Promise.all([Bird.start(tor, birdConfig), Underlay.start(us, yaml)]);
+  pid = (await underlay.status()).pid;
+  await waitFor(
+    () => {
+      whole = state();
+      return whole.endsWith(`\n${ROUTES} routes by 10.1.0.2 10.1.1.2`);
+    },
+    "the routes",
+    { interval: 20 },
+  );
+  memory = rss();
+});
+afterEach(async () => {
+  await back();
+  expect((await underlay.status()).pid).toBe(pid);
+  // Buffers for notifications, and what the garbage collector has not taken yet.
+  expect(rss()).toBeLessThan(memory + 120);
+});
+afterAll(async () => {
+  await bird?.stop();
+  await underlay?.stop();
+  await lab?.close();
+});
+
+const rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]) / 1024;
+const shell = (node: Node, script: string, input = "") =>
+  execFileSync("nsenter", [`--net=${node.path}`, "--", "sh", "-c", script], { encoding: "utf8", input });
+
+/** Everything of ours in the kernel, with gateways instead of ids. */
+function state(): string {
+  const output = shell(
+    us,
+    "ip rule show proto 201; ip -6 rule show proto 201; ip route show table 7000 proto 201;" +
+      "ip -6 route show table 7000 proto 201; ip route show table 7100 proto 201; ip nexthop show proto 201",
+  ).split("\n");
+  const learned = output.filter((line) => line.includes(" nhid "));
+  const groups = new Set(learned.map((line) => / nhid (\d+)/.exec(line)?.[1]));
+  const gateways = output
+    .filter((line) => groups.has(/^id (\d+) group/.exec(line)?.[1]))
+    .flatMap((line) => / group (\S+)/.exec(line)![1].split("/"))
+    .map((member) => output.find((line) => line.startsWith(`id ${member.split(",")[0]} via`))?.split(" ")[3]);
+  const rest = output.filter((line) => !line.startsWith("id ") && !line.includes(" nhid "));
+  return [...rest, `${learned.length} routes by ${gateways.sort().join(" ")}`].join("\n");
+}
+
+const back = () =>
+  waitFor(() => state() === whole, `the state to be right again:\n${whole}`, { interval: 20, timeout: 15_000 });
+
+it("another program that flushes our tables, rules and nexthops a hundred times a second", async () => {
+  const established = (await underlay.peer("tor-a")).establishedCount;
+  const program = us.spawn("sh", [
+    "-c",
+    "while :; do ip route flush table 7100; ip route flush table 7000; ip rule del pref 1000; ip -6 rule del pref 1000;" +
+      " ip nexthop flush proto 201; sleep 0.01; done",
+  ]);
+  await sleep(1000);
+  const { kernel, problems } = await underlay.status();
+  program.kill("SIGKILL");
+  expect(kernel.fights.map(({ subject }) => subject)).toContain("IPv4 rule 1000: from all lookup 7000");
+  expect(problems.join("\n")).toContain("again and again");
+  await back();
+  // Each repair is one line, and they have become rare.
+  expect(underlay.log.split("\n").filter((line) => line.includes("put back")).length).toBeLessThan(200);
+  expect((await underlay.peer("tor-a")).establishedCount).toBe(established);
+});
+
+it("tens of thousands of routes of another program in our table, and as many in main", async () => {
+  for (const table of [7100, 254])
+    shell(
+      us,
+      "ip -batch -",
+      Array.from(
+        { length: FOREIGN },
+        (_, i) => `route add blackhole 40.${i >> 16}.${(i >> 8) & 255}.${i & 255} table ${table} proto 77`,
+      ).join("\n"),
+    );
+  const problems = async () => (await underlay.status()).problems;
+  await waitFor(
+    async () => (await problems()).some((text) => text.includes("routes of other programs")),
+    "the foreign routes to be told",
+  );
+  expect(await problems()).toContainEqual(
+    expect.stringMatching(/^table 7100, which underlayd keeps, has more than 1000 routes of other programs \(40\./),
+  );
+  await back();
+  shell(us, "ip route flush table 7100 proto 77");
+  expect(shell(us, "ip route show proto 77 | wc -l").trim()).toBe(`${FOREIGN}`);
+  shell(us, "ip route flush proto 77");
+});
+
+it("uplinks renamed, with another address, another MAC, moved away and back, deleted and made anew", async () => {
+  const lost = () => waitFor(() => state() !== whole, "the loss to show", { interval: 10 });
+  shell(us, "ip link set tor0 down; ip link set tor0 name fabric0; ip link set fabric0 address 02:00:00:00:00:99");
+  await lost();
+  shell(us, "ip link set fabric0 up; ip addr del 10.1.1.1/24 dev tor1");
+  shell(tor, "ip link set eth0 address 02:00:00:00:00:98");
+  await lost();
+  shell(us, "ip addr add 10.1.1.1/24 dev tor1");
+  await back();
+
+  execFileSync("ip", ["-n", us.netns, "link", "set", "fabric0", "netns", rogue.netns]);
+  shell(us, "ip link del tor1");
+  await waitFor(() => state().endsWith("0 routes by "), "the loss of both", { interval: 10 });
+  execFileSync("ip", ["-n", rogue.netns, "link", "set", "fabric0", "netns", us.netns]);
+  shell(us, "ip addr add 10.1.0.1/24 dev fabric0; ip link set fabric0 up");
+  lab.link(
+    { node: us, name: "tor1", addresses: ["10.1.1.1/24"] },
+    { node: tor, name: "eth1", addresses: ["10.1.1.2/24"] },
+  );
+  await back();
+});
+
+it("next hops that are none: elsewhere, our own, nobody's, the loopback's, everybody's", async () => {
+  const leave = rogue.enter({ tested: false });
+  const peer = await RawPeer.established("10.2.0.1", "10.2.0.2", openMessage());
+  leave();
+  const hops = [
+    [203, 0, 113, 9],
+    [10, 2, 0, 1],
+    [10, 1, 0, 1],
+    [0, 0, 0, 0],
+    [127, 0, 0, 1],
+    [127, 0, 0, 9],
+    [224, 0, 0, 5],
+    [255, 255, 255, 255],
+    [10, 2, 0, 255],
+    [10, 2, 0, 0],
+  ];
+  hops.forEach((nextHop, i) => {
+    peer.send(announce(i, 1, attributes({ nextHop })));
+  });
+  peer.send(announce(100, 1, attributes({ nextHop: [10, 2, 0, 2] })));
+  const there = () => shell(us, "ip route show table 7100 root 20.0.0.0/8");
+  await waitFor(() => there() !== "", "the good route", { interval: 10 });
+  expect(there()).toMatch(/^20\.0\.0\.100 nhid/);
+  expect(there().trim().split("\n")).toHaveLength(1);
+  const { kernel } = await underlay.status();
+  expect(kernel.failed).toEqual([]);
+  expect(peer.closed).toBe(false);
+  peer.close();
+});
