@@ -1,10 +1,13 @@
 // underlayctl watch: the daemon's events, one per line, until it or the user stops.
 import { connect } from "node:net";
+import { formatLocal } from "../history/time.ts";
 import type { WatchEvent } from "../daemon/api/events.ts";
 import { CliError, type Client, connectionError, errorText } from "./client.ts";
-import { type Output, plain } from "./output.ts";
+import { eventText } from "./event-text.ts";
+import type { Output } from "./output.ts";
 
-const hidden = new Set(["time", "type"]);
+/** Of the longest type. */
+export const TYPE_WIDTH = 9;
 
 export async function watch(
   client: Client,
@@ -45,17 +48,9 @@ export async function watch(
   });
 }
 
-/** `12:34:56.789  session  peer=tor-a to=Established reason="..."` */
+/** `12:34:56.789  session  tor-a: OpenConfirm -> Established`, local time. */
 export function eventLine(event: WatchEvent, output: Pick<Output, "paint">): string {
-  const fields = Object.entries(event)
-    .filter(([key, value]) => !hidden.has(key) && value !== undefined && value !== null)
-    .map(([key, value]) => `${output.paint(`${key}=`, "dim")}${fieldText(value)}`);
-  const time = event.time.replace(/^.*T/, "").replace(/Z$/, "");
-  const type = output.paint(event.type.padEnd(7), event.type === "resync" ? "red" : "bold");
-  return [time, type, ...fields].join("  ");
-}
-
-function fieldText(value: unknown): string {
-  const text = typeof value === "string" ? value : JSON.stringify(value);
-  return plain(typeof value === "string" && /[\s="]/.test(text) ? JSON.stringify(text) : text);
+  const time = formatLocal(Date.parse(event.time)).slice(11);
+  const type = output.paint(event.type.padEnd(TYPE_WIDTH), event.type === "resync" ? "red" : "bold");
+  return `${time}  ${type}  ${eventText(event)}`;
 }
