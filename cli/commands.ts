@@ -5,6 +5,8 @@ import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
 import { drain, shutdown, undrain } from "./drain.ts";
 import { dump } from "./dump.ts";
+import { history } from "./history.ts";
+import { type HistoryOptions, historyOptions } from "./history-options.ts";
 import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
 import { peerDetails, stateColour } from "./peer-details.ts";
 import { policy } from "./policy.ts";
@@ -14,7 +16,7 @@ import { refresh, reset } from "./session.ts";
 import { status } from "./status.ts";
 import { watch } from "./watch.ts";
 
-export interface Options extends PolicyOptions {
+export interface Options extends PolicyOptions, HistoryOptions {
   readonly json: boolean;
   readonly table?: string;
   readonly family?: string;
@@ -357,10 +359,17 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   watch: {
     usage: "watch [--types T,T]",
-    summary: "events as they happen: session, bfd, route, kernel, pod, block",
+    summary: "events as they happen: sessions, routes, every write to the kernel, pods, CNI calls, problems",
     arity: [0, 0],
     options: ["types"],
     run: ({ client, output, options }) => watch(client, output, options),
+  },
+  history: {
+    usage: "history [--since T] [--until T]",
+    summary: "what happened, from the flight recorder's files; no daemon is needed; --at T: how everything was then",
+    arity: [0, 0],
+    options: [...(Object.keys(historyOptions) as (keyof HistoryOptions)[]), "types", "peer"],
+    run: history,
   },
 };
 

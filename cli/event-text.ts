@@ -42,7 +42,11 @@ const texts: Readonly<Record<string, (event: Fields) => string | null>> = {
   daemon: ({ kind, message }) => `${kind}: ${message}`,
   resources,
   recorder: ({ message, kind, of, count }) =>
-    message !== undefined ? String(message) : kind === "leftOut" ? `${count} more events of type ${of} are left out` : null,
+    message !== undefined
+      ? String(message)
+      : kind === "leftOut"
+        ? `${count} more events of type ${of} are left out`
+        : null,
   resync: ({ dropped }) => `${dropped} events were left out for this slow reader`,
   segment: ({ version, pid }) => `underlayd ${version}, process ${pid}`,
 };

@@ -4,6 +4,9 @@ import { applyRecord, emptyState, type StateAt } from "../history/state-at.ts";
 import { formatLocal } from "../history/time.ts";
 import { duration, type Output, plain } from "./output.ts";
 
+/** Milliseconds without a record after which a daemon may have ended without a word. */
+const SILENCE_MS = 150_000;
+
 /** Exit code 0, or 1 when there is nothing on record from before. */
 export async function showState(
   output: Output,
@@ -42,10 +45,16 @@ function jsonOf(state: StateAt, at: number): object {
 
 async function show(output: Output, state: StateAt, at: number): Promise<void> {
   const since = (time: string | null) => (time === null ? "" : ` for ${duration((at - Date.parse(time)) / 1000)}`);
+  const quiet = at - Date.parse(state.time);
+  const silent =
+    state.daemon === "running" && quiet > SILENCE_MS ? ", or not any more: there should be a mark each minute" : "";
   await output.line(output.paint(`at ${formatLocal(at)}`, "bold"));
-  await output.line(`  ${"daemon".padEnd(9)}${plain(state.daemon)} (last record${since(state.time).replace(" for", "")} before)`);
+  await output.line(
+    `  ${"daemon".padEnd(9)}${plain(state.daemon)} (last record ${duration(quiet / 1000)} before${silent})`,
+  );
   for (const [name, peer] of state.peers) {
-    const counts = peer.state === "Established" ? `, ${peer.received} prefixes received, ${peer.advertised} advertised` : "";
+    const counts =
+      peer.state === "Established" ? `, ${peer.received} prefixes received, ${peer.advertised} advertised` : "";
     const colour = peer.state === "Established" ? "green" : "red";
     await output.line(
       `  ${"peer".padEnd(9)}${plain(name)} ${output.paint(plain(peer.state), colour)}${since(peer.since)}${counts}`,

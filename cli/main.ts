@@ -4,6 +4,7 @@
 import { parseArgs } from "node:util";
 import { CliError, Client } from "./client.ts";
 import { type Command, checkUsage, commands, type Options } from "./commands.ts";
+import { historyOptions } from "./history-options.ts";
 import { Output } from "./output.ts";
 import { policyOptions } from "./policy-options.ts";
 import { version } from "./version.ts";
@@ -37,6 +38,15 @@ A route for \`policy test\`:
   --received PEER               the route that this neighbour has announced, instead
   --config FILE                 the policy as it is in this file; no daemon is needed
 
+For \`history\`:
+  --since T, --until T          10m, 2h (ago), 03:12, 2026-11-26T03:12 (local time), 2026-11-26T03:12:00Z
+  --at T                        how everything was at this time, instead
+  --types T,T                   only events of these types
+  --peer PEER                   only about this neighbour
+  --prefix P                    only about this prefix and what is inside it, or the prefixes with this address
+  --follow                      go on as more is recorded
+  --file DIR                    the recorder's directory, /var/lib/underlay/history by default
+
 General:
   --help         this text
   --version      the version
@@ -58,6 +68,7 @@ function readArguments(args: string[]) {
         types: { type: "string" },
         wait: { type: "string" },
         ...policyOptions,
+        ...historyOptions,
         help: { type: "boolean", short: "h" },
         version: { type: "boolean" },
       },

@@ -1,7 +1,7 @@
 // underlayctl watch: the daemon's events, one per line, until it or the user stops.
 import { connect } from "node:net";
-import { formatLocal } from "../history/time.ts";
 import type { WatchEvent } from "../daemon/api/events.ts";
+import { formatLocal } from "../history/time.ts";
 import { CliError, type Client, connectionError, errorText } from "./client.ts";
 import { eventText } from "./event-text.ts";
 import type { Output } from "./output.ts";

@@ -136,6 +136,8 @@ export class Recorder {
     const important = isImportant(event);
     if (this.#bucket(important ? "important" : type, now).take()) this.#ring.append(type, event, important, at);
     else this.#leaveOut(type, "recorder", { kind: "leftOut", of: type }, 1);
+    // The tables are as they will be for a while: from here on counts are known.
+    if (type === "daemon" && event["kind"] === "converged") this.#recordState();
   }
 
   #recordRoutes(event: WatchEvent, now: number, at: number): void {
@@ -180,6 +182,7 @@ export class Recorder {
 
   #recordState(): void {
     this.#ring.append("state", this.#deps.state());
+    this.#stateTimer?.cancel();
     this.#stateTimer = this.#deps.clock.after(STATE_MS, () => this.#recordState());
   }
 }

@@ -18,13 +18,15 @@ export function parseWanted(text: string): Wanted | null {
   return typeof parsed === "string" ? null : { prefix: parsed, isAddress: false };
 }
 
-const TOKEN = /(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}:[0-9a-f:]*:[0-9a-f:.]*)(?:\/\d{1,3})?(?![\w.:]*[\w:])/gi;
+const TOKEN =
+  /(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}:[0-9a-f:]*:[0-9a-f:.]*)(?:\/\d{1,3})?(?![\w.:]*[\w:])/gi;
 
 /** `perhaps`: the record is a summary that may have it. */
 export function matchPrefix(record: HistoryRecord, wanted: Wanted): "yes" | "perhaps" | null {
-  const { lowest, highest, ...rest } = record;
+  const { lowest, highest, shortest, ...rest } = record;
   if (mentions(rest, wanted)) return "yes";
-  if (typeof lowest === "string" && typeof highest === "string") return between(lowest, highest, wanted) ? "perhaps" : null;
+  if (typeof lowest === "string" && typeof highest === "string")
+    return between(lowest, highest, Number(shortest), wanted) ? "perhaps" : null;
   if (record.type !== "route") return null;
   // More changed than the record names.
   const { count, changes, family } = record;
@@ -53,13 +55,13 @@ function prefixOf(token: string): Prefix | null {
 }
 
 /** Whether one of the prefixes between these two may be the one wanted, or inside it, or contain the address. */
-function between(lowest: string, highest: string, { prefix, isAddress }: Wanted): boolean {
+function between(lowest: string, highest: string, shortest: number, { prefix, isAddress }: Wanted): boolean {
   const low = prefixOf(lowest);
   const high = prefixOf(highest);
   if (!low || !high || low.family !== prefix.family) return false;
   if (Buffer.compare(low.bytes, lastAddress(prefix, prefix.length)) > 0) return false;
-  // Any of them may reach beyond the beginning of the highest one, but hardly beyond its first octet.
-  const end = isAddress ? lastAddress(high, Math.min(8, high.length)) : high.bytes;
+  // The highest begins last, but one that begins earlier and is shorter may end later.
+  const end = isAddress ? lastAddress(high, Math.min(shortest || 0, high.length)) : high.bytes;
   return Buffer.compare(end, prefix.bytes) >= 0;
 }
 

@@ -24,6 +24,9 @@ const BATCH = 256 * 1024;
 const LOOK_MS = 10_000;
 /** Milliseconds by which the clocks may drift apart between two records. */
 const CLOCK_JUMP_MS = 1_000;
+/** Bytes of `{"seq":`, a number and a comma. */
+const NUMBER_BYTES = 25;
+const NEWLINE = 10;
 /** Segments of a full directory. */
 const SEGMENTS = 16;
 
@@ -48,6 +51,8 @@ export interface RingDeps {
 interface Line {
   /** Without its number, which it gets when it is written. */
   readonly text: string;
+  /** With the number. */
+  readonly bytes: number;
   readonly important: boolean;
 }
 
@@ -110,14 +115,14 @@ export class Ring {
   append(type: string, fields: object, important = false, at: number = this.#deps.wallTime()): void {
     if (this.#closed) return;
     this.#noticeClock();
-    const line = { text: this.#line(type, fields, at), important };
-    if (this.#waitingBytes + line.text.length > WAITING_LIMIT) {
+    const line = lineOf(this.#text(type, fields, at), important);
+    if (this.#waitingBytes + line.bytes > WAITING_LIMIT || line.bytes > this.#options.size / 2) {
       this.#dropped++;
       this.lost++;
       return;
     }
     this.#waiting.push(line);
-    this.#waitingBytes += line.text.length;
+    this.#waitingBytes += line.bytes;
     this.#schedule();
   }
 
@@ -151,7 +156,7 @@ export class Ring {
     this.#file = null;
   }
 
-  #line(type: string, fields: object, at: number): string {
+  #text(type: string, fields: object, at: number): string {
     const { type: _type, time: _time, ...rest } = fields as Record<string, unknown>;
     const up = Math.round(this.#deps.clock.now());
     return `${JSON.stringify({ time: new Date(at).toISOString(), up, type, ...rest }).slice(1)}\n`;
@@ -215,18 +220,20 @@ export class Ring {
   async #writeBatch(): Promise<void> {
     if (this.#dropped > 0) {
       const fields = { kind: "lost", count: this.#dropped, message: `${this.#dropped} records were lost here` };
-      this.#waiting.unshift({ text: this.#line("recorder", fields, this.#deps.wallTime()), important: false });
+      this.#waiting.unshift(lineOf(this.#text("recorder", fields, this.#deps.wallTime()), false));
       this.#dropped = 0;
     }
     let count = 0;
     let size = 0;
-    while (count < this.#waiting.length && size < BATCH) size += this.#waiting[count++].text.length;
+    const limit = Math.min(BATCH, this.#segmentSize / 2);
+    while (count < this.#waiting.length && (count === 0 || size + this.#waiting[count].bytes <= limit))
+      size += this.#waiting[count++].bytes;
     await this.#ensureSegment(size);
     const batch = this.#waiting.slice(0, count);
     const text = batch.map((line, i) => `{"seq":${this.#seq + i},${line.text}`).join("");
     await this.#put(Buffer.from(text));
     this.#waiting.splice(0, count);
-    this.#waitingBytes = this.#waiting.reduce((sum, line) => sum + line.text.length, 0);
+    this.#waitingBytes = this.#waiting.reduce((sum, line) => sum + line.bytes, 0);
     this.#seq += count;
     this.written += count;
     if (batch.some(({ important }) => important)) this.#needsSync = true;
@@ -249,19 +256,19 @@ export class Ring {
 
   async #ensureSegment(size: number): Promise<void> {
     const current = this.#segments[this.#segments.length - 1];
-    // Text with other than ASCII characters takes more bytes than it has characters, numbers take some too.
-    if (this.#file && current.bytes + size * 1.5 <= this.#segmentSize) return;
-    if (this.#file && current.bytes === 0) return;
+    if (this.#file && current.bytes + size <= this.#segmentSize) return;
     await this.#file?.close();
     this.#file = null;
-    while (this.#segments.length > 0 && this.bytes + Math.max(this.#segmentSize, size * 1.5) > this.#options.size) {
+    const beginning = this.#beginning();
+    const needed = Math.max(this.#segmentSize, beginning.length + size);
+    while (this.#segments.length > 0 && this.bytes + needed > this.#options.size) {
       await rm(join(this.#options.directory, segmentName(this.#segments[0].seq)), { force: true });
       this.#segments.shift();
     }
-    await this.#newSegment();
+    await this.#newSegment(beginning);
   }
 
-  async #newSegment(): Promise<void> {
+  async #newSegment(beginning: Buffer = this.#beginning()): Promise<void> {
     await mkdir(this.#options.directory, { recursive: true, mode: 0o700 });
     const seq = this.#seq;
     const path = join(this.#options.directory, segmentName(seq));
@@ -269,7 +276,8 @@ export class Ring {
     this.#segments.push({ seq, bytes: 0 });
     this.#file = file;
     try {
-      await this.#begin(seq);
+      await this.#put(beginning);
+      this.#seq += beginning.filter((byte) => byte === NEWLINE).length;
     } catch (error) {
       // A segment has its beginning, or is none.
       this.#segments.pop();
@@ -280,13 +288,15 @@ export class Ring {
     }
   }
 
-  async #begin(seq: number): Promise<void> {
+  /** What a segment begins with, from the next number on. */
+  #beginning(): Buffer {
     const now = this.#deps.wallTime();
-    const lines = [this.#line("segment", { format: FORMAT, ...this.#options.header }, now)];
+    const lines = [this.#text("segment", { format: FORMAT, ...this.#options.header }, now)];
     const state = this.#deps.state();
-    if (state) lines.push(this.#line("state", state, now));
-    await this.#put(Buffer.from(lines.map((line, i) => `{"seq":${seq + i},${line}`).join("")));
-    this.#seq += lines.length;
+    const text = state && this.#text("state", state, now);
+    // Thousands of neighbours in a very small ring: their changes are worth more.
+    if (text && text.length < this.#segmentSize / 2) lines.push(text);
+    return Buffer.from(lines.map((line, i) => `{"seq":${this.#seq + i},${line}`).join(""));
   }
 
   /** Takes stock of the segments there are; the daemon's first record begins a new one. */
@@ -322,8 +332,8 @@ export class Ring {
     const seconds = Math.round((this.#deps.clock.now() - this.#pausedAt) / 1000);
     const lost = this.#dropped > 0 ? `, ${this.#dropped} records are lost` : "";
     const message = `${this.#problem} (for ${seconds} s${lost})`;
-    const line = this.#line("recorder", { kind: "paused", message, lost: this.#dropped }, this.#deps.wallTime());
-    await this.#ensureSegment(line.length);
+    const line = this.#text("recorder", { kind: "paused", message, lost: this.#dropped }, this.#deps.wallTime());
+    await this.#ensureSegment(lineOf(line, false).bytes);
     await this.#file!.truncate(this.#segments[this.#segments.length - 1].bytes);
     await this.#put(Buffer.from(`{"seq":${this.#seq},${line}`));
     this.#seq++;
@@ -331,6 +341,10 @@ export class Ring {
     this.#problem = null;
     this.#deps.onProblem(null);
   }
+}
+
+function lineOf(text: string, important: boolean): Line {
+  return { text, bytes: Buffer.byteLength(text) + NUMBER_BYTES, important };
 }
 
 /** Number of the last whole record in a file; `first - 1` when there is none. */

@@ -6,7 +6,10 @@ export interface StateAt {
   time: string;
   /** `running`, or what it was doing; `not running`: stopped, or lost without a word. */
   daemon: string;
-  readonly peers: Map<string, { state: string; since: string | null; received: number; accepted: number; advertised: number }>;
+  readonly peers: Map<
+    string,
+    { state: string; since: string | null; received: number; accepted: number; advertised: number }
+  >;
   readonly blocks: Map<string, { pool: string; state: string }>;
   /** By table; as of `countedAt`. */
   tables: StateFields["tables"];
@@ -67,7 +70,8 @@ function snapshot(state: StateAt, record: HistoryRecord & StateFields): void {
     state.peers.set(name, { ...peer, since: known?.state === peer.state ? known.since : null });
   }
   state.blocks.clear();
-  for (const { prefix, pool, state: blockState } of record.blocks) state.blocks.set(prefix, { pool, state: blockState });
+  for (const { prefix, pool, state: blockState } of record.blocks)
+    state.blocks.set(prefix, { pool, state: blockState });
   count(state, record);
   state.problems.clear();
   for (const problem of record.problems) state.problems.add(problem);
@@ -101,5 +105,6 @@ function daemon(state: StateAt, kind: string): void {
   else if (kind === "stopped" || kind === "failed" || kind === "crash") {
     state.daemon = "not running";
     state.peers.clear();
+    state.problems.clear();
   }
 }

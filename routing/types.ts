@@ -209,6 +209,8 @@ export interface KernelOperations {
   /** Lowest and highest prefix among them, by address. */
   readonly lowest?: string;
   readonly highest?: string;
+  /** The shortest prefix length among them. */
+  readonly shortest?: number;
 }
 
 /** The operations on routes behind KernelOperations, in columns; only made when somebody wants them. */

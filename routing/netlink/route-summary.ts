@@ -19,6 +19,7 @@ export class RouteSummary {
   readonly #high = new Uint32Array(4);
   #lowLength = 0;
   #highLength = 0;
+  #shortest = 128;
   #first = 0;
   count = 0;
 
@@ -28,6 +29,7 @@ export class RouteSummary {
 
   /** Words of the address in host order, IPv4 in the first. `now`: milliseconds since 1970. */
   add(w0: number, w1: number, w2: number, w3: number, length: number, now: number): void {
+    if (length < this.#shortest) this.#shortest = length;
     if (this.count++ === 0) {
       this.#first = now;
       this.#lowLength = this.#highLength = length;
@@ -62,6 +64,7 @@ export class RouteSummary {
       ...(nextHop === 0 ? {} : { nextHop }),
       lowest: `${text(this.#low, family)}/${this.#lowLength}`,
       highest: `${text(this.#high, family)}/${this.#highLength}`,
+      shortest: this.#shortest,
     };
   }
 
