@@ -273,7 +273,11 @@ export class Daemon {
     if (!taker) return;
     const warmUp = new WarmUp(this.#clock, this.#speakerOptions, taker);
     this.#warmUp = warmUp;
-    warmUp.run().catch((error: unknown) => this.#log.error({ err: error }, "the warm-up failed; the start is slower"));
+    const failed = (error: unknown) => this.#log.error({ err: error }, "the warm-up failed; the start is slower");
+    warmUp.run().catch(failed);
+    this.#fib.warmUp().catch((error: unknown) => {
+      if (this.#state === "running") failed(error);
+    });
   }
 
   /** A line for the supervisor, now and after each change of a session. */

@@ -307,6 +307,8 @@ export interface Fib {
   onDrain(listener: () => void): () => void;
   /** Resolves when everything applied so far is in the kernel (or has failed and is listed). */
   flush(): Promise<void>;
+  /** Prepares for a large table; resolves when that is done. */
+  warmUp(): Promise<void>;
   addPodRoutes(routes: readonly PodRoute[]): Promise<void>;
   removePodRoutes(routes: readonly PodRoute[]): Promise<void>;
   /** All peers have sent End-of-RIB: what was adopted and not asked for again goes. */

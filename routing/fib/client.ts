@@ -176,6 +176,10 @@ export class FibClient implements Fib {
     await this.#request("flush", null);
   }
 
+  async warmUp(): Promise<void> {
+    await this.#request("warmUp", null);
+  }
+
   async addPodRoutes(routes: readonly PodRoute[]): Promise<void> {
     await this.#request("addPodRoutes", routes);
   }

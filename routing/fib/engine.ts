@@ -40,6 +40,7 @@ import { Resync } from "./resync.ts";
 import { type FibDeps, FibState } from "./state.ts";
 import { type KernelSurvey, type SurveyRequest, survey } from "./survey.ts";
 import { routeView, ruleView } from "./views.ts";
+import { warmUp } from "./warm-up.ts";
 
 /** How often settings are read; every so many times hazards are looked for as well. */
 const INSPECTION_MS = 1000;
@@ -180,6 +181,12 @@ export class FibEngine {
 
   flush(): Promise<void> {
     return this.#bulk.flush();
+  }
+
+  /** Has the code compiled that writes routes; resolves when that is done. */
+  warmUp(): Promise<void> {
+    const { install, options, deps } = this.#state;
+    return install ? warmUp(options.routing, deps.clock, () => this.#state.stopped) : Promise.resolve();
   }
 
   /** All is known that is wanted: removes what was adopted and nobody asked for. Resolves to the number of rules and routes. */

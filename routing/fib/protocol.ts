@@ -38,6 +38,7 @@ export interface Requests {
   addPodRoutes: { argument: readonly PodRoute[]; result: null };
   removePodRoutes: { argument: readonly PodRoute[]; result: null };
   flush: { argument: null; result: null };
+  warmUp: { argument: null; result: null };
   sweepStale: { argument: null; result: number };
   status: { argument: null; result: FibStatus };
   rules: { argument: null; result: KernelRule[] };

@@ -43,6 +43,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
     addPodRoutes: (routes) => current().addPodRoutes(routes),
     removePodRoutes: (routes) => current().removePodRoutes(routes),
     flush: () => current().flush(),
+    warmUp: () => current().warmUp(),
     sweepStale: () => current().sweepStale(),
     status: () => current().status(),
     rules: () => current().rules(),

@@ -101,8 +101,9 @@ export class NetlinkSocket {
   /** Answers to something earlier may be in the receive buffer, or a dump under way. */
   #leftovers = false;
 
-  constructor(options: NetlinkSocketOptions = {}) {
-    const opened = openNetlink(options);
+  /** Null: no socket, and flush() sends nothing, as if all had succeeded. */
+  constructor(options: NetlinkSocketOptions | null = {}) {
+    const opened = options ? openNetlink(options) : { fd: -1, portId: 0 };
     this.#fd = opened.fd;
     this.portId = opened.portId;
   }
@@ -121,11 +122,11 @@ export class NetlinkSocket {
     const bytes = out.buffer;
     this.#clear();
     try {
-      check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
+      if (this.#fd >= 0) check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
     } finally {
       out.reset();
     }
-    const failures = this.#readAcknowledgements(first, count);
+    const failures = this.#fd >= 0 ? this.#readAcknowledgements(first, count) : [];
     this.onWritten?.(bytes, failures);
     return failures;
   }
@@ -225,7 +226,7 @@ export class NetlinkSocket {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    native().close(this.#fd);
+    if (this.#fd >= 0) native().close(this.#fd);
   }
 
   #exchange(handler: MessageHandler): readonly MessageFailure[] {
