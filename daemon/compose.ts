@@ -18,6 +18,7 @@ import type { Config } from "../config/types.ts";
 import type { Clock } from "../net/clock.ts";
 import { FibClient } from "../routing/fib/client.ts";
 import { InterfaceTable } from "../routing/interfaces.ts";
+import { nowhere, RouteSync } from "../routing/route-sync.ts";
 import { watchAcceptRa } from "./accept-ra.ts";
 import { ApiServer } from "./api/server.ts";
 import { Backend } from "./backend.ts";
@@ -271,7 +272,9 @@ export class Daemon {
   #startWarmUp(): void {
     const taker = this.#config.peers.find((peer) => peer.import !== "none" && peer.import !== "default-route");
     if (!taker) return;
-    const warmUp = new WarmUp(this.#clock, this.#speakerOptions, taker);
+    const warmUp = new WarmUp(this.#clock, this.#speakerOptions, taker, (locRib) => {
+      if (this.#config.routing.install) new RouteSync(locRib, nowhere);
+    });
     this.#warmUp = warmUp;
     const failed = (error: unknown) => this.#log.error({ err: error }, "the warm-up failed; the start is slower");
     warmUp.run().catch(failed);

@@ -9,10 +9,21 @@ import type { Fib } from "./types.ts";
 /** Prefixes per turn: about 2 ms, and enough for the kernel's preference for scattered order. */
 const SLICE = 8192;
 
-/** Next id per worker, shared by all that feed it. */
-const nextSetId = new WeakMap<Fib, number>();
+/** What a worker is told of learned routes. */
+export type RouteSink = Pick<Fib, "apply" | "onDrain" | "setNextHopSet" | "removeNextHopSet">;
 
-function allocateSetId(fib: Fib): number {
+/** Takes everything and keeps nothing: for running the code that feeds a worker. */
+export const nowhere: RouteSink = {
+  apply: () => true,
+  onDrain: () => undefined,
+  setNextHopSet: () => undefined,
+  removeNextHopSet: () => undefined,
+};
+
+/** Next id per worker, shared by all that feed it. */
+const nextSetId = new WeakMap<RouteSink, number>();
+
+function allocateSetId(fib: RouteSink): number {
   const id = nextSetId.get(fib) ?? 1;
   nextSetId.set(fib, id + 1);
   return id;
@@ -20,7 +31,7 @@ function allocateSetId(fib: Fib): number {
 
 export class RouteSync {
   readonly #locRib: LocRibView;
-  readonly #fib: Fib;
+  readonly #fib: RouteSink;
   readonly #subscription: LocRibSubscription;
   readonly #ignoreDrain: () => void;
   readonly #ids = new Uint32Array(SLICE);
@@ -32,7 +43,7 @@ export class RouteSync {
   #stopped = false;
   #settled: (() => void)[] = [];
 
-  constructor(locRib: LocRibView, fib: Fib) {
+  constructor(locRib: LocRibView, fib: RouteSink) {
     this.#locRib = locRib;
     this.#fib = fib;
     this.#ignoreDrain = fib.onDrain(() => {

@@ -13,7 +13,7 @@ export interface NextHopMember {
 }
 
 /**
- * Changes of learned routes, in columns so that a batch is a handful of transferable buffers. `nextHopSet` 0 withdraws.
+ * Changes of learned routes, in columns so that a batch is a handful of buffers to copy. `nextHopSet` 0 withdraws.
  * A later entry for the same prefix and table replaces an earlier one.
  */
 export interface RouteBatch {
@@ -302,7 +302,7 @@ export interface Fib {
   /** Defines or replaces a next-hop set; ids are the caller's, > 0, dense. */
   setNextHopSet(id: number, members: readonly NextHopMember[]): void;
   removeNextHopSet(id: number): void;
-  /** Buffers are transferred. Returns false above the high-water mark: wait for `onDrain`. */
+  /** Returns false above the high-water mark: wait for `onDrain`. */
   apply(batch: RouteBatch): boolean;
   onDrain(listener: () => void): () => void;
   /** Resolves when everything applied so far is in the kernel (or has failed and is listed). */

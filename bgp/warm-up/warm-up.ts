@@ -7,6 +7,7 @@
 // waiting. Nothing of it is left afterwards but compiled code.
 import type { Clock } from "../../net/clock.ts";
 import { silentLog } from "../../net/log.ts";
+import type { LocRibView } from "../loc-rib/types.ts";
 import { Rib } from "../rib.ts";
 import type { EstablishedSession } from "../session/types.ts";
 import type { SpeakerOptions, SpeakerPeer } from "../speaker-types.ts";
@@ -24,14 +25,24 @@ export class WarmUp {
   readonly #clock: Clock;
   readonly #options: SpeakerOptions;
   readonly #template: SpeakerPeer;
+  readonly #follow: (locRib: LocRibView) => void;
   #sent = 0;
   #stopped = false;
 
-  /** `options`, `template`: what the speaker and one of its peers are configured with. */
-  constructor(clock: Clock, options: SpeakerOptions, template: SpeakerPeer) {
+  /**
+   * `options`, `template`: what the speaker and one of its peers are configured with; `follow`: connects whoever follows
+   * the Loc-RIBs in the daemon, as the RIB's own code is compiled for those too.
+   */
+  constructor(
+    clock: Clock,
+    options: SpeakerOptions,
+    template: SpeakerPeer,
+    follow: (locRib: LocRibView) => void = () => undefined,
+  ) {
     this.#clock = clock;
     this.#options = options;
     this.#template = template;
+    this.#follow = follow;
   }
 
   stop(): void {
@@ -59,6 +70,7 @@ export class WarmUp {
       { ...this.#options, tables: [{ name: "warm-up", id: 0 }], bestPath, monitoring: undefined },
       { clock, log: silentLog, resolver: { resolve: (gateway) => ({ ifindex: 1, gateway }), onChange() {} } },
     );
+    for (const locRib of rib.locRibs()) this.#follow(locRib);
     const sent = (octets: number) => {
       this.#sent += octets;
     };

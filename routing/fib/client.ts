@@ -1,4 +1,4 @@
-// The fib worker as the main thread sees it. Out: commands, and columns of route changes whose buffers are transferred.
+// The fib worker as the main thread sees it. Out: commands, and columns of route changes.
 // In: links, events, and how much of what was sent has been taken over, so that the sender can be told to wait.
 import { Worker } from "node:worker_threads";
 import { type Clock, systemClock } from "../../net/clock.ts";
@@ -152,10 +152,10 @@ export class FibClient implements Fib {
   }
 
   apply(batch: RouteBatch): boolean {
-    const { addresses, lengths, nextHopSets } = batch;
-    const buffers = [addresses.buffer, lengths.buffer, nextHopSets.buffer] as ArrayBuffer[];
     this.#inFlight += batch.count;
-    this.#post({ kind: "apply", batch }, [...new Set(buffers)]);
+    // Copied, not transferred: from the first buffer that is detached on, V8 has typed arrays checked at each access
+    // everywhere, and throws away all code that was compiled before (decision 0010).
+    this.#post({ kind: "apply", batch });
     if (this.#inFlight > HIGH_WATER) this.#waitForDrain = true;
     return !this.#waitForDrain;
   }
@@ -232,8 +232,8 @@ export class FibClient implements Fib {
     });
   }
 
-  #post(message: ToWorker, transfer: ArrayBuffer[] = []): void {
-    if (!this.#ended) this.#worker.postMessage(message, transfer);
+  #post(message: ToWorker): void {
+    if (!this.#ended) this.#worker.postMessage(message);
   }
 
   #receive(message: FromWorker): void {
