@@ -15,7 +15,7 @@ export type RouteSink = Pick<Fib, "apply" | "onDrain" | "setNextHopSet" | "remov
 /** Takes everything and keeps nothing: for running the code that feeds a worker. */
 export const nowhere: RouteSink = {
   apply: () => true,
-  onDrain: () => undefined,
+  onDrain: () => () => undefined,
   setNextHopSet: () => undefined,
   removeNextHopSet: () => undefined,
 };

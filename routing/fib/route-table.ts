@@ -3,7 +3,7 @@
 // Columns over typed arrays, found through an open-addressing hash; no object per route, about 30 bytes each for IPv4.
 // A route whose two sides may differ is dirty; additions and removals are handed out in the order in which they became
 // dirty, every eighth first: the kernel is quickest in the order in which it got the routes, and four to eight times
-// slower in sorted order, see docs/decisions/0009-write-order.md.
+// slower in sorted order, see docs/decisions/0010-write-path.md.
 //
 // A prefix that is not needed any more stays known until half of them are like that: forgetting one by one costs as much
 // as writing it, and what was withdrawn often comes back.
