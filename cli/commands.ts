@@ -5,6 +5,7 @@ import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
 import { drain, shutdown, undrain } from "./drain.ts";
 import { dump } from "./dump.ts";
+import { type ExplainOptions, explain, explainOptions } from "./explain.ts";
 import { history } from "./history.ts";
 import { type HistoryOptions, historyOptions } from "./history-options.ts";
 import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
@@ -16,7 +17,7 @@ import { refresh, reset } from "./session.ts";
 import { status } from "./status.ts";
 import { watch } from "./watch.ts";
 
-export interface Options extends PolicyOptions, HistoryOptions {
+export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions {
   readonly json: boolean;
   readonly table?: string;
   readonly family?: string;
@@ -328,6 +329,13 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [0, 0],
     options: [],
     run: rules,
+  },
+  explain: {
+    usage: "explain SRC DST [--iif I] [--mark M]",
+    summary: "where a packet goes and why, rule by rule; SRC any: not chosen yet; exit code 1 when it goes nowhere",
+    arity: [2, 2],
+    options: Object.keys(explainOptions) as (keyof ExplainOptions)[],
+    run: explain,
   },
   plan: {
     usage: "plan FILE",

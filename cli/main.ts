@@ -4,6 +4,7 @@
 import { parseArgs } from "node:util";
 import { CliError, Client } from "./client.ts";
 import { type Command, checkUsage, commands, type Options } from "./commands.ts";
+import { explainOptions } from "./explain.ts";
 import { historyOptions } from "./history-options.ts";
 import { Output } from "./output.ts";
 import { policyOptions } from "./policy-options.ts";
@@ -28,6 +29,11 @@ Options:
   --best         only routes that are the best ones
   --types T,T    only events of these types
   --wait S       how long \`drain\` lets traffic move before it withdraws, instead of drain.wait of the configuration
+
+A packet for \`explain\`, as \`ip route get\` has them:
+  --iif I                       it arrives by this interface; a pod's does by its own, unless said
+  --oif I                       its sender insists on this interface
+  --mark M  --tos T  --uid U    --ipproto tcp|udp|icmp|N  --sport N  --dport N
 
 A route for \`policy test\`:
   --import PEER, --export PEER  test that peer's policy; no NAME then
@@ -69,6 +75,7 @@ function readArguments(args: string[]) {
         wait: { type: "string" },
         ...policyOptions,
         ...historyOptions,
+        ...explainOptions,
         help: { type: "boolean", short: "h" },
         version: { type: "boolean" },
       },

@@ -10,6 +10,7 @@ import type { PolicyRequest } from "../config/policy-request.ts";
 import type { Config } from "../config/types.ts";
 import { formatIpv4 } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
+import type { ExplainView } from "../routing/explain/view.ts";
 import { fightText } from "../routing/fib/fights.ts";
 import { hazardText } from "../routing/hazards.ts";
 import type { Fib, FibStatus, KernelRoute, KernelRule } from "../routing/types.ts";
@@ -27,6 +28,7 @@ import type { Bfd } from "./bfd.ts";
 import type { Blocks } from "./blocks/blocks.ts";
 import { blockViews } from "./blocks/view.ts";
 import type { EventHub } from "./events.ts";
+import { type ExplainRequest, explain } from "./explain.ts";
 import type { Drain, DrainView } from "./lifecycle/drain.ts";
 import type { Exit } from "./lifecycle/exit.ts";
 import type { ShutdownView } from "./lifecycle/shutdown.ts";
@@ -162,6 +164,11 @@ export class Backend implements ApiBackend {
 
   rules(): Promise<KernelRule[]> {
     return this.#parts.fib.rules();
+  }
+
+  explain(request: ExplainRequest): Promise<ExplainView> {
+    const { fib, speaker } = this.#parts;
+    return explain(request, { config: this.#parts.config(), fib, speaker, pods: this.pods(), blocks: this.blocks() });
   }
 
   kernelRoutes(table: string): Promise<KernelRoute[]> {

@@ -1,6 +1,8 @@
 // What routing/ is told to keep in the kernel and what it tells back. Plain data: it crosses a thread boundary.
 import type { Family } from "../net/address.ts";
 import type { InstalledBlock } from "../net/installed-block.ts";
+import type { LiveExplanation } from "./explain/live.ts";
+import type { Flow } from "./explain/types.ts";
 import type { Hazard } from "./hazards.ts";
 
 /** One member of a next-hop set, resolved: an interface and the gateway on it. */
@@ -317,6 +319,8 @@ export interface Fib {
   /** Straight from the kernel. */
   rules(): Promise<KernelRule[]>;
   routes(table: number): Promise<KernelRoute[]>;
+  /** What becomes of a packet now, and the kernel's own word on it (explain/live.ts). */
+  explain(flow: Flow): Promise<LiveExplanation>;
   /** `keep`: leave everything in the kernel (restart); otherwise remove all that is ours. */
   stop(mode: "keep" | "remove"): Promise<void>;
 }

@@ -3,6 +3,7 @@
 import type { PolicyRequest } from "../../config/policy-request.ts";
 import { parseAddress } from "../../net/address.ts";
 import { formatPrefix, maskBytes, parsePrefix } from "../../net/prefix.ts";
+import type { ExplainRequest } from "../explain.ts";
 import { ApiError, type RouteFilter } from "./types.ts";
 
 /** Seconds that a drain may wait. */
@@ -23,6 +24,29 @@ export function routeFilter(query: URLSearchParams): RouteFilter {
   const best = query.get("best");
   if (best !== null) filter.best = oneOf(booleans, best, "best", "true or false");
   return filter;
+}
+
+const explainKeys = [
+  "source",
+  "destination",
+  "mark",
+  "iif",
+  "oif",
+  "tos",
+  "uid",
+  "ipProtocol",
+  "sourcePort",
+  "destinationPort",
+] as const;
+
+/** What is asked about a packet. Throws ApiError 400. */
+export function explainRequest(query: URLSearchParams): ExplainRequest {
+  only(query, explainKeys);
+  const entries = explainKeys.flatMap((key) => (query.has(key) ? [[key, query.get(key)]] : []));
+  const { source, destination, ...more } = Object.fromEntries(entries) as Partial<ExplainRequest>;
+  if (!destination) throw new ApiError(400, "destination= is missing: where the packet is to go");
+  if (!source) throw new ApiError(400, "source= is missing: where the packet comes from, or any");
+  return { ...more, source, destination };
 }
 
 const policyKeys = [

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { sendList } from "./list-stream.ts";
 import { METRICS_MEDIA_TYPE, renderMetrics } from "./metrics.ts";
-import { only, policyRequest, routeFilter } from "./query.ts";
+import { explainRequest, only, policyRequest, routeFilter } from "./query.ts";
 import { type ApiBackend, ApiError } from "./types.ts";
 
 /** Milliseconds a client of a long list may read nothing. */
@@ -51,6 +51,8 @@ export const readRoutes: Readonly<Record<string, Handler>> = {
   "/v1/pods": list(({ backend }) => backend.pods()),
   "/v1/blocks": list(({ backend }) => backend.blocks()),
   "/v1/rules": list(({ backend }) => backend.rules()),
+  "/v1/explain": async ({ backend, response, query }) =>
+    sendJson(response, 200, await backend.explain(explainRequest(query))),
   "/v1/kernel-routes/:name": list(({ backend, parameter }) => backend.kernelRoutes(parameter)),
   "/metrics": async ({ backend, response }) => {
     const text = await renderMetrics({

@@ -4,7 +4,9 @@ import type { PolicyTrace } from "../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../bgp/views.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
 import type { PolicyRequest } from "../../config/policy-request.ts";
+import type { ExplainView } from "../../routing/explain/view.ts";
 import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
+import type { ExplainRequest } from "../explain.ts";
 import type { DrainView } from "../lifecycle/drain.ts";
 import type { ShutdownView } from "../lifecycle/shutdown.ts";
 import type { PlanView } from "../reload.ts";
@@ -97,6 +99,8 @@ export interface ApiBackend {
   pods(): PodView[];
   blocks(): BlockView[];
   rules(): Promise<KernelRule[]>;
+  /** Where a packet goes and why. Rejects with ApiError 400 when the question makes no sense. */
+  explain(request: ExplainRequest): Promise<ExplainView>;
   kernelRoutes(table: string): Promise<KernelRoute[]>;
   cni(request: CniRequest): Promise<CniResponse>;
   /** What another configuration would change. Throws ApiError 400 with what is wrong with it. */

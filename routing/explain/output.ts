@@ -41,7 +41,7 @@ function ipv6(snapshot: Snapshot, flow: Flow): Explanation {
 const toHost: Hop = { ifindex: LOOPBACK, gateway: null, weight: 1, flags: 0 };
 
 function notOurs(source: Uint8Array): string {
-  return `${formatAddress(source)} is not an address of this host, so a packet made here cannot come from it`;
+  return `${formatAddress(source)} is not an address of this host, so a packet made here cannot come from it; one that is forwarded arrives by an interface`;
 }
 
 function failed(end: End & { kind: "error" }): Verdict {

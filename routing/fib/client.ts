@@ -4,6 +4,8 @@ import { Worker } from "node:worker_threads";
 import { type Clock, systemClock } from "../../net/clock.ts";
 import { distFile } from "../../net/dist.ts";
 import { type Log, silentLog } from "../../net/log.ts";
+import type { LiveExplanation } from "../explain/live.ts";
+import type { Flow } from "../explain/types.ts";
 import type {
   BlockChange,
   Fib,
@@ -205,6 +207,10 @@ export class FibClient implements Fib {
   }
 
   /** The kernel's own tables, read now, and how they differ from what is wanted. */
+  explain(flow: Flow): Promise<LiveExplanation> {
+    return this.#request("explain", flow);
+  }
+
   survey(request: SurveyRequest): Promise<KernelSurvey> {
     return this.#request("survey", request);
   }

@@ -11,10 +11,12 @@
 import type { Family } from "../../net/address.ts";
 import type { Timer } from "../../net/clock.ts";
 import { connectedNetworks } from "../connected-networks.ts";
+import { explainLive, type LiveExplanation } from "../explain/live.ts";
+import type { Flow } from "../explain/types.ts";
 import { NetlinkError } from "../netlink/error.ts";
 import { decodeNextHop, encodeNextHopDump } from "../netlink/nexthop.ts";
 import { decodeRoute, encodeRouteDump, type Route } from "../netlink/route.ts";
-import type { NetlinkSocket } from "../netlink/socket.ts";
+import { NetlinkSocket } from "../netlink/socket.ts";
 import { needsNetworks } from "../ownership.ts";
 import type {
   FibStatus,
@@ -32,6 +34,7 @@ import { Fights } from "./fights.ts";
 import { ForeignRoutes } from "./foreign-routes.ts";
 import { Forwarding } from "./forwarding.ts";
 import { HazardWatch } from "./hazard-watch.ts";
+import { learnedRoutes } from "./learned-routes.ts";
 import { requireNetAdmin } from "./privilege.ts";
 import type { WorkerOptions } from "./protocol.ts";
 import { removeEverything } from "./remove.ts";
@@ -45,6 +48,8 @@ import { warmUp } from "./warm-up.ts";
 /** How often settings are read; every so many times hazards are looked for as well. */
 const INSPECTION_MS = 1000;
 const HAZARD_INSPECTIONS = 5;
+/** Bytes for the answers to a question about a packet: one datagram at a time is read. */
+const EXPLAIN_BUFFER = 1 << 20;
 
 export class FibEngine {
   readonly #state: FibState;
@@ -247,6 +252,15 @@ export class FibEngine {
     return ([4, 6] as const).flatMap((family) => {
       const routes = dumpTable(socket, family, table);
       return routes.filter((route) => route.table === table).map((route) => routeView(route, nextHops, nameOf));
+    });
+  }
+
+  /** What becomes of a packet now, and the kernel's own word on it. */
+  explain(flow: Flow): Promise<LiveExplanation> {
+    const { routes, ownership } = this.#state;
+    return explainLive(flow, {
+      open: () => new NetlinkSocket({ receiveBuffer: EXPLAIN_BUFFER }),
+      learned: learnedRoutes(routes, ownership.protocol),
     });
   }
 

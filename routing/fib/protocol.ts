@@ -1,4 +1,6 @@
 // What client.ts and worker.ts say to each other. Requests are answered in order of completion, by id.
+import type { LiveExplanation } from "../explain/live.ts";
+import type { Flow } from "../explain/types.ts";
 import type {
   FibStatus,
   ForwardingState,
@@ -43,6 +45,7 @@ export interface Requests {
   status: { argument: null; result: FibStatus };
   rules: { argument: null; result: KernelRule[] };
   routes: { argument: number; result: KernelRoute[] };
+  explain: { argument: Flow; result: LiveExplanation };
   survey: { argument: SurveyRequest; result: KernelSurvey };
   stop: { argument: "keep" | "remove"; result: null };
 }

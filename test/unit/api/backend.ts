@@ -16,11 +16,20 @@ import {
   type RouteFilter,
   type StatusView,
 } from "../../../daemon/api/types.ts";
+import { type ExplainRequest, explain } from "../../../daemon/explain.ts";
 import type { DrainView } from "../../../daemon/lifecycle/drain.ts";
 import type { ShutdownView } from "../../../daemon/lifecycle/shutdown.ts";
 import { policyViews, testPolicy } from "../../../daemon/policy-test.ts";
 import type { PlanView } from "../../../daemon/reload.ts";
-import type { KernelRoute, KernelRule } from "../../../routing/types.ts";
+import { disagreement } from "../../../routing/explain/compare.ts";
+import { simulate } from "../../../routing/explain/simulate.ts";
+import type { ExplainView } from "../../../routing/explain/view.ts";
+import type { Fib, KernelRoute, KernelRule } from "../../../routing/types.ts";
+import { route as kernelRoute, links, snapshot } from "../routing/explain/support.ts";
+
+const defaultRoute = kernelRoute("0.0.0.0/0", ["via 192.0.0.2 dev up0"], {
+  preferredSource: Uint8Array.of(192, 0, 0, 1),
+});
 
 const serving: DrainView = { state: "serving", since: null, peers: [] };
 
@@ -215,6 +224,24 @@ export class MemoryBackend implements ApiBackend {
   async rules(): Promise<KernelRule[]> {
     const text = "from all lookup 7000";
     return [{ family: 4, priority: 1000, from: null, to: null, table: 7000, protocol: 201, ours: true, text }];
+  }
+  /** A host with a default route, whose kernel says what is expected of it. */
+  explain(request: ExplainRequest): Promise<ExplainView> {
+    const fib: Pick<Fib, "explain" | "links"> = {
+      links: () =>
+        [...links.values()].map((link) => ({ ...link, up: true, mtu: 1500, mac: new Uint8Array(6), addresses: [] })),
+      explain: async (flow) => {
+        const state = snapshot(flow.family, { routes: [defaultRoute] });
+        const explanation = simulate(state, flow);
+        const [{ error, members, type, table }] = explanation.verdicts;
+        const decision = error ? null : { ...defaultRoute, hops: members, type, table };
+        const answer = { error: error && { code: error, text: error }, decision, match: null };
+        const difference = disagreement(explanation, flow, answer);
+        return { explanation, answer, difference, partial: [], links, nextHops: state.nextHops };
+      },
+    };
+    const speaker = { routes: () => this.routeViews(), policyInputs: () => [] };
+    return explain(request, { config: this.config, fib, speaker, pods: this.pods(), blocks: this.blocks() });
   }
   async kernelRoutes(table: string): Promise<KernelRoute[]> {
     if (table !== "fabric") throw new ApiError(404, `no table ${table}`);

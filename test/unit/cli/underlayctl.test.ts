@@ -339,3 +339,30 @@ it.each([
 it("control characters are made visible", () => {
   expect(plain("a\u001b[31m\n\u009b\u202eé")).toBe("a\\x1b[31m\\x0a\\x9b\\u{202e}é");
 });
+
+describe("explain", () => {
+  it("walks the rules and ends with what the kernel says", async () => {
+    const { code, stdout } = await ask("explain", "any", "203.0.113.9", "--mark", "0x1f");
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: `from an address still to be chosen to 203.0.113.9, made on this host, mark 0x1f
+  0: from all lookup local  [boot]  -> no route
+  32766: from all lookup main  [boot]  -> decides
+      0.0.0.0/0 via 192.0.0.2 dev up0 proto boot
+goes via 192.0.0.2 dev up0, by table main
+  from 192.0.0.1
+the kernel agrees: via 192.0.0.2 dev up0 src 192.0.0.1
+`,
+    });
+  });
+
+  it("exits 1 for a packet that goes nowhere, 2 for what is no question", async () => {
+    const nowhere = await ask("explain", "10.0.0.77", "203.0.113.9");
+    expect(nowhere).toMatchObject({ code: 1, stdout: expect.stringContaining("goes nowhere: ENETUNREACH, 10.0.0.77") });
+    const wrong = await ask("explain", "any", "203.0.113.0/24");
+    expect(wrong).toMatchObject({ code: 2, stderr: expect.stringContaining("a packet has an address, not a prefix") });
+    expect(await ask("explain", "any", "::1", "--table", "x")).toMatchObject({ code: 2 });
+    const json = JSON.parse((await ask("--json", "explain", "any", "203.0.113.9")).stdout);
+    expect(json).toMatchObject({ goesSomewhere: true, verdicts: [{ nextHops: [{ interface: "up0" }] }] });
+  });
+});
