@@ -72,6 +72,8 @@ export interface RouteView {
   readonly multipath: boolean;
   /** Handed to the kernel; filled in by the daemon from the FIB's failures. */
   readonly installed: boolean;
+  /** The kernel's words, when it refused the route. */
+  readonly refused?: string;
   readonly table: string;
   /** Why the route is not used: policy, unresolved next hop, AS loop, ... ; null when it is eligible. */
   readonly rejected: string | null;

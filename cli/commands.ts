@@ -111,6 +111,7 @@ function routeState(route: RouteView): { text: string; colour?: Colour } {
     route.weight > 0 && `weight ${route.weight}`,
   ];
   const text = words.filter(Boolean).join(" ");
+  if (route.refused) return { text: `${text} refused by the kernel: ${route.refused}`, colour: "red" };
   return { text: text || "-", colour: route.stale ? "yellow" : route.best ? "green" : undefined };
 }
 

@@ -225,8 +225,8 @@ export class Backend implements ApiBackend {
     const { install, failed } = await fib.status();
     if (install && failed.length === 0) return routes;
     const names = new Map(config.tables.map(({ id, name }) => [id, name]));
-    const refused = new Set(failed.map(({ prefix, table }) => `${names.get(table)} ${prefix}`));
-    return withInstalled(routes, ({ table, prefix }) => install && !refused.has(`${table} ${prefix}`));
+    const refused = new Map(failed.map(({ prefix, table, error }) => [`${names.get(table)} ${prefix}`, error]));
+    return withInstalled(routes, install, ({ table, prefix }) => refused.get(`${table} ${prefix}`));
   }
 
   #checked(filter: RouteFilter): RouteFilter {
@@ -277,8 +277,16 @@ function stateOf({ state }: DrainView, problems: readonly string[]): StatusView[
 }
 
 /** Lazily: a table of a million routes is never built as objects. */
-function* withInstalled(routes: Iterable<RouteView>, isInKernel: (route: RouteView) => boolean): Generator<RouteView> {
-  for (const route of routes) yield route.installed && !isInKernel(route) ? { ...route, installed: false } : route;
+function* withInstalled(
+  routes: Iterable<RouteView>,
+  install: boolean,
+  refusal: (route: RouteView) => string | undefined,
+): Generator<RouteView> {
+  for (const route of routes) {
+    const refused = route.installed ? refusal(route) : undefined;
+    if (refused !== undefined) yield { ...route, installed: false, refused };
+    else yield route.installed && !install ? { ...route, installed: false } : route;
+  }
 }
 
 function timeOf(seconds: number): string {
