@@ -14,12 +14,15 @@ export interface Pod {
   /** Without prefix length. */
   readonly ipv4: string | null;
   readonly ipv6: string | null;
+  /** The node's end of its cable. */
+  readonly hostInterface: string;
   /** Milliseconds that ADD took, as the runtime sees it. */
   readonly addMilliseconds: number;
 }
 
 interface CniResult {
   readonly ips?: readonly { readonly address: string }[];
+  readonly interfaces?: readonly { readonly name: string; readonly sandbox?: string }[];
 }
 
 /** What the runtime hands to the (first) plugin of a conflist: its entry with the list's name and version. */
@@ -43,6 +46,7 @@ export async function attachPod(node: NodeNamespace, name: string): Promise<Pod>
     containerId,
     ipv4: addresses.find((address) => !address.includes(":")) ?? null,
     ipv6: addresses.find((address) => address.includes(":")) ?? null,
+    hostInterface: result.interfaces?.find(({ sandbox }) => !sandbox)?.name ?? "",
     addMilliseconds,
   };
 }

@@ -8,7 +8,7 @@ import { Rack } from "../runner/rack.ts";
 import { checkPings } from "./pings.ts";
 import { Report } from "./report.ts";
 import { showPrompt } from "./show.ts";
-import { attachPods, checkKernel, checkSessions, checkTorFailure, detachPods } from "./steps.ts";
+import { attachPods, checkKernel, checkSessions, checkTorFailure, detachPods, explainPath } from "./steps.ts";
 
 export interface DemoOptions {
   readonly topology: Topology;
@@ -66,6 +66,7 @@ async function demonstrate(options: DemoOptions, report: Report, created: (rack:
   await checkKernel(rack, report);
   await attachPods(rack, report, pods);
   await checkPings(rack, report, pods);
+  await explainPath(rack, report, pods);
   if (rack.namesOf("tor").length > 1) await checkTorFailure(rack, report, pods);
   if (once) await detachPods(rack, report, pods);
   else {

@@ -1,4 +1,5 @@
 // What the demonstration asks the running rack: sessions and routes through underlayctl, the kernel through ip.
+import type { Pod } from "../pods.ts";
 import { LabError, sleep } from "../runner/command.ts";
 import type { Rack } from "../runner/rack.ts";
 
@@ -29,6 +30,27 @@ export async function ask<T>(rack: Rack, node: string, ...words: string[]): Prom
 }
 
 export const sessions = (rack: Rack, node: string) => ask<Session[]>(rack, node, "peers");
+
+interface Explained {
+  readonly goesSomewhere: boolean;
+  readonly difference: string | null;
+}
+
+/** What underlayctl says of a packet that a pod sends to another, and whether the kernel says the same. */
+export async function explain(
+  rack: Rack,
+  from: Pod,
+  to: Pod,
+): Promise<{ command: string; text: string; agrees: boolean }> {
+  const words = ["explain", String(from.ipv4), String(to.ipv4), "--iif", from.hostInterface];
+  const { stdout } = await rack.node(from.node.name).run(["underlayctl", ...words]);
+  const view = await ask<Explained>(rack, from.node.name, ...words);
+  return {
+    command: `underlayctl ${words.join(" ")}`,
+    text: stdout,
+    agrees: view?.goesSomewhere === true && view.difference === null,
+  };
+}
 
 /** Waits until `check` says null; what it said last is the reason given when that takes too long. */
 export async function waitFor(

@@ -3,7 +3,7 @@ import { LongPing } from "../ping.ts";
 import { attachPod, checkPod, detachPod, inPod, type Pod } from "../pods.ts";
 import { sleep } from "../runner/command.ts";
 import type { Rack } from "../runner/rack.ts";
-import { ask, notEstablished, notRouted, peersInUse, podBlocks, waitFor } from "./observe.ts";
+import { ask, explain, notEstablished, notRouted, peersInUse, podBlocks, waitFor } from "./observe.ts";
 import type { Report } from "./report.ts";
 import { showKernel, showPods, showSessions } from "./show.ts";
 
@@ -46,6 +46,17 @@ export async function attachPods(rack: Rack, report: Report, pods: Pod[]): Promi
     whole === pods.length,
     `${whole} of ${pods.length}, ADD ${times[times.length >> 1].toFixed(0)} ms`,
   );
+}
+
+/** Which way a packet from a pod to one on another node takes, and why. */
+export async function explainPath(rack: Rack, report: Report, pods: readonly Pod[]): Promise<void> {
+  const from = pods[0];
+  const to = pods.find(({ node }) => node !== from.node);
+  if (!from.ipv4 || !to?.ipv4) return;
+  report.heading(`The way from ${from.name} to ${to.name}, rule by rule`);
+  const explained = await explain(rack, from, to);
+  report.output(from.node.name, explained.command, explained.text);
+  report.result("underlayctl explain and the kernel agree", explained.agrees, `${from.ipv4} to ${to.ipv4}`);
 }
 
 /** One ToR loses power while pings go on, and comes back. */
