@@ -8,6 +8,8 @@ export class CliError extends Error {
   readonly exitCode: 1 | 2;
   /** The daemon's own words: it was asked, and refused. */
   readonly fromDaemon: boolean;
+  /** Nobody listens on the socket. */
+  noDaemon = false;
   constructor(message: string, exitCode: 1 | 2, fromDaemon = false) {
     super(message);
     this.name = "CliError";
@@ -78,12 +80,9 @@ export function connectionError(error: Error, socketPath: string): CliError {
   const { code } = error as NodeJS.ErrnoException;
   switch (code) {
     case "ENOENT":
-      return new CliError(
-        `no daemon: there is no ${socketPath}. Is underlayd running? Another socket: --socket PATH`,
-        2,
-      );
+      return noDaemon(`no daemon: there is no ${socketPath}. Is underlayd running? Another socket: --socket PATH`);
     case "ECONNREFUSED":
-      return new CliError(`no daemon: nobody answers on ${socketPath}. Start underlayd, or give --socket PATH`, 2);
+      return noDaemon(`no daemon: nobody answers on ${socketPath}. Start underlayd, or give --socket PATH`);
     case "EACCES":
     case "EPERM":
       return new CliError(`not allowed to connect to ${socketPath}: run this as root`, 2);
@@ -92,6 +91,10 @@ export function connectionError(error: Error, socketPath: string): CliError {
     default:
       return new CliError(`cannot ask the daemon on ${socketPath}: ${error.message}`, 2);
   }
+}
+
+function noDaemon(message: string): CliError {
+  return Object.assign(new CliError(message, 2), { noDaemon: true });
 }
 
 async function text(response: IncomingMessage): Promise<string> {

@@ -15,6 +15,7 @@ import { type PolicyOptions, policyOptions } from "./policy-options.ts";
 import { plan, reload } from "./reload.ts";
 import { refresh, reset } from "./session.ts";
 import { status } from "./status.ts";
+import { uninstall } from "./uninstall.ts";
 import { watch } from "./watch.ts";
 
 export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions {
@@ -24,6 +25,8 @@ export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions {
   readonly best?: boolean;
   readonly types?: string;
   readonly wait?: string;
+  readonly yes?: boolean;
+  readonly force?: boolean;
 }
 
 export interface Invocation {
@@ -315,6 +318,14 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [0, 0],
     options: [],
     run: shutdown,
+  },
+  uninstall: {
+    usage: "uninstall [--yes] [--force] [--config FILE]",
+    summary:
+      "remove everything that underlayd has made on this node, with or without a daemon; --force: although there are pods",
+    arity: [0, 0],
+    options: ["yes", "force", "config"],
+    run: uninstall,
   },
   pods: { usage: "pods", summary: "pods and their addresses", arity: [0, 0], options: [], run: pods },
   blocks: {

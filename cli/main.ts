@@ -35,6 +35,11 @@ A packet for \`explain\`, as \`ip route get\` has them:
   --oif I                       its sender insists on this interface
   --mark M  --tos T  --uid U    --ipproto tcp|udp|icmp|N  --sport N  --dport N
 
+For \`uninstall\`:
+  --yes          do not ask
+  --force        although pods are attached: they lose their network
+  --config FILE  where no daemon runs: its configuration, /etc/underlay/underlay.yaml by default
+
 A route for \`policy test\`:
   --import PEER, --export PEER  test that peer's policy; no NAME then
   --peer PEER                   where the route comes from; local: this node
@@ -73,6 +78,8 @@ function readArguments(args: string[]) {
         best: { type: "boolean" },
         types: { type: "string" },
         wait: { type: "string" },
+        yes: { type: "boolean" },
+        force: { type: "boolean" },
         ...policyOptions,
         ...historyOptions,
         ...explainOptions,

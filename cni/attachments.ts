@@ -166,6 +166,16 @@ export class Attachments {
     return await this.#attacher.list();
   }
 
+  /** Resolves when ADDs, DELs and CHECKs of now are done. */
+  idle(): Promise<void> {
+    return this.#locks.idle();
+  }
+
+  async removeAll(): Promise<void> {
+    for (const record of [...this.#store.pods.values()])
+      await this.exclusively(record.containerId, record.ifname, () => this.remove(record));
+  }
+
   async stop(): Promise<void> {
     await this.#locks.idle();
     await this.#attacher.stop();

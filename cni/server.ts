@@ -86,6 +86,16 @@ export class CniServer {
     await this.#attachments.stop();
   }
 
+  /** Resolves when the calls of now have been answered. */
+  idle(): Promise<void> {
+    return this.#attachments.idle();
+  }
+
+  /** Takes the interface and addresses of every pod away, as its DEL would. Rejects at the first that stays. */
+  detachAll(): Promise<void> {
+    return this.#attachments.removeAll();
+  }
+
   pods(): PodView[] {
     return this.#attachments.pods();
   }

@@ -32,6 +32,7 @@ import { type ExplainRequest, explain } from "./explain.ts";
 import type { Drain, DrainView } from "./lifecycle/drain.ts";
 import type { Exit } from "./lifecycle/exit.ts";
 import type { ShutdownView } from "./lifecycle/shutdown.ts";
+import type { UninstallView } from "./lifecycle/uninstall.ts";
 import type { LoopDelay } from "./loop-delay.ts";
 import { policyViews, testPolicy } from "./policy-test.ts";
 import type { Recorder } from "./recorder.ts";
@@ -204,6 +205,10 @@ export class Backend implements ApiBackend {
 
   shutdown(): Promise<ShutdownView> {
     return this.#parts.exit.shutdown();
+  }
+
+  uninstall(forced: boolean): Promise<UninstallView> {
+    return this.#parts.exit.uninstall(forced);
   }
 
   reload(): Promise<PlanView> {

@@ -128,7 +128,10 @@ export class Daemon {
         routes: this.#fib,
         uplinkMtu: () => this.#interfaces.smallestUplinkMtu(this.#config.peers.flatMap((peer) => peer.interface ?? [])),
         connected: () => this.#connected(),
-        ready: () => (this.#drain.refusal === null ? { ok: true } : { ok: false, reason: this.#drain.refusal }),
+        ready: () => {
+          const reason = this.#exit.refusal ?? this.#drain.refusal;
+          return reason === null ? { ok: true } : { ok: false, reason };
+        },
         onFailure: (error) => this.#failed(error),
         onRetired: () => this.#blocks.podsChanged(),
       },
@@ -309,6 +312,7 @@ export class Daemon {
     await this.#exit.end(kind);
     this.#loopDelay.stop();
     await this.#recording.stop("stopped", "the kernel keeps its rules, routes and pods");
+    this.#exit.removeFiles();
   }
 
   #quiesce(kind: ExitKind): void {

@@ -1,6 +1,6 @@
 // underlayd: reads its arguments and its configuration, then runs the daemon until a signal ends it.
 //
-//   underlayd --config FILE [--check] [--version]
+//   underlayd --config FILE [--check | --uninstall] [--version]
 //
 // Exit codes: 0 a clean stop or a good configuration, 1 it cannot run (the reason is the last line), 2 wrong usage.
 import { parseArgs } from "node:util";
@@ -8,20 +8,26 @@ import { ConfigError, loadConfig } from "../config/load.ts";
 import { systemClock } from "../net/clock.ts";
 import { Daemon } from "./compose.ts";
 import { runUntilSignal } from "./lifecycle/run.ts";
+import { uninstallOffline } from "./lifecycle/uninstall.ts";
 import { lockStateDirectory, prepareDirectory } from "./lock.ts";
 import { createLog } from "./log.ts";
 import { version } from "./version.ts";
 
 const usage = `Usage: underlayd --config FILE [--check]
+       underlayd --config FILE --uninstall [--force]
        underlayd --version
 
   --config FILE  the YAML configuration (docs/configuration.md)
+  --uninstall    remove all that a daemon with this configuration has made, where none runs (underlayctl uninstall)
+  --force        although pods are attached: they lose their network
   --check        read and check the configuration, print what is wrong with it, touch nothing
 `;
 
 interface Arguments {
   config?: string;
   check?: boolean;
+  uninstall?: boolean;
+  force?: boolean;
   version?: boolean;
   help?: boolean;
 }
@@ -32,6 +38,8 @@ function readArguments(): Arguments {
       options: {
         config: { type: "string", short: "c" },
         check: { type: "boolean" },
+        uninstall: { type: "boolean" },
+        force: { type: "boolean" },
         version: { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },
@@ -67,6 +75,12 @@ async function main(): Promise<void> {
   }
 
   lockStateDirectory(config.paths.state);
+  if (args.uninstall) {
+    const left = await uninstallOffline(config, args.force ?? false, createLog("warn", config.node.name));
+    if (left.length > 0) fail(`not removed: ${left.join(", ")}`, 1);
+    process.stdout.write("removed: rules, routes, next hops, state; neighbours forget this node by themselves\n");
+    return;
+  }
   prepareDirectory(config.paths.run, "paths.run");
   const log = createLog(config.log.level, config.node.name);
   for (const warning of warnings) log.warn({ file: config.file }, String(warning));

@@ -283,6 +283,15 @@ export interface ForwardingState {
   readonly owned: readonly Family[];
 }
 
+/** A kernel setting that the daemon had changed, put back. */
+export interface RestoredSetting {
+  /** As sysctl(8) has it. */
+  readonly name: string;
+  readonly before: string;
+  /** `restored`; `kept`: somebody else has changed it since; `gone`: the interface is; or the error code. */
+  readonly outcome: string;
+}
+
 /** Main-thread face of the fib worker (routing/fib/client.ts implements it). */
 export interface Fib {
   /** Opens sockets, adopts what a former run left, reports links. Rejects with what is missing (CAP_NET_ADMIN). */
@@ -321,6 +330,9 @@ export interface Fib {
   routes(table: number): Promise<KernelRoute[]>;
   /** What becomes of a packet now, and the kernel's own word on it (explain/live.ts). */
   explain(flow: Flow): Promise<LiveExplanation>;
-  /** `keep`: leave everything in the kernel (restart); otherwise remove all that is ours. */
-  stop(mode: "keep" | "remove"): Promise<void>;
+  /**
+   * `keep`: leave everything in the kernel (restart); otherwise remove all that is ours, and resolve to the settings that
+   * were put back to what they had been.
+   */
+  stop(mode: "keep" | "remove"): Promise<readonly RestoredSetting[]>;
 }

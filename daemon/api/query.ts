@@ -85,6 +85,12 @@ export function familyParameter(query: URLSearchParams): 4 | 6 | null {
   return family === null ? null : oneOf(families, family, "family", "ipv4 or ipv6");
 }
 
+/** Not given: false. Throws ApiError 400. */
+export function booleanParameter(query: URLSearchParams, name: string): boolean {
+  const value = query.get(name);
+  return value !== null && oneOf(booleans, value, name, "true or false");
+}
+
 /** `?wait=`, seconds -> milliseconds; null: not given. Throws ApiError 400. */
 export function waitParameter(query: URLSearchParams): number | null {
   const wait = query.get("wait");

@@ -9,6 +9,7 @@ import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts"
 import type { ExplainRequest } from "../explain.ts";
 import type { DrainView } from "../lifecycle/drain.ts";
 import type { ShutdownView } from "../lifecycle/shutdown.ts";
+import type { UninstallView } from "../lifecycle/uninstall.ts";
 import type { PlanView } from "../reload.ts";
 import type { ApiEvent, EventListener } from "./events.ts";
 
@@ -114,6 +115,11 @@ export interface ApiBackend {
   undrain(peer: string | null): Promise<DrainView>;
   /** Resolves when the neighbours have been told; the process ends after that. Rejects with ApiError 409. */
   shutdown(): Promise<ShutdownView>;
+  /**
+   * Removes what the daemon has made, pods' interfaces too when it is `forced`; the process removes its files and ends after
+   * that. Rejects with ApiError 409, with nothing done, when there are pods and it is not.
+   */
+  uninstall(forced: boolean): Promise<UninstallView>;
   /** Reads the configuration file again. Rejects with ApiError when it is refused; nothing has changed then. */
   reload(): Promise<PlanView>;
   /** An MRT table dump. Rejects with ApiError 500 in words when the file cannot be written. */

@@ -2,7 +2,7 @@
 import { isAbsolute } from "node:path";
 import { MAX_BYTES } from "../../config/yaml-text.ts";
 import type { BodyReader } from "./body.ts";
-import { familyParameter, only, peerName, waitParameter } from "./query.ts";
+import { booleanParameter, familyParameter, only, peerName, waitParameter } from "./query.ts";
 import { type Call, sendJson } from "./routes.ts";
 import { ApiError } from "./types.ts";
 
@@ -50,6 +50,11 @@ export const writeRoutes: Readonly<Record<string, (call: WriteCall) => Promise<v
   "/v1/shutdown": async ({ backend, response, query }) => {
     only(query, []);
     sendJson(response, 200, await backend.shutdown());
+  },
+  /** Removes what the daemon has made and ends it; `force`: pods' interfaces, too. */
+  "/v1/uninstall": async ({ backend, response, query }) => {
+    only(query, ["force"]);
+    sendJson(response, 200, await backend.uninstall(booleanParameter(query, "force")));
   },
   "/v1/reload": async ({ backend, response, query }) => {
     only(query, []);

@@ -1,5 +1,5 @@
 // The ways out of a running daemon, and that only one of them is taken: restart (restart.ts) and shutdown (shutdown.ts) by
-// signal, shutdown by request. Neighbours first, then the API and the pods' server, the fib
+// signal, shutdown and uninstall (uninstall.ts) by request. Neighbours first, then the API and the pods' server, the fib
 // worker last. Draining (drain.ts) is no way out: the daemon stays.
 import type { Speaker } from "../../bgp/speaker.ts";
 import type { CniServer } from "../../cni/server.ts";
@@ -10,10 +10,12 @@ import type { FibClient } from "../../routing/fib/client.ts";
 import { ApiError } from "../api/types.ts";
 import type { Blocks } from "../blocks/blocks.ts";
 import type { Drain } from "./drain.ts";
+import { removeOwnFiles } from "./own-files.ts";
 import { endForRestart } from "./restart.ts";
 import { endForGood, type ShutdownView } from "./shutdown.ts";
+import { refuseWithPods, removeFromKernel, type UninstallView } from "./uninstall.ts";
 
-export type ExitKind = "restart" | "shutdown";
+export type ExitKind = "restart" | "shutdown" | "uninstall";
 
 export interface ExitDependencies {
   readonly config: () => Config;
@@ -31,10 +33,15 @@ export interface ExitDependencies {
 }
 
 const SHUTDOWN = "this node shuts down";
+const UNINSTALL = "underlay is removed from this node";
 
 export class Exit {
   readonly #deps: ExitDependencies;
   #begun: ExitKind | null = null;
+  /** Pods are counted for an uninstall: there must not be new ones. */
+  #counting = false;
+  /** Kernel and pods' server have been dealt with. */
+  #removed = false;
   #requested: (kind: ExitKind) => void = () => {};
 
   constructor(deps: ExitDependencies) {
@@ -56,6 +63,44 @@ export class Exit {
     }
   }
 
+  /** Why pods should not be attached, null: they may be. */
+  get refusal(): string | null {
+    return this.#counting || this.#begun === "uninstall" ? "underlay is being removed from this node" : null;
+  }
+
+  /**
+   * Withdraws, and removes all that the daemon has made; it ends after that. Throws ApiError 409, with nothing done, when
+   * pods are attached and this is not `forced`: then they lose their interfaces.
+   */
+  async uninstall(forced: boolean): Promise<UninstallView> {
+    const { config, fib, cni, log } = this.#deps;
+    this.#counting = true;
+    try {
+      await cni.idle();
+      if (!forced) refuseWithPods(cni.pods());
+      this.#begin("uninstall");
+    } finally {
+      this.#counting = false;
+    }
+    try {
+      await this.#endForGood(UNINSTALL);
+      const view = await removeFromKernel({ config: config(), fib, cni, log });
+      this.#removed = true;
+      return view;
+    } catch (error) {
+      throw new ApiError(500, `not everything has been removed: ${(error as Error).message}`);
+    } finally {
+      this.#requested("uninstall");
+    }
+  }
+
+  /** After everything else: nothing is written any more. */
+  removeFiles(): void {
+    if (!this.#removed) return;
+    const left = removeOwnFiles(this.#deps.config());
+    if (left.length > 0) this.#deps.log.warn({ left }, "not removed");
+  }
+
   /** The rest of the way out, after a request or a signal. */
   async end(kind: ExitKind): Promise<void> {
     const { fib, cni, stopRest } = this.#deps;
@@ -65,6 +110,7 @@ export class Exit {
       else await this.#endForGood(SHUTDOWN);
     }
     await stopRest();
+    if (this.#removed) return;
     await cni.stop();
     await fib.stop("keep");
   }

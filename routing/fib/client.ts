@@ -21,6 +21,7 @@ import type {
   OwnedResult,
   OwnedState,
   PodRoute,
+  RestoredSetting,
   RouteBatch,
   RouteOperations,
   RoutingOptions,
@@ -215,11 +216,11 @@ export class FibClient implements Fib {
     return this.#request("survey", request);
   }
 
-  async stop(mode: "keep" | "remove"): Promise<void> {
-    if (this.#ended) return;
+  async stop(mode: "keep" | "remove"): Promise<readonly RestoredSetting[]> {
+    if (this.#ended) return [];
     this.#heartbeat.stop();
     try {
-      await this.#request("stop", mode);
+      return await this.#request("stop", mode);
     } finally {
       this.#ended ??= new Error("the fib worker has been stopped");
       await this.#worker.terminate();

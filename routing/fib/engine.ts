@@ -26,6 +26,7 @@ import type {
   OwnedState,
   PodRoute,
   RefusedBlock,
+  RestoredSetting,
   RouteBatch,
 } from "../types.ts";
 import { KernelWatch, routingFilter, routingGroups } from "../watch.ts";
@@ -42,6 +43,7 @@ import { fightEvents, Repairs } from "./repairs.ts";
 import { Resync } from "./resync.ts";
 import { type FibDeps, FibState } from "./state.ts";
 import { type KernelSurvey, type SurveyRequest, survey } from "./survey.ts";
+import { restoreSysctls } from "./sysctls.ts";
 import { routeView, ruleView } from "./views.ts";
 import { warmUp } from "./warm-up.ts";
 
@@ -270,8 +272,8 @@ export class FibEngine {
     return survey(this.#state, request, (rules, foreign) => this.#hazards.look(rules, foreign));
   }
 
-  stop(mode: "keep" | "remove"): void {
-    const { socket, ownership, rules, nextHops } = this.#state;
+  stop(mode: "keep" | "remove"): RestoredSetting[] {
+    const { install, options, socket, ownership, rules, nextHops } = this.#state;
     this.#state.stopped = true;
     this.#staleTimer?.cancel();
     this.#inspectionTimer?.cancel();
@@ -282,7 +284,9 @@ export class FibEngine {
     this.#state.gateways.stop();
     this.#watch?.close();
     try {
-      if (mode === "remove" && this.#state.install) removeEverything(socket, ownership, rules, nextHops);
+      if (mode === "keep" || !install) return [];
+      removeEverything(socket, ownership, rules, nextHops);
+      return options.stateDir === null ? [] : restoreSysctls(options.stateDir);
     } finally {
       this.#state.close();
     }

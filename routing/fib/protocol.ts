@@ -14,6 +14,7 @@ import type {
   OwnedState,
   PodRoute,
   RefusedBlock,
+  RestoredSetting,
   RouteBatch,
   RouteOperations,
   RoutingOptions,
@@ -47,7 +48,7 @@ export interface Requests {
   routes: { argument: number; result: KernelRoute[] };
   explain: { argument: Flow; result: LiveExplanation };
   survey: { argument: SurveyRequest; result: KernelSurvey };
-  stop: { argument: "keep" | "remove"; result: null };
+  stop: { argument: "keep" | "remove"; result: readonly RestoredSetting[] };
 }
 
 export type RequestName = keyof Requests;

@@ -16,6 +16,7 @@ import {
   writeSync,
 } from "node:fs";
 import { join } from "node:path";
+import type { RestoredSetting } from "../types.ts";
 
 const IPV4_FORWARDING = "net/ipv4/ip_forward";
 const IPV6_FORWARDING = "net/ipv6/conf/all/forwarding";
@@ -53,14 +54,6 @@ interface Memory {
   readonly namespace: string;
   /** By path below /proc/sys: what it was, and what we set. */
   readonly settings: Record<string, { before: string; set: string }>;
-}
-
-export interface RestoredSetting {
-  /** As sysctl(8) has it. */
-  readonly name: string;
-  readonly before: string;
-  /** `restored`; `kept`: somebody else has changed it since; `gone`: the interface is; or the error code. */
-  readonly outcome: string;
 }
 
 /** A setting of ours that had another value. */

@@ -50,7 +50,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
     routes: (table) => current().routes(table),
     explain: (flow) => current().explain(flow),
     survey: (request) => current().survey(request),
-    stop: (mode) => engine?.stop(mode),
+    stop: (mode) => engine?.stop(mode) ?? [],
   };
 
   const answer = async (id: number, name: RequestName, argument: unknown): Promise<void> => {

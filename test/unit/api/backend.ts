@@ -19,6 +19,7 @@ import {
 import { type ExplainRequest, explain } from "../../../daemon/explain.ts";
 import type { DrainView } from "../../../daemon/lifecycle/drain.ts";
 import type { ShutdownView } from "../../../daemon/lifecycle/shutdown.ts";
+import type { UninstallView } from "../../../daemon/lifecycle/uninstall.ts";
 import { policyViews, testPolicy } from "../../../daemon/policy-test.ts";
 import type { PlanView } from "../../../daemon/reload.ts";
 import { disagreement } from "../../../routing/explain/compare.ts";
@@ -290,6 +291,16 @@ export class MemoryBackend implements ApiBackend {
   shutdownView: ShutdownView = { told: ["tor-a"], late: ["tor/b"] };
   async shutdown(): Promise<ShutdownView> {
     return this.shutdownView;
+  }
+  uninstallView: UninstallView = {
+    pods: [],
+    settings: [{ name: "net.ipv4.ip_forward", before: "0", outcome: "restored" }],
+    directories: [],
+    lock: "/nonexistent/lock",
+  };
+  async uninstall(forced: boolean): Promise<UninstallView> {
+    if (!forced && this.pods().length > 0) throw new ApiError(409, "1 pods are attached: default/web");
+    return this.uninstallView;
   }
   async reload(): Promise<PlanView> {
     if (this.planView.impact === "restart") throw new ApiError(409, "nothing was changed");

@@ -53,3 +53,18 @@ it("POST /v1/shutdown answers who has been told", async () => {
   const { status, body } = await harness.fetch("/v1/shutdown", { method: "POST" });
   expect({ status, body: JSON.parse(body) }).toEqual({ status: 200, body: { told: ["tor-a"], late: ["tor/b"] } });
 });
+
+it.each([
+  ["?force=true", 200, { pods: [], settings: [expect.objectContaining({ outcome: "restored" })] }],
+  ["", 409, { error: expect.stringContaining("default/web") }],
+  ["?force=false", 409, { error: expect.stringContaining("default/web") }],
+  ["?force=please", 400, { error: "force=please: write true or false" }],
+  ["?yes=1", 400, { error: "unknown parameter yes; there is force" }],
+])("POST /v1/uninstall%s: %i", async (query, status, body) => {
+  harness = new Harness();
+  await harness.server.start();
+  expect((await harness.fetch(`/v1/uninstall${query}`)).status).toBe(405);
+  const answer = await harness.fetch(`/v1/uninstall${query}`, { method: "POST" });
+  expect(answer.status).toBe(status);
+  expect(JSON.parse(answer.body)).toMatchObject(body);
+});
