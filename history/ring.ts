@@ -78,6 +78,9 @@ export class Ring {
   #lastLook = 0;
   /** Wall clock minus monotonic clock. */
   #clockOffset: number;
+  /** The directory has been looked at; nothing is written before. */
+  #opened = false;
+  #closing = false;
   #closed = false;
   /** Records written and lost, since the start. */
   written = 0;
@@ -106,6 +109,7 @@ export class Ring {
       .catch((error) => this.#paused(error))
       .finally(() => {
         this.#writing = null;
+        this.#opened = true;
         this.#schedule();
       });
     return this.#writing;
@@ -147,6 +151,7 @@ export class Ring {
 
   /** Writes what waits, brings it to disk and ends. Does not reject, and does not wait for a disk that is full. */
   async close(): Promise<void> {
+    this.#closing = true;
     this.#timer?.cancel();
     this.#timer = null;
     await this.#writing;
@@ -174,7 +179,7 @@ export class Ring {
   }
 
   #schedule(): void {
-    if (this.#timer || this.#writing || this.#closed) return;
+    if (!this.#opened || this.#closing || this.#timer || this.#writing || this.#closed) return;
     const busy = this.#waiting.length > 0 || this.#dropped > 0 || this.#needsSync;
     if (!busy && this.#problem === null) return;
     const delay = this.#problem !== null ? RETRY_MS : this.#waiting.length > 0 ? FLUSH_MS : SYNC_MS;

@@ -214,6 +214,24 @@ describe("a ring", () => {
     expect(events(read()).map(({ n }) => n)).toEqual([1]);
   });
 
+  it("takes stock before it writes what came earlier, however long that takes", async () => {
+    for (let run = 0; run < 20; run++) {
+      const ring = new Ring(
+        { directory, size: 1 << 20, header: {} },
+        {
+          clock: { now: () => 0, after: (_delay, callback) => systemClock.after(0, callback) },
+          wallTime: () => 0,
+          state: () => null,
+          onProblem: () => {},
+        },
+      );
+      for (let n = 0; n < 5; n++) ring.append("pod", { n: run * 5 + n });
+      await ring.open();
+      await ring.close();
+    }
+    expect(events(read()).map(({ n }) => n)).toEqual(Array.from({ length: 100 }, (_, i) => i));
+  });
+
   it("drops what a disk cannot take in time, and says how much", async () => {
     const ring = ringOf({ size: 64 << 20 });
     const text = "x".repeat(100_000);
