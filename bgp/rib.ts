@@ -4,17 +4,14 @@ import type { Family } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
-import { AdjRibIn } from "./adj-rib-in/adj-rib-in.ts";
 import type { SpeakerEvent } from "./events.ts";
-import type { LocRib } from "./loc-rib/loc-rib.ts";
-import type { RouteSource } from "./loc-rib/source.ts";
 import type { LocRibView } from "./loc-rib/types.ts";
 import type { RibMonitor, UpdateTap } from "./monitor/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
+import { Originated } from "./originated.ts";
 import type { PeerFamily } from "./peer-family.ts";
 import { PeerRib } from "./peer-rib.ts";
-import { CompiledPolicy, LOCAL_PEER, policyName } from "./policy/compile.ts";
-import { ImportFilter } from "./policy/filter.ts";
+import { policyName } from "./policy/compile.ts";
 import { RibCore } from "./rib-core.ts";
 import { RouteEvents } from "./route-events.ts";
 import type { RouteQuery } from "./route-query.ts";
@@ -32,7 +29,7 @@ import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, Speake
 import type { Table } from "./tables.ts";
 import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
 import { WireError } from "./wire/error.ts";
-import { emptyAttributes, type PathAttributes } from "./wire/path-attributes.ts";
+import type { PathAttributes } from "./wire/path-attributes.ts";
 import { CeaseSubcode, ErrorCode } from "./wire/registry.ts";
 
 export class Rib implements SessionHandler {
@@ -40,7 +37,7 @@ export class Rib implements SessionHandler {
   readonly #peers = new Map<string, PeerRib>();
   /** Nobody waits for what these would say. */
   readonly #disabled = new Set<string>();
-  readonly #locals = new Map<LocRib, RouteSource>();
+  readonly #originated: Originated;
   readonly #events: RouteEvents;
   readonly #reader: RouteReader;
   #monitor: RibMonitor | null = null;
@@ -50,7 +47,8 @@ export class Rib implements SessionHandler {
     this.#core = new RibCore(options, dependencies, () =>
       [...this.#peers].every(([name, peer]) => this.#disabled.has(name) || peer.converged),
     );
-    for (const locRib of this.#core.locRibs) this.#locals.set(locRib, this.#localSource(locRib));
+    this.#originated = new Originated(this.#core);
+    for (const locRib of this.#core.locRibs) this.#originated.added(locRib);
     this.#events = new RouteEvents(dependencies.clock, this.#core.locRibs);
     this.#core.onEndOfRib = (peer, direction, family, prefixes) =>
       this.#events.emit({ type: "session", kind: "endOfRib", peer, direction, family, prefixes });
@@ -98,18 +96,11 @@ export class Rib implements SessionHandler {
   }
 
   announceLocal(table: number, prefix: Prefix, attributes: Partial<OriginatedAttributes> = {}): void {
-    const { locRib, source } = this.#local(table, prefix.family);
-    const id = locRib.prefixes.intern(prefix.bytes, 0, prefix.length);
-    const set = this.#core.store.intern({ ...emptyAttributes, ...attributes }, prefix.family);
-    if (source.adjRibIn.announce(id, set)) locRib.update(source, id);
-    this.#core.touched();
+    this.#originated.announce(table, prefix, attributes);
   }
 
   withdrawLocal(table: number, prefix: Prefix): void {
-    const { locRib, source } = this.#local(table, prefix.family);
-    const id = locRib.prefixes.find(prefix.bytes, 0, prefix.length);
-    if (id !== 0 && source.adjRibIn.withdraw(id)) locRib.update(source, id);
-    this.#core.touched();
+    this.#originated.withdraw(table, prefix);
   }
 
   /** Peers with a session that have something left to hear. */
@@ -124,7 +115,7 @@ export class Rib implements SessionHandler {
   /** A further table. Returns its Loc-RIBs; none when it is there, which stays then even if it was to go. */
   addTable(table: Table): readonly LocRibView[] {
     const added = this.#core.tables.add(table);
-    for (const locRib of added) this.#locals.set(locRib, this.#localSource(locRib));
+    for (const locRib of added) this.#originated.added(locRib);
     this.#events.setLocRibs(this.#core.locRibs);
     return added;
   }
@@ -132,10 +123,7 @@ export class Rib implements SessionHandler {
   /** Takes a table away as soon as nothing is in it and nobody feeds it; then calls back. */
   retireTable(id: number, gone: () => void): void {
     this.#core.tables.retire(id, (locRibs) => {
-      for (const locRib of locRibs) {
-        this.#locals.get(locRib)?.filter.close();
-        this.#locals.delete(locRib);
-      }
+      for (const locRib of locRibs) this.#originated.removed(locRib);
       this.#events.setLocRibs(this.#core.locRibs);
       gone();
     });
@@ -354,32 +342,6 @@ export class Rib implements SessionHandler {
     const peer = this.#peers.get(name);
     if (!peer) throw new RangeError(`no peer "${name}"; there are: ${[...this.#peers.keys()].join(", ") || "none"}`);
     return peer;
-  }
-
-  #local(table: number, family: Family): { locRib: LocRib; source: RouteSource } {
-    const locRib = this.#core.locRib(table, family);
-    return { locRib, source: this.#locals.get(locRib) as RouteSource };
-  }
-
-  #localSource(locRib: LocRib): RouteSource {
-    const { store, nextHops, routerId } = this.#core;
-    const { prefixes } = locRib;
-    const source: RouteSource = {
-      name: LOCAL_PEER,
-      local: true,
-      adjRibIn: new AdjRibIn(prefixes, store),
-      pathIds: null,
-      filter: new ImportFilter(new CompiledPolicy("all"), prefixes, LOCAL_PEER, store),
-      session: {
-        ebgp: false,
-        reflectorClient: false,
-        routerId,
-        address: new Uint8Array(4),
-        nextHops: nextHops.view(0, []),
-      },
-    };
-    locRib.addSource(source);
-    return source;
   }
 }
 

@@ -39,8 +39,12 @@ export interface SpeakerGroup
   readonly extendedNextHop: boolean | null;
 }
 
-/** What a route of our own is announced with. */
-export type OriginatedAttributes = Pick<PathAttributes, "communities" | "extendedCommunities" | "largeCommunities">;
+/** What a route of our own is announced with, and where. */
+export interface OriginatedAttributes
+  extends Pick<PathAttributes, "communities" | "extendedCommunities" | "largeCommunities"> {
+  /** Tables whose neighbours are told of it beside those of its own. */
+  readonly tables?: readonly number[];
+}
 
 export interface SpeakerOptions {
   /** The node's AS; sessions may have another one (local-as). */

@@ -46,7 +46,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
       blocks: pool.blocks.map(formatPrefix),
       exclude: pool.exclude.map((exclusion) => exclusion.text),
       table: tableId(pool.table),
-      announced: originatedAttributes(pool.communities),
+      announced: { ...originatedAttributes(pool.communities), tables: pool.announceIn.map(tableId) },
     })),
     tables: [...parsed.tables].map(([name, table]) => ({ name, ...table })),
     peerGroups: [...parsed.peerGroups]

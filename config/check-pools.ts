@@ -15,6 +15,8 @@ export function checkPools(check: Check): PlacedBlock[] {
   const blocks: PlacedBlock[] = [];
   for (const [pool, value] of check.parsed.pools) {
     check.tableName(["pools", pool], value.table);
+    for (const [index, name] of value.announceIn.entries())
+      check.reference(["pools", pool, "announceIn", index], name, "table", check.names.tables);
     for (const [index, prefix] of value.blocks.entries())
       blocks.push({ prefix, pool, path: ["pools", pool, "blocks", index] });
     for (const [index, exclusion] of value.exclude.entries())

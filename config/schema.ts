@@ -37,6 +37,10 @@ export const pool = z
     table: one(s.name, "Table that packets from these pods are routed by, and that the blocks are announced from.")
       .optional()
       .meta(otherwise("`fabric`, or the only table there is")),
+    announceIn: list(
+      s.name,
+      "Further tables: their neighbours are told of the blocks as well as those of the pool's own table. For a neighbour whose routes go to several tables by policy.",
+    ).prefault([]),
   })
   .describe("One pool of pod addresses; its name is what the CNI configuration's `pool` says.");
 

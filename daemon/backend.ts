@@ -151,15 +151,16 @@ export class Backend implements ApiBackend {
     return this.#parts.cni.pods();
   }
 
-  /** A block that is offered to neighbours but that none of its table's has been told of yet is `pending`. */
+  /** A block that is offered to neighbours but that none of its tables' has been told of yet is `pending`. */
   blocks(): BlockView[] {
     const { cni, speaker, blocks } = this.#parts;
-    const { tables } = this.#parts.config();
+    const { tables, pools } = this.#parts.config();
     const peers = speaker.peers().filter((peer) => peer.state === "Established");
-    return blockViews(blocks.status(), cni.blocks(), ({ prefix, table }) => {
-      const name = tables.find(({ id }) => id === table)?.name;
+    return blockViews(blocks.status(), cni.blocks(), ({ prefix, table, pool }) => {
+      const further = pools.find(({ name }) => name === pool)?.announced.tables ?? [];
+      const names = tables.filter(({ id }) => id === table || further.includes(id)).map(({ name }) => name);
       const family = prefix.includes(":") ? "ipv6" : "ipv4";
-      return peers.some((peer) => peer.table === name && peer.prefixes.advertised[family] > 0);
+      return peers.some((peer) => names.includes(peer.table) && peer.prefixes.advertised[family] > 0);
     });
   }
 

@@ -50,7 +50,7 @@ tables:
 pools:
   red: { blocks: [${block4("red")}, "${block6("red")}"], table: a }
   blue: { blocks: [${block4("blue")}, "${block6("blue")}"], table: b }
-  green: { blocks: [${block4("green")}, "${block6("green")}"], table: storage }
+  green: { blocks: [${block4("green")}, "${block6("green")}"], table: storage, announceIn: [a] }
 policies:
   split:
     - { match: { prefix: [198.51.100.0/24, "2001:db8:570a::/48"] }, set: { table: storage }, then: accept }
@@ -184,6 +184,10 @@ describe("with all sessions", () => {
     expect(await both((to) => fromPod("blue1", to), WORLD4, WORLD6)).toBe("b");
     expect(await both((to) => fromPod("green1", to), STORAGE4, STORAGE6)).toBe("a");
     expect((await underlay.kernel(4, "7300")).map(({ dst }) => dst)).toEqual(["198.51.100.0/24"]);
+    const told = async (peer: string) => (await underlay.advertised(peer)).map((route) => route.prefix).sort();
+    expect(await told("a4")).toEqual([block4("red"), block4("green")]);
+    expect(await told("b6")).toEqual([block6("blue")]);
+    expect((await underlay.blocks()).map(({ state }) => state)).toEqual(Array(6).fill("announced"));
   });
 
   it("a table without a route is the end with fallback: unreachable, whatever the host has", async () => {
@@ -280,7 +284,7 @@ const reloadCommand = () => [distFile("underlayctl.cjs"), "--socket", underlay.s
 describe("without any", () => {
   it("the host keeps what it has, pods fall back to it or stop", async () => {
     await Promise.all([frr.a.stop(), frr.b.stop()]);
-    await waitFor(async () => learnedCount(await underlay.status()) === 6, "no learned routes", { interval: 20 });
+    await waitFor(async () => learnedCount(await underlay.status()) === 8, "no learned routes", { interval: 20 });
     await waitFor(async () => (await underlay.kernel(6, "7400")).length === 0, "an empty table", { interval: 20 });
     expect(await both(fromHost, WORLD4, WORLD6)).toBe("m");
     expect(await both(fromHost, EDGE4, EDGE6)).toBe("m");

@@ -775,6 +775,11 @@ export const bad: readonly Bad[] = [
     says: ["2:26 routing.rulePriority: 2000, 1005, 1010, 1090 are not in the order local < hostRoutes < block < host"],
   },
   {
+    name: "a pool announced in a table that is not there",
+    top: "pools: { p: { blocks: [10.244.1.0/26], announceIn: [storage] } }\n",
+    says: ['2:53 pools.p.announceIn[0]: there is no table "storage"'],
+  },
+  {
     name: "rules without room between them",
     top: "routing: { rulePriority: { host: 1012 } }\n",
     says: ["2:26 routing.rulePriority: between block (1010) and host (1012) there are not two numbers"],

@@ -27,10 +27,15 @@ it("shows a route as installed when the kernel has it", async () => {
 it("shows a block as announced when a neighbour of its table has been told", () => {
   const use = { prefix: "10.244.1.0/26", pool: "default", capacity: 64, used: 0 };
   const status = { ...use, table: 7100, configured: true, retained: false, state: { phase: "announced" } };
+  const tables = [
+    { id: 7100, name: "fabric" },
+    { id: 7200, name: "edge" },
+  ];
+  const pools = [{ name: "default", announced: { tables: [7200] } }];
   const stateWith = (...peers: object[]) =>
     new Backend({
       clock: { now: () => 0 },
-      config: () => ({ tables: [{ id: 7100, name: "fabric" }] }),
+      config: () => ({ tables, pools }),
       cni: { blocks: () => [use] },
       blocks: { status: () => [status] },
       speaker: { peers: () => peers },
@@ -41,6 +46,7 @@ it("shows a block as announced when a neighbour of its table has been told", () 
     prefixes: { advertised: { ipv4, ipv6: 1 } },
   });
   expect(stateWith()).toBe("pending");
+  expect(stateWith(peer("Established", "edge", 1))).toBe("announced");
   expect(stateWith(peer("Connect", "fabric", 1))).toBe("pending");
   expect(stateWith(peer("Established", "storage", 1))).toBe("pending");
   expect(stateWith(peer("Established", "fabric", 0))).toBe("pending");

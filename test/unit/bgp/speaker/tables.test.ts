@@ -103,6 +103,31 @@ it("a table that was to go and is added again stays as it is, under its new name
   expect([...rib.routes({ table: "other" })]).toEqual([]);
 });
 
+it("a block is told to neighbours of further tables, as long as it is to be", async () => {
+  const simulation = new Simulation();
+  const { rib } = simulation;
+  const a = simulation.peer("a", "192.0.2.1", 65001, { export: "blocks" });
+  const b = simulation.peer("b", "192.0.2.2", 65002, { export: "blocks", table: 7200 });
+  const block = prefix("10.244.1.0/26");
+  const told = async () => {
+    await seconds(simulation, 1);
+    return [a, b].map(({ table }) => [...table].map(([text, { communities }]) => `${text} ${communities}`));
+  };
+  rib.announceLocal(7200, block, { communities: [1], tables: [7100, 7999] });
+  expect(await told()).toEqual([["10.244.1.0/26 1"], ["10.244.1.0/26 1"]]);
+  rib.announceLocal(7200, block, { communities: [2] });
+  expect(await told()).toEqual([[], ["10.244.1.0/26 2"]]);
+
+  // A block that moves is announced from both tables for a while.
+  rib.announceLocal(7200, block, { communities: [2], tables: [7100] });
+  rib.announceLocal(7100, block, { communities: [3] });
+  expect(await told()).toEqual([["10.244.1.0/26 3"], ["10.244.1.0/26 2"]]);
+  rib.withdrawLocal(7200, block);
+  expect(await told()).toEqual([["10.244.1.0/26 3"], []]);
+  rib.withdrawLocal(7100, block);
+  expect(await told()).toEqual([[], []]);
+});
+
 it("coming and going leaves nothing behind", async () => {
   const simulation = new Simulation();
   const { rib } = simulation;
