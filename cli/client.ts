@@ -10,6 +10,8 @@ export class CliError extends Error {
   readonly fromDaemon: boolean;
   /** Nobody listens on the socket. */
   noDaemon = false;
+  /** Somebody listens, and does not answer. */
+  silent = false;
   constructor(message: string, exitCode: 1 | 2, fromDaemon = false) {
     super(message);
     this.name = "CliError";
@@ -17,6 +19,8 @@ export class CliError extends Error {
     this.fromDaemon = fromDaemon;
   }
 }
+
+export const DEFAULT_SOCKET = "/run/underlay/underlayd.sock";
 
 const NDJSON = "application/x-ndjson";
 /** Milliseconds without an answer. */
@@ -62,7 +66,7 @@ export class Client {
         },
         resolve,
       );
-      call.on("timeout", () => call.destroy(new CliError(`the daemon at ${this.socketPath} does not answer`, 2)));
+      call.on("timeout", () => call.destroy(silence(this.socketPath)));
       call.on("error", (error) => reject(connectionError(error, this.socketPath)));
       call.end(body);
     });
@@ -73,6 +77,10 @@ export class Client {
     const said = errorText(await text(response));
     throw new CliError(said ?? `the daemon answered ${status}`, status < 500 ? 2 : 1, said !== null);
   }
+}
+
+function silence(socketPath: string): CliError {
+  return Object.assign(new CliError(`the daemon at ${socketPath} does not answer`, 2), { silent: true });
 }
 
 export function connectionError(error: Error, socketPath: string): CliError {

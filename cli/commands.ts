@@ -3,6 +3,7 @@ import type { PeerView, RouteView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
+import { doctor } from "./doctor.ts";
 import { drain, shutdown, undrain } from "./drain.ts";
 import { dump } from "./dump.ts";
 import { type ExplainOptions, explain, explainOptions } from "./explain.ts";
@@ -348,6 +349,13 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [2, 2],
     options: Object.keys(explainOptions) as (keyof ExplainOptions)[],
     run: explain,
+  },
+  doctor: {
+    usage: "doctor [--config FILE]",
+    summary: "checks everything against everything else; exit code 1 when something is at fault",
+    arity: [0, 0],
+    options: ["config"],
+    run: doctor,
   },
   plan: {
     usage: "plan FILE",

@@ -2,15 +2,13 @@
 //
 // Exit codes: 0 success, 1 what was asked about is not well, 2 wrong usage or no daemon.
 import { parseArgs } from "node:util";
-import { CliError, Client } from "./client.ts";
+import { CliError, Client, DEFAULT_SOCKET } from "./client.ts";
 import { type Command, checkUsage, commands, type Options } from "./commands.ts";
 import { explainOptions } from "./explain.ts";
 import { historyOptions } from "./history-options.ts";
 import { Output } from "./output.ts";
 import { policyOptions } from "./policy-options.ts";
 import { version } from "./version.ts";
-
-const DEFAULT_SOCKET = "/run/underlay/underlayd.sock";
 
 const width = Math.max(...Object.values(commands).map((command) => command.usage.length));
 
@@ -34,6 +32,9 @@ A packet for \`explain\`, as \`ip route get\` has them:
   --iif I                       it arrives by this interface; a pod's does by its own, unless said
   --oif I                       its sender insists on this interface
   --mark M  --tos T  --uid U    --ipproto tcp|udp|icmp|N  --sport N  --dport N
+
+For \`doctor\`:
+  --config FILE  its socket is asked; where no daemon answers, what it says is checked here
 
 For \`uninstall\`:
   --yes          do not ask

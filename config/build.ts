@@ -73,7 +73,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
     monitoring: buildMonitoring(parsed.monitoring, paths.state),
     policies: policies.all(),
     routing,
-    cni: { mtu: cni.mtu ?? null },
+    cni: { ...cni, mtu: cni.mtu ?? null },
     drain,
     api: { socket: socketPath(api.socket, paths.run), listen: api.listen },
     paths,

@@ -162,6 +162,11 @@ export const cni = z
     mtu: one(integer("bytes", 1280, 65535), "MTU of pod interfaces.")
       .optional()
       .meta(otherwise("the smallest among the uplinks")),
+    confDir: one(
+      s.absolutePath,
+      "Where the container runtime reads network configurations. `underlayctl doctor` looks there.",
+    ).prefault("/etc/cni/net.d"),
+    binDir: one(s.absolutePath, "Where it looks for plugins; `underlayctl doctor` does, too.").prefault("/opt/cni/bin"),
   })
   .describe("Pods.");
 

@@ -47,7 +47,12 @@ export interface Config {
   readonly policies: readonly Policy[];
   /** `withdrawTime`: milliseconds that a block stays in the kernel after its withdrawal has been sent. */
   readonly routing: RoutingOptions & { readonly withdrawTime: number };
-  readonly cni: { readonly mtu: number | null };
+  readonly cni: {
+    readonly mtu: number | null;
+    /** Where container runtimes look for network configurations, and for plugins. */
+    readonly confDir: string;
+    readonly binDir: string;
+  };
   readonly drain: {
     /** Milliseconds between graceful-shutdown (RFC 8326) and the withdrawal. */
     readonly wait: number;

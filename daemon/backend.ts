@@ -8,9 +8,11 @@ import type { CniServer } from "../cni/server.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../cni/types.ts";
 import type { PolicyRequest } from "../config/policy-request.ts";
 import type { Config } from "../config/types.ts";
+import type { Finding } from "../doctor/types.ts";
 import { formatIpv4 } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { ExplainView } from "../routing/explain/view.ts";
+import type { FibClient } from "../routing/fib/client.ts";
 import { fightText } from "../routing/fib/fights.ts";
 import { hazardText } from "../routing/hazards.ts";
 import type { Fib, FibStatus, KernelRoute, KernelRule } from "../routing/types.ts";
@@ -27,6 +29,7 @@ import {
 import type { Bfd } from "./bfd.ts";
 import type { Blocks } from "./blocks/blocks.ts";
 import { blockViews } from "./blocks/view.ts";
+import { Doctor } from "./doctor.ts";
 import type { EventHub } from "./events.ts";
 import { type ExplainRequest, explain } from "./explain.ts";
 import type { Drain, DrainView } from "./lifecycle/drain.ts";
@@ -44,7 +47,7 @@ interface Parts {
   readonly config: () => Config;
   readonly reloader: Reloader;
   readonly clock: Clock;
-  readonly fib: Fib;
+  readonly fib: Fib & Pick<FibClient, "survey">;
   readonly speaker: Speaker;
   readonly bfd: Bfd;
   readonly cni: CniServer;
@@ -61,10 +64,19 @@ interface Parts {
 export class Backend implements ApiBackend {
   readonly #parts: Parts;
   readonly #startedAt: number;
+  readonly #doctor: Doctor;
 
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#startedAt = parts.clock.now();
+    const { speaker } = parts;
+    this.#doctor = new Doctor({
+      ...parts,
+      peers: () => this.peers(),
+      blocks: () => this.blocks(),
+      received: (peer) => speaker.received(peer),
+      monitoringProblems: () => monitoringProblems(speaker.monitoring()),
+    });
   }
 
   async status(): Promise<StatusView> {
@@ -162,6 +174,10 @@ export class Backend implements ApiBackend {
       const family = prefix.includes(":") ? "ipv6" : "ipv4";
       return peers.some((peer) => names.includes(peer.table) && peer.prefixes.advertised[family] > 0);
     });
+  }
+
+  doctor(): Promise<Finding[]> {
+    return this.#doctor.examine();
   }
 
   rules(): Promise<KernelRule[]> {

@@ -39,8 +39,20 @@ const rules = {
   routing: ["routing", "net", "types:bgp/loc-rib/types.ts", "types:bgp/next-hop-resolver.ts"],
   cni: ["cni", "routing/netlink", "net", "types:routing/types.ts"],
   config: ["config", "net", "types:bgp", "types:cni", "types:routing"],
+  doctor: [
+    "doctor",
+    "cni/attach/alias.ts",
+    "cni/attach/gateway.ts",
+    "cni/ipam",
+    "config",
+    "routing",
+    "net",
+    "types:bgp",
+    "types:cni",
+  ],
   cli: [
     "cli",
+    "doctor",
     "config",
     "bgp/policy",
     "bgp/community-text.ts",
@@ -53,7 +65,7 @@ const rules = {
   ],
   history: ["history", "net"],
   lab: ["lab", "net"],
-  daemon: ["daemon", "bgp", "routing", "cni", "config", "history", "net"],
+  daemon: ["daemon", "doctor", "bgp", "routing", "cni", "config", "history", "net"],
 };
 
 /** Values of these files are made in one place only: everywhere else they are types. */

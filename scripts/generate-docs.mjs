@@ -1,4 +1,4 @@
-// Writes config/schema.json and docs/configuration.md from config/schema.ts. `--check`: writes nothing, exits 1 when
+// Writes config/schema.json and docs/configuration.md from config/schema.ts, docs/troubleshooting.md from doctor/checks. `--check`: writes nothing, exits 1 when
 // one of them is not current.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -12,7 +12,7 @@ async function loadSchema() {
   const result = await build({
     stdin: {
       contents:
-        'export { toJSONSchema } from "zod"; export { schema } from "./config/schema.ts"; export * from "./config/impact.ts";',
+        'export { toJSONSchema } from "zod"; export { schema } from "./config/schema.ts"; export * from "./config/impact.ts"; export { sections } from "./doctor/registry.ts";',
       resolveDir: root,
       loader: "ts",
     },
@@ -25,7 +25,8 @@ async function loadSchema() {
   return import(`data:text/javascript;base64,${Buffer.from(result.outputFiles[0].contents).toString("base64")}`);
 }
 
-const { schema, toJSONSchema, impacts, peerImpact, tableImpact, sectionImpact, fileKeys } = await loadSchema();
+const { schema, sections, toJSONSchema, impacts, peerImpact, tableImpact, sectionImpact, fileKeys } =
+  await loadSchema();
 const json = toJSONSchema(schema, { io: "input" });
 json.description = "Configuration of underlayd, the daemon of underlay. docs/configuration.md is the readable form.";
 
@@ -217,7 +218,45 @@ ${example("policies.yaml")}
 \`\`\`
 `;
 
-const outputs = { "config/schema.json": `${JSON.stringify(json, null, 2)}\n`, "docs/configuration.md": markdown };
+/** A row for each check of `underlayctl doctor`. */
+function checkRows(checks) {
+  return checks.map(({ id, severity, title, cure }) => `| \`${id}\` | ${severity} | ${cell(title)} | ${cell(cure)} |`);
+}
+
+const troubleshooting = `<!-- Written by scripts/generate-docs.mjs from doctor/checks/; change it there. -->
+
+# Troubleshooting
+
+\`underlayctl doctor\` checks the configuration, the kernel, the RIB, the pods and the host against each other, and names what is wrong
+and what to do about it. It looks at the kernel's own tables, at the files on disk and into pods' namespaces at that moment; nothing
+that the daemon remembers stands in for them. It changes nothing, and takes some tens of milliseconds (with a full table, a second or two).
+
+\`\`\`
+$ underlayctl doctor
+Neighbours
+  fault    tor-a: is Active with 192.168.10.1: connection refused: nothing listens there (ECONNREFUSED)  [peer-refused]
+           -> start BGP at the neighbour, and have it accept this node's address; compare \`port\`
+1 fault
+\`\`\`
+
+- \`fault\`: something does not work, or will not work at the next occasion. The exit code is 1.
+- \`warning\`: worth a look. \`info\`: good to know. The exit code is 0 when there is nothing worse.
+- What could not be looked at is named in the last lines, with the reason.
+- What may be changing at this moment counts when it is there a second time, 100 ms later.
+- A daemon that does not run is the first fault. The configuration file, the state directory, what the daemon left in the kernel, other
+  programs' rules, the firewall, systemd and the runtime's files are checked all the same; the file is
+  \`/etc/underlay/underlay.yaml\`, or \`--config FILE\`.
+- For programs: \`underlayctl doctor --json\`, or \`GET /v1/doctor\` ([API](api.md)). The names below are stable.
+
+What follows is every check that there is. Some findings know better than the table what to do, and say so.
+
+${sections.map(({ title, checks }) => `## ${title}\n\n| Check | | What it means | What to do |\n|---|---|---|---|\n${checkRows(checks).join("\n")}\n`).join("\n")}`;
+
+const outputs = {
+  "config/schema.json": `${JSON.stringify(json, null, 2)}\n`,
+  "docs/configuration.md": markdown,
+  "docs/troubleshooting.md": troubleshooting,
+};
 const stale = Object.entries(outputs).filter(([file, text]) => {
   const path = join(root, file);
   return !existsSync(path) || readFileSync(path, "utf8") !== text;

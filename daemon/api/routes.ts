@@ -48,6 +48,7 @@ export const readRoutes: Readonly<Record<string, Handler>> = {
   ),
   "/v1/policies": list(({ backend }) => backend.policies()),
   "/v1/policy-test": list(({ backend, query }) => backend.policyTest(policyRequest(query)), true),
+  "/v1/doctor": list(({ backend }) => backend.doctor()),
   "/v1/pods": list(({ backend }) => backend.pods()),
   "/v1/blocks": list(({ backend }) => backend.blocks()),
   "/v1/rules": list(({ backend }) => backend.rules()),

@@ -4,6 +4,7 @@ import type { PolicyTrace } from "../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../bgp/views.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
 import type { PolicyRequest } from "../../config/policy-request.ts";
+import type { Finding } from "../../doctor/types.ts";
 import type { ExplainView } from "../../routing/explain/view.ts";
 import type { FibStatus, KernelRoute, KernelRule } from "../../routing/types.ts";
 import type { ExplainRequest } from "../explain.ts";
@@ -102,6 +103,8 @@ export interface ApiBackend {
   rules(): Promise<KernelRule[]>;
   /** Where a packet goes and why. Rejects with ApiError 400 when the question makes no sense. */
   explain(request: ExplainRequest): Promise<ExplainView>;
+  /** Everything checked against everything else; the worst first. */
+  doctor(): Promise<Finding[]>;
   kernelRoutes(table: string): Promise<KernelRoute[]>;
   cni(request: CniRequest): Promise<CniResponse>;
   /** What another configuration would change. Throws ApiError 400 with what is wrong with it. */

@@ -81,7 +81,6 @@ export class FibEngine {
       { bulk: this.#bulk, hazards: this.#hazards, foreignRoutes: this.#foreignRoutes, fights: this.#fights },
       guard,
     );
-    this.#repairs.doubtRoutes = () => this.#resync.doubt();
     this.#state.onNextHopRefused = () => this.#repairs.doubtNextHops();
     this.#resync = new Resync(this.#state, this.#repairs);
     this.#forwarding = new Forwarding(this.#state, {

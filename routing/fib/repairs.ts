@@ -69,9 +69,6 @@ export class Repairs {
     this.#dampers.nextHops.request();
   }
 
-  /** Set by the owner: a route of somebody else is where one of ours is, or was. */
-  doubtRoutes: () => void = () => {};
-
   /** What hazards depend on has changed. */
   lookAtHazards(): void {
     this.#look.request();
@@ -165,7 +162,8 @@ export class Repairs {
     const subject = () => `IPv${reader.family} routes in table ${reader.table}`;
     if (!ours) {
       this.#parts.foreignRoutes.notified(reader, deleted);
-      if (!deleted && staticRoutes.wants(reader)) this.doubtRoutes();
+      // In the place of ours, or no longer in its way.
+      if (staticRoutes.suspectRoute(reader)) this.#dampers.static.request();
       if (!table || id < 0) return;
       if (deleted) {
         // What was in the way of ours is gone.

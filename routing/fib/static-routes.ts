@@ -186,9 +186,12 @@ export class StaticRoutes {
     return describeRoute(entry.spec);
   }
 
-  /** Whether a route of this prefix, table and metric is wanted. */
-  wants(reader: RouteReader): boolean {
-    return this.#entries.get(keyOfReader(reader))?.wanted ?? false;
+  /** Somebody's route of this prefix, table and metric has come or gone. True when one of ours is wanted there. */
+  suspectRoute(reader: RouteReader): boolean {
+    const entry = this.#entries.get(keyOfReader(reader));
+    if (!entry?.wanted) return false;
+    entry.suspect = true;
+    return true;
   }
 
   /** Wanted routes that the kernel refused. */

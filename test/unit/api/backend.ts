@@ -22,6 +22,7 @@ import type { ShutdownView } from "../../../daemon/lifecycle/shutdown.ts";
 import type { UninstallView } from "../../../daemon/lifecycle/uninstall.ts";
 import { policyViews, testPolicy } from "../../../daemon/policy-test.ts";
 import type { PlanView } from "../../../daemon/reload.ts";
+import type { Finding } from "../../../doctor/types.ts";
 import { disagreement } from "../../../routing/explain/compare.ts";
 import { simulate } from "../../../routing/explain/simulate.ts";
 import type { ExplainView } from "../../../routing/explain/view.ts";
@@ -243,6 +244,10 @@ export class MemoryBackend implements ApiBackend {
     };
     const speaker = { routes: () => this.routeViews(), policyInputs: () => [] };
     return explain(request, { config: this.config, fib, speaker, pods: this.pods(), blocks: this.blocks() });
+  }
+  findings: Finding[] = [];
+  async doctor(): Promise<Finding[]> {
+    return this.findings;
   }
   async kernelRoutes(table: string): Promise<KernelRoute[]> {
     if (table !== "fabric") throw new ApiError(404, `no table ${table}`);

@@ -167,7 +167,7 @@ describe("good configurations", () => {
         withdrawTime: 5000,
         sysctls: true,
       },
-      cni: { mtu: null },
+      cni: { mtu: null, confDir: "/etc/cni/net.d", binDir: "/opt/cni/bin" },
       api: { socket: "/run/underlay/underlayd.sock", listen: null },
       paths: { state: "/var/lib/underlay", run: "/run/underlay" },
       log: { level: "info" },

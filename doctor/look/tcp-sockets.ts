@@ -1,0 +1,82 @@
+// Other programs' TCP sockets in this network namespace that have a BGP port at one end, out of /proc/net/tcp and tcp6.
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { formatAddress } from "../../net/address.ts";
+import { LITTLE } from "../../routing/netlink/attribute.ts";
+
+const STATES: Readonly<Record<string, TcpSocket["state"]>> = {
+  "01": "connected",
+  "02": "connecting",
+  "0A": "listening",
+};
+
+export interface TcpSocket {
+  readonly state: "connected" | "connecting" | "listening";
+  /** `10.0.0.2:179` */
+  readonly local: string;
+  readonly remote: string;
+  /** `bird (process 123)`, or null: not to be found. */
+  readonly owner: string | null;
+}
+
+interface Entry extends Omit<TcpSocket, "owner"> {
+  readonly inode: string;
+}
+
+/** Those of other processes than this one. */
+export async function lookAtTcpSockets(ports: ReadonlySet<number>): Promise<TcpSocket[]> {
+  const tables = await Promise.all(
+    ["tcp", "tcp6"].map((name) => readFile(`/proc/net/${name}`, "utf8").catch(() => "")),
+  );
+  const entries = tables.flatMap((text) => parseTcpTable(text, ports));
+  if (entries.length === 0) return [];
+  const own = await socketsOf("self");
+  const others = entries.filter(({ inode }) => inode !== "0" && !own.has(inode));
+  if (others.length === 0) return [];
+  const owners = await ownersOf(new Set(others.map(({ inode }) => inode)));
+  return others.map(({ inode, ...socket }) => ({ ...socket, owner: owners.get(inode) ?? null }));
+}
+
+/** Lines of /proc/net/tcp with one of these ports at either end. */
+export function parseTcpTable(text: string, ports: ReadonlySet<number>): Entry[] {
+  const hex = [...ports].map((port) => port.toString(16).toUpperCase().padStart(4, "0"));
+  const line = /^ *\d+: ([0-9A-F]+):([0-9A-F]{4}) ([0-9A-F]+):([0-9A-F]{4}) (01|02|0A)(?: +\S+){3} +\d+ +\d+ +(\d+)/gm;
+  const entries: Entry[] = [];
+  for (const [, localAddress, localPort, remoteAddress, remotePort, state, inode] of text.matchAll(line)) {
+    if (!hex.includes(localPort) && !hex.includes(remotePort)) continue;
+    const local = endText(localAddress, localPort);
+    entries.push({ state: STATES[state], local, remote: endText(remoteAddress, remotePort), inode });
+  }
+  return entries;
+}
+
+/** Words of 32 bits in host order. */
+function endText(address: string, port: string): string {
+  const bytes = Buffer.from(address, "hex");
+  if (LITTLE) bytes.swap32();
+  const text = formatAddress(bytes);
+  return `${text.includes(":") ? `[${text}]` : text}:${Number.parseInt(port, 16)}`;
+}
+
+async function socketsOf(process: string): Promise<Set<string>> {
+  const directory = `/proc/${process}/fd`;
+  const inodes = new Set<string>();
+  for (const fd of await readdir(directory).catch(() => [])) {
+    const target = await readlink(`${directory}/${fd}`).catch(() => "");
+    const match = /^socket:\[(\d+)\]$/.exec(target);
+    if (match) inodes.add(match[1]);
+  }
+  return inodes;
+}
+
+async function ownersOf(inodes: ReadonlySet<string>): Promise<Map<string, string>> {
+  const owners = new Map<string, string>();
+  for (const pid of await readdir("/proc")) {
+    if (!/^\d+$/.test(pid) || owners.size === inodes.size) continue;
+    for (const inode of await socketsOf(pid)) {
+      if (!inodes.has(inode) || owners.has(inode)) continue;
+      const name = (await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "")).trim();
+      owners.set(inode, `${name || "a program"} (process ${pid})`);
+    }
+  }
+  return owners;
+}
