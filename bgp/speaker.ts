@@ -9,8 +9,10 @@ import type { LocRibView } from "./loc-rib/types.ts";
 import { Monitoring } from "./monitor/monitoring.ts";
 import { type DumpResult, type MonitoringOptions, type MonitoringView, noMonitoring } from "./monitor/types.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
+import type { Names } from "./policy/describe.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
+import { type RouteWhy, routesWhy } from "./route-why.ts";
 import { SessionManager } from "./session/session-manager.ts";
 import type {
   EstablishedInterface,
@@ -258,6 +260,11 @@ export class Speaker {
 
   received(peer: string, query: RouteQuery = {}): Iterable<RouteView> {
     return this.#rib.received(peer, query);
+  }
+
+  /** Why a prefix has the route that it has, in each table that has heard of it. */
+  why(prefix: Prefix, names: Names): RouteWhy[] {
+    return routesWhy(this.#rib.core, this.#rib.peers, prefix, names);
   }
 
   /** The paths that a peer has announced for a prefix, as its import policy sees them. */

@@ -18,12 +18,14 @@ import { refresh, reset } from "./session.ts";
 import { status } from "./status.ts";
 import { uninstall } from "./uninstall.ts";
 import { watch } from "./watch.ts";
+import { why } from "./why.ts";
 
 export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions {
   readonly json: boolean;
   readonly table?: string;
   readonly family?: string;
   readonly best?: boolean;
+  readonly why?: boolean;
   readonly types?: string;
   readonly wait?: string;
   readonly yes?: boolean;
@@ -165,6 +167,10 @@ async function routeTable(invocation: Invocation, path: string, empty: string): 
 
 async function routes(invocation: Invocation): Promise<number> {
   const [prefix] = invocation.arguments;
+  if (invocation.options.why) {
+    if (prefix === undefined) throw new CliError("routes --why: say which prefix or address", 2);
+    return why(invocation);
+  }
   const empty = prefix === undefined ? "no routes" : `no route to ${plain(prefix)}`;
   const code = await routeTable(invocation, routesPath("/v1/routes", invocation, prefix), empty);
   // An empty table is not a fault; an address asked for and not found is.
@@ -264,10 +270,10 @@ export const commands: Readonly<Record<string, Command>> = {
     run: peers,
   },
   routes: {
-    usage: "routes [PREFIX] [--table T] [--family F] [--best]",
+    usage: "routes [PREFIX] [--table T] [--family F] [--best] [--why]",
     summary: "routes in use and their alternatives; PREFIX: an address (longest match) or a prefix",
     arity: [0, 1],
-    options: ["table", "family", "best"],
+    options: ["table", "family", "best", "why"],
     run: routes,
   },
   received: {

@@ -25,6 +25,7 @@ Options:
   --table T      only this table, by name
   --family F     only ipv4 or ipv6
   --best         only routes that are the best ones
+  --why          all about one prefix: what neighbours said, policy, decision, kernel, who is told
   --types T,T    only events of these types
   --wait S       how long \`drain\` lets traffic move before it withdraws, instead of drain.wait of the configuration
 
@@ -77,6 +78,7 @@ function readArguments(args: string[]) {
         table: { type: "string" },
         family: { type: "string" },
         best: { type: "boolean" },
+        why: { type: "boolean" },
         types: { type: "string" },
         wait: { type: "string" },
         yes: { type: "boolean" },

@@ -41,6 +41,7 @@ import { policyViews, testPolicy } from "./policy-test.ts";
 import type { Recorder } from "./recorder.ts";
 import type { PlanView, Reloader } from "./reload.ts";
 import { version } from "./version.ts";
+import { type WhyView, why } from "./why.ts";
 
 interface Parts {
   /** The configuration in force. */
@@ -182,6 +183,11 @@ export class Backend implements ApiBackend {
 
   rules(): Promise<KernelRule[]> {
     return this.#parts.fib.rules();
+  }
+
+  why(prefix: string): Promise<WhyView> {
+    const { fib, speaker } = this.#parts;
+    return why(prefix, { config: this.#parts.config(), fib, speaker });
   }
 
   explain(request: ExplainRequest): Promise<ExplainView> {

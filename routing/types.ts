@@ -292,6 +292,27 @@ export interface RestoredSetting {
   readonly outcome: string;
 }
 
+/** A learned route. */
+export interface RouteQuestion {
+  readonly family: Family;
+  readonly table: number;
+  readonly address: Uint8Array;
+  readonly length: number;
+}
+
+/** A learned route's way into the kernel. */
+export interface Installation {
+  /** False: nothing is installed at all. */
+  readonly install: boolean;
+  readonly wanted: boolean;
+  /** Of the group that the route in the kernel uses; 0: it is not there. */
+  readonly nextHopId: number;
+  /** The group's, read from the kernel now. */
+  readonly members: KernelRoute["nextHops"];
+  /** In the kernel's words. */
+  readonly refused: string | null;
+}
+
 /** Main-thread face of the fib worker (routing/fib/client.ts implements it). */
 export interface Fib {
   /** Opens sockets, adopts what a former run left, reports links. Rejects with what is missing (CAP_NET_ADMIN). */
@@ -328,6 +349,8 @@ export interface Fib {
   /** Straight from the kernel. */
   rules(): Promise<KernelRule[]>;
   routes(table: number): Promise<KernelRoute[]>;
+  /** What is known of one learned route: wanted, in the kernel, refused. */
+  installation(question: RouteQuestion): Promise<Installation>;
   /** What becomes of a packet now, and the kernel's own word on it (explain/live.ts). */
   explain(flow: Flow): Promise<LiveExplanation>;
   /**

@@ -83,6 +83,14 @@ export class UpdateGroup {
     return result === REJECTED ? 0 : result;
   }
 
+  /** Whether the policy accepts a route that comes to it like this; for those who ask why. */
+  accepts(prefix: number, attributes: PathAttributes, source: RouteSource): boolean {
+    const routeClass = this.policy.classify(this.#prefixes, prefix, source.name);
+    const verdict = this.policy.verdictOf(routeClass);
+    if (verdict !== "evaluate") return verdict === "accept";
+    return this.policy.evaluate(routeClass, attributes) !== null;
+  }
+
   /** Gives back what it remembers; not to be used afterwards. */
   close(): void {
     this.#forget();
@@ -147,7 +155,7 @@ export class UpdateGroup {
   }
 }
 
-function originOf({ local, session }: RouteSource): number {
+export function originOf({ local, session }: RouteSource): number {
   if (local) return Origin.LOCAL;
   if (session.ebgp) return Origin.EBGP;
   return session.reflectorClient ? Origin.CLIENT : Origin.IBGP;

@@ -43,7 +43,7 @@ export class LocRib implements LocRibView {
   readonly #store: AttributeStore;
   readonly #nextHops: NextHops;
   readonly #sets: NextHopSets;
-  readonly #options: BestPathOptions;
+  readonly options: BestPathOptions;
   readonly #weights = new Weights();
   readonly #longLived: LongLivedVariants;
   /** Index 0 stays empty: no best path. */
@@ -71,7 +71,7 @@ export class LocRib implements LocRibView {
     this.#store = store;
     this.#nextHops = nextHops;
     this.#sets = new NextHopSets(nextHops, setIds);
-    this.#options = options;
+    this.options = options;
     this.#longLived = new LongLivedVariants(store, prefixes.family);
   }
 
@@ -170,7 +170,7 @@ export class LocRib implements LocRibView {
   /** All paths of a prefix, best first, unused last. */
   pathsOf(id: number): PathStatus[] {
     const eligible = this.#collect(id);
-    const used = decide(this.#candidates, eligible, this.#store, this.#options);
+    const used = decide(this.#candidates, eligible, this.#store, this.options);
     const order = this.#candidates.slice(0, eligible).map((candidate) => candidate.source);
     return pathStatuses(id, this.sources, order, used, {
       imported: (source) => this.#imported(source, id),
@@ -181,9 +181,9 @@ export class LocRib implements LocRibView {
   /** Paths of a prefix that can be used, for consumers that take several; valid until the next decision. */
   select(id: number, selection: PathSelection): readonly Candidate[] {
     const count = this.#collect(id);
-    if (selection === "ordered") return bestFirst(this.#candidates.slice(0, count), this.#store, this.#options);
+    if (selection === "ordered") return bestFirst(this.#candidates.slice(0, count), this.#store, this.options);
     const all = selection === "all";
-    return this.#candidates.slice(0, all ? count : decide(this.#candidates, count, this.#store, this.#options));
+    return this.#candidates.slice(0, all ? count : decide(this.#candidates, count, this.#store, this.options));
   }
 
   /** A number for the source while it is here, from 1 on. */
@@ -307,7 +307,7 @@ export class LocRib implements LocRibView {
       this.#settle(id, 0, 0, 0);
       return;
     }
-    const used = decide(this.#candidates, eligible, this.#store, this.#options);
+    const used = decide(this.#candidates, eligible, this.#store, this.options);
     const [best] = this.#candidates;
     this.#settle(id, best.attributes, this.#indexes.get(best.source) as number, this.#slotOf(best, used));
   }
@@ -318,7 +318,7 @@ export class LocRib implements LocRibView {
     if (used === 1) return this.#sets.slotOfOne(best.nextHop);
     const nextHops: number[] = [];
     for (let i = 0; i < used; i++) nextHops.push(this.#candidates[i].nextHop);
-    return this.#sets.slotOf(nextHops, this.#options.linkBandwidth ? this.#weightsOf(used) : null);
+    return this.#sets.slotOf(nextHops, this.options.linkBandwidth ? this.#weightsOf(used) : null);
   }
 
   /** Of the first `used` candidates; null: all alike. */

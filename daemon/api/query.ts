@@ -26,6 +26,14 @@ export function routeFilter(query: URLSearchParams): RouteFilter {
   return filter;
 }
 
+/** `?prefix=`: an address or a prefix. Throws ApiError 400. */
+export function prefixParameter(query: URLSearchParams): string {
+  only(query, ["prefix"]);
+  const prefix = query.get("prefix");
+  if (!prefix) throw new ApiError(400, "prefix= is missing: an address or a prefix");
+  return prefix;
+}
+
 const explainKeys = [
   "source",
   "destination",

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { sendList } from "./list-stream.ts";
 import { METRICS_MEDIA_TYPE, renderMetrics } from "./metrics.ts";
-import { explainRequest, only, policyRequest, routeFilter } from "./query.ts";
+import { explainRequest, only, policyRequest, prefixParameter, routeFilter } from "./query.ts";
 import { type ApiBackend, ApiError } from "./types.ts";
 
 /** Milliseconds a client of a long list may read nothing. */
@@ -41,6 +41,8 @@ export const readRoutes: Readonly<Record<string, Handler>> = {
     sendJson(response, 200, peer);
   },
   "/v1/routes": list(({ backend, query }) => backend.routes(routeFilter(query)), true),
+  "/v1/routes/why": async ({ backend, response, query }) =>
+    sendJson(response, 200, await backend.why(prefixParameter(query))),
   "/v1/received/:name": list(({ backend, query, parameter }) => backend.received(parameter, routeFilter(query)), true),
   "/v1/advertised/:name": list(
     ({ backend, query, parameter }) => backend.advertised(parameter, routeFilter(query)),

@@ -12,6 +12,7 @@ import type { DrainView } from "../lifecycle/drain.ts";
 import type { ShutdownView } from "../lifecycle/shutdown.ts";
 import type { UninstallView } from "../lifecycle/uninstall.ts";
 import type { PlanView } from "../reload.ts";
+import type { WhyView } from "../why.ts";
 import type { ApiEvent, EventListener } from "./events.ts";
 
 export interface StatusView {
@@ -101,6 +102,8 @@ export interface ApiBackend {
   pods(): PodView[];
   blocks(): BlockView[];
   rules(): Promise<KernelRule[]>;
+  /** Why a prefix, or the one that an address is in, has the route that it has. Rejects with ApiError 400. */
+  why(prefix: string): Promise<WhyView>;
   /** Where a packet goes and why. Rejects with ApiError 400 when the question makes no sense. */
   explain(request: ExplainRequest): Promise<ExplainView>;
   /** Everything checked against everything else; the worst first. */

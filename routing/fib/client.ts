@@ -11,6 +11,7 @@ import type {
   Fib,
   FibStatus,
   ForwardingState,
+  Installation,
   KernelEvent,
   KernelOperation,
   KernelOperations,
@@ -24,6 +25,7 @@ import type {
   RestoredSetting,
   RouteBatch,
   RouteOperations,
+  RouteQuestion,
   RoutingOptions,
 } from "../types.ts";
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts";
@@ -208,6 +210,10 @@ export class FibClient implements Fib {
   }
 
   /** The kernel's own tables, read now, and how they differ from what is wanted. */
+  installation(question: RouteQuestion): Promise<Installation> {
+    return this.#request("installation", question);
+  }
+
   explain(flow: Flow): Promise<LiveExplanation> {
     return this.#request("explain", flow);
   }

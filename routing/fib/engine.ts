@@ -8,7 +8,7 @@
 // Commands act at once; learned routes are written in slices of a few milliseconds between them, so that the owned
 // state, a pod or a lost uplink never waits for a bulk load. What the kernel loses in silence (carrier, overrun) is
 // found by dumps. Nothing without our protocol number is changed.
-import type { Family } from "../../net/address.ts";
+import { type Family, formatAddress } from "../../net/address.ts";
 import type { Timer } from "../../net/clock.ts";
 import { connectedNetworks } from "../connected-networks.ts";
 import { explainLive, type LiveExplanation } from "../explain/live.ts";
@@ -20,6 +20,7 @@ import { NetlinkSocket } from "../netlink/socket.ts";
 import { needsNetworks } from "../ownership.ts";
 import type {
   FibStatus,
+  Installation,
   KernelRoute,
   KernelRule,
   NextHopMember,
@@ -28,6 +29,7 @@ import type {
   RefusedBlock,
   RestoredSetting,
   RouteBatch,
+  RouteQuestion,
 } from "../types.ts";
 import { KernelWatch, routingFilter, routingGroups } from "../watch.ts";
 import { BulkWriter } from "./bulk.ts";
@@ -44,7 +46,7 @@ import { Resync } from "./resync.ts";
 import { type FibDeps, FibState } from "./state.ts";
 import { type KernelSurvey, type SurveyRequest, survey } from "./survey.ts";
 import { restoreSysctls } from "./sysctls.ts";
-import { routeView, ruleView } from "./views.ts";
+import { membersOf, routeView, ruleView } from "./views.ts";
 import { warmUp } from "./warm-up.ts";
 
 /** How often settings are read; every so many times hazards are looked for as well. */
@@ -254,6 +256,29 @@ export class FibEngine {
       const routes = dumpTable(socket, family, table);
       return routes.filter((route) => route.table === table).map((route) => routeView(route, nextHops, nameOf));
     });
+  }
+
+  /** What is known of one learned route: wanted, in the kernel, refused. */
+  installation({ family, table, address, length }: RouteQuestion): Installation {
+    const { install, routes, links, socket } = this.#state;
+    const known = routes.find(family, table);
+    const id = known?.find(address, 0, length) ?? -1;
+    if (!known || id < 0) return { install, wanted: false, nextHopId: 0, members: [], refused: null };
+    const prefix = `${formatAddress(address)}/${length}`;
+    const failed = this.#failed().find((failure) => failure.table === table && failure.prefix === prefix);
+    const nextHopId = known.kernel[id];
+    const members = nextHopId === 0 ? [] : membersOf(socket, nextHopId);
+    return {
+      install,
+      wanted: known.desired[id] !== 0,
+      nextHopId,
+      members: members.map(({ ifindex, gateway, weight }) => ({
+        gateway: gateway && formatAddress(gateway),
+        interface: links.nameOf(ifindex),
+        weight,
+      })),
+      refused: failed?.error ?? null,
+    };
   }
 
   /** What becomes of a packet now, and the kernel's own word on it. */

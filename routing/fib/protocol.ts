@@ -4,6 +4,7 @@ import type { Flow } from "../explain/types.ts";
 import type {
   FibStatus,
   ForwardingState,
+  Installation,
   KernelEvent,
   KernelOperation,
   KernelOperations,
@@ -17,6 +18,7 @@ import type {
   RestoredSetting,
   RouteBatch,
   RouteOperations,
+  RouteQuestion,
   RoutingOptions,
 } from "../types.ts";
 import type { KernelSurvey, SurveyRequest } from "./survey.ts";
@@ -46,6 +48,7 @@ export interface Requests {
   status: { argument: null; result: FibStatus };
   rules: { argument: null; result: KernelRule[] };
   routes: { argument: number; result: KernelRoute[] };
+  installation: { argument: RouteQuestion; result: Installation };
   explain: { argument: Flow; result: LiveExplanation };
   survey: { argument: SurveyRequest; result: KernelSurvey };
   stop: { argument: "keep" | "remove"; result: readonly RestoredSetting[] };

@@ -1,9 +1,11 @@
 // Rules and routes as people read them, straight from a dump.
 import { formatAddress } from "../../net/address.ts";
 import { RouteType, RuleAction } from "../netlink/constants.ts";
-import type { NextHop } from "../netlink/nexthop.ts";
+import { NetlinkError } from "../netlink/error.ts";
+import { decodeNextHop, encodeGetNextHop, type NextHop } from "../netlink/nexthop.ts";
 import type { Route, RouteHop } from "../netlink/route.ts";
 import type { Rule } from "../netlink/rule.ts";
+import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { KernelRoute, KernelRule } from "../types.ts";
 
 const TABLE_NAMES = new Map([
@@ -104,4 +106,20 @@ export function routeView(
           }))
         : [],
   };
+}
+
+/** The hops that a nexthop object of the kernel stands for; none when it is gone. */
+export function membersOf(socket: NetlinkSocket, id: number): Omit<RouteHop, "flags">[] {
+  const read = (object: number): NextHop | null => {
+    try {
+      return socket.get((out) => encodeGetNextHop(out, object), decodeNextHop);
+    } catch (error) {
+      if (error instanceof NetlinkError && error.code === "ENOENT") return null;
+      throw error;
+    }
+  };
+  return (read(id)?.group ?? [{ id, weight: 1 }]).flatMap(({ id: member, weight }) => {
+    const single = read(member);
+    return single ? [{ ifindex: single.ifindex, gateway: single.gateway, weight }] : [];
+  });
 }

@@ -48,6 +48,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
     status: () => current().status(),
     rules: () => current().rules(),
     routes: (table) => current().routes(table),
+    installation: (question) => current().installation(question),
     explain: (flow) => current().explain(flow),
     survey: (request) => current().survey(request),
     stop: (mode) => engine?.stop(mode) ?? [],

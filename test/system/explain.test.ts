@@ -1,6 +1,7 @@
 // `underlayctl explain` and `routes --why` on a running node: two BIRD neighbours, pods, a host with routes of its own.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Client } from "../../cli/client.ts";
+import type { WhyView } from "../../daemon/why.ts";
 import { distFile } from "../../net/dist.ts";
 import type { ExplainView } from "../../routing/explain/view.ts";
 import { Bird } from "../interop/support/bird.ts";
@@ -19,6 +20,8 @@ policies:
   fabric-in:
     - { match: { prefix: [203.0.113.128/25 le 32] }, then: reject }
     - { match: { prefix: [203.0.113.0/24 le 32] }, set: { localPref: 200 }, then: accept }
+    - { match: { prefix: [203.0.112.0/24] }, set: { nextHop: 198.18.0.1 }, then: accept }
+    - { match: { prefix: [203.0.114.0/24] }, then: accept }
     - { match: { policy: default-route }, then: accept }
 peers:
   tor-a: { address: 192.168.10.1, asn: 65001, import: fabric-in, export: blocks, gracefulRestart: false }
@@ -28,9 +31,10 @@ peers:
 const bird = (octet: number, prepend: string) => `
 router id 10.0.0.${octet};
 protocol device {}
-protocol static s4 { ipv4; route 0.0.0.0/0 unreachable; route 203.0.113.0/24 unreachable; route 203.0.113.192/26 unreachable; route 198.51.100.0/24 unreachable; }
+protocol static s4 { ipv4; route 0.0.0.0/0 unreachable; route 203.0.113.0/24 unreachable; route 203.0.113.192/26 unreachable; route 198.51.100.0/24 unreachable; route 203.0.112.0/24 unreachable; route 203.0.114.0/24 unreachable; }
 filter longer {
   if net = 203.0.113.0/24 then { ${prepend} }
+  if net = 203.0.114.0/24 then { bgp_path.prepend(65101); }
   accept;
 }
 protocol bgp node {
@@ -167,5 +171,97 @@ describe("explain", () => {
     ["any", "8.8.8.8", { port: "1" }, /unknown parameter port/],
   ])("refuses from %s to %s %j", async (source, destination, more, words) => {
     await expect(explain(source, destination, more)).rejects.toThrow(words);
+  });
+});
+
+describe("routes --why", () => {
+  const why = (prefix: string) =>
+    new Client(underlay.socket).get<WhyView>(`/v1/routes/why?${new URLSearchParams({ prefix })}`);
+
+  it("goes from the neighbour's words to the kernel, and says why not the other path", async () => {
+    const view = await why("203.0.113.0/24");
+    expect(view).toMatchObject({ used: true, covering: [], closer: [] });
+    const [{ table, paths, kernel, told }] = view.tables;
+    expect(table).toBe("fabric");
+    expect(paths).toMatchObject([
+      {
+        outcome: "best",
+        reason: null,
+        route: { peer: "tor-a", localPref: 200 },
+        session: { state: "Established", asn: 65001 },
+        policy: { decidedBy: { policy: "fabric-in", statement: 2 }, before: { asPath: "65001" } },
+        nextHop: { gateway: "192.168.10.1", interface: "e10", network: "192.168.10.0/24" },
+      },
+      { outcome: "not used", route: { peer: "tor-b" }, reason: { step: "AS path length", value: "2", better: "1" } },
+    ]);
+    expect(kernel).toMatchObject({
+      wanted: true,
+      refused: null,
+      members: [{ gateway: "192.168.10.1", interface: "e10" }],
+    });
+    const groups = JSON.parse(await host.exec("ip", "-j", "route", "show", "203.0.113.0/24", "table", "7100"));
+    expect(kernel?.nextHopId).toBe(groups[0].nhid);
+    expect(told).toMatchObject([
+      { peer: "tor-a", routes: [], why: "the path in use comes from it" },
+      {
+        peer: "tor-b",
+        why: "its export policy rejects the path in use",
+        policy: { policy: "blocks", verdict: "reject" },
+      },
+    ]);
+  });
+
+  it("shows paths that are used together, and by what the best one is best", async () => {
+    const [{ paths, kernel }] = (await why("0.0.0.0/0")).tables;
+    expect(paths.map(({ outcome, reason }) => [outcome, reason?.step])).toEqual([
+      ["best", undefined],
+      ["multipath", "BGP identifier"],
+    ]);
+    expect(kernel?.members.map((member) => member.interface).sort()).toEqual(["e10", "e20"]);
+  });
+
+  it("names the statement that rejects a route, and what covers it", async () => {
+    const view = await why("203.0.113.192/26");
+    expect(view).toMatchObject({ used: false, covering: [{ prefix: "203.0.113.0/24", table: "fabric" }] });
+    expect(view.tables[0].paths[0]).toMatchObject({
+      outcome: "rejected",
+      route: { rejected: "import policy" },
+      policy: { verdict: "reject", decidedBy: { policy: "fabric-in", statement: 1 } },
+    });
+    expect(view.tables[0].kernel).toMatchObject({ wanted: false, nextHopId: 0 });
+    const text = await shown("routes", "203.0.113.192/26", "--why");
+    expect(text).toMatch(/path from tor-a: rejected: import policy\n/);
+    expect(text).toMatch(/policy {5}fabric-in: rejected, by fabric-in statement 1\n/);
+    expect(text).toMatch(/covers it by 203\.0\.113\.0\/24.*\nexit code 1\n$/);
+  });
+
+  it("answers for an address, for a block, and for what nobody has announced", async () => {
+    expect(await why("203.0.113.200")).toMatchObject({ prefix: "203.0.113.0/24", closer: ["203.0.113.192/26"] });
+    const [block] = (await why("10.244.1.0/28")).tables;
+    expect(block).toMatchObject({ kernel: null, paths: [{ route: { peer: "local" }, outcome: "best", policy: null }] });
+    expect(block.told.map(({ routes }) => routes[0].asPath)).toEqual(["65101", "65101"]);
+    expect(await why("192.0.2.0/24")).toMatchObject({ used: false, tables: [], covering: [{ prefix: "0.0.0.0/0" }] });
+    expect(await why("2001:db8:9::/48")).toMatchObject({ used: false, tables: [], covering: [] });
+  });
+
+  it("refuses what is no prefix", async () => {
+    await expect(why("203.0.113.7/24")).rejects.toThrow(
+      /bits set after the prefix length; did you mean 203\.0\.113\.0\/24\?/,
+    );
+    await expect(why("fabric")).rejects.toThrow(/"fabric" is not a prefix/);
+    await expect(why("")).rejects.toThrow(/prefix= is missing/);
+  });
+
+  it("tells a path whose next hop is on no connected network, and a loop", async () => {
+    const nowhere = await why("203.0.112.0/24");
+    expect(nowhere).toMatchObject({ used: false, covering: [{ prefix: "0.0.0.0/0", table: "fabric" }] });
+    expect(nowhere.tables[0].paths[0]).toMatchObject({
+      outcome: "rejected",
+      route: { rejected: "unresolved next hop" },
+      policy: { verdict: "accept" },
+      nextHop: null,
+    });
+    const [path] = (await why("203.0.114.0/24")).tables[0].paths;
+    expect(path).toMatchObject({ outcome: "rejected", route: { rejected: "AS loop" } });
   });
 });

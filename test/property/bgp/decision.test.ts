@@ -3,6 +3,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { BestPathOptions } from "../../../bgp/loc-rib/best-path-options.ts";
+import { decisionReasons } from "../../../bgp/loc-rib/decision-reasons.ts";
 import type { SpeakerPeer } from "../../../bgp/speaker-types.ts";
 import type { PathAttributes } from "../../../bgp/wire/path-attributes.ts";
 import { type Neighbor, Simulation } from "../../unit/bgp/simulation.ts";
@@ -88,6 +89,28 @@ function reference(paths: Path[], options: BestPathOptions): string[] {
   return used.map((path) => peers[path.peer][0]);
 }
 
+/** The step of RFC 4271 §9.1.2.2 at which a path falls behind, by the reference's own elimination. */
+function firstStep(mine: Path, paths: Path[], options: BestPathOptions): string {
+  const med = (path: Path) => path.med ?? (options.missingMedWorst ? 0xffffffff : 0);
+  const neighbor = (path: Path) => (options.alwaysCompareMed ? 0 : (asPath(path)[0] ?? 0));
+  let left = paths.filter((path) => path.nextHop !== 99);
+  const steps: [string, (path: Path) => boolean][] = [
+    ["LOCAL_PREF", (path) => localPref(path) === Math.max(...left.map(localPref))],
+    ["AS path length", (path) => asPath(path).length === Math.min(...left.map((other) => asPath(other).length))],
+    ["origin", (path) => path.origin === Math.min(...left.map(({ origin }) => origin))],
+    ["MED", (path) => !left.some((other) => neighbor(other) === neighbor(path) && med(other) < med(path))],
+    ["eBGP before iBGP", (path) => isEbgp(path) || !left.some(isEbgp)],
+    ["BGP identifier", (path) => identifier(path) === Math.min(...left.map(identifier))],
+    ["CLUSTER_LIST length", (path) => clusters(path) === Math.min(...left.map(clusters))],
+  ];
+  for (const [step, stays] of steps) {
+    const kept = left.filter(stays);
+    if (!kept.includes(mine)) return step;
+    left = kept;
+  }
+  return "peer address";
+}
+
 function build(bestPath: Partial<BestPathOptions> = {}): { simulation: Simulation; neighbors: Neighbor[] } {
   const resolver = new FakeResolver();
   resolver.unreachable.add(String(address("192.0.2.99")));
@@ -130,6 +153,35 @@ describe("decision process", () => {
         world.simulation.rib.stop();
       }),
       { numRuns: 800 },
+    );
+  });
+
+  it("has a reason for every path: the steps of the reference, and the paths that are in use", () => {
+    const one = fc.uniqueArray(pathArbitrary, { selector: (path) => path.peer, maxLength: peers.length });
+    fc.assert(
+      fc.property(one, options, (paths, options) => {
+        const world = build(options);
+        for (const path of paths) say(world.neighbors, path);
+        const { core } = world.simulation.rib;
+        const locRib = core.locRibs.find(({ family }) => family === 4)!;
+        const id = core.prefixes[4].find(Uint8Array.of(10, 1, 0, 0), 0, 16);
+        const decided = id === 0 ? [] : decisionReasons([...locRib.select(id, "all")], core.store, locRib.options);
+        const used = decided
+          .filter(({ outcome }) => outcome !== "not used")
+          .map(({ candidate }) => candidate.source.name);
+        expect(used).toEqual(reference(paths, options));
+        for (const { candidate, outcome, reason, unused } of decided) {
+          expect(reason === null).toBe(outcome === "best");
+          if (!reason) continue;
+          const mine = paths.find(({ peer }) => peers[peer][0] === candidate.source.name)!;
+          expect(reason.step).toBe(firstStep(mine, paths, options));
+          if (outcome === "multipath") expect(unused).toBeNull();
+          const tie = ["BGP identifier", "CLUSTER_LIST length", "peer address"].includes(reason.step);
+          expect(unused !== null).toBe(outcome === "not used" && tie);
+        }
+        world.simulation.rib.stop();
+      }),
+      { numRuns: 100 },
     );
   });
 

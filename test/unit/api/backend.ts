@@ -22,6 +22,7 @@ import type { ShutdownView } from "../../../daemon/lifecycle/shutdown.ts";
 import type { UninstallView } from "../../../daemon/lifecycle/uninstall.ts";
 import { policyViews, testPolicy } from "../../../daemon/policy-test.ts";
 import type { PlanView } from "../../../daemon/reload.ts";
+import { type WhyView, why } from "../../../daemon/why.ts";
 import type { Finding } from "../../../doctor/types.ts";
 import { disagreement } from "../../../routing/explain/compare.ts";
 import { simulate } from "../../../routing/explain/simulate.ts";
@@ -226,6 +227,16 @@ export class MemoryBackend implements ApiBackend {
   async rules(): Promise<KernelRule[]> {
     const text = "from all lookup 7000";
     return [{ family: 4, priority: 1000, from: null, to: null, table: 7000, protocol: 201, ours: true, text }];
+  }
+  /** Of a RIB that has heard of nothing. */
+  why(prefix: string): Promise<WhyView> {
+    const installation = async () => ({ install: true, wanted: false, nextHopId: 0, members: [], refused: null });
+    const fib = { links: () => [], installation };
+    return why(prefix, {
+      config: this.config,
+      fib,
+      speaker: { why: () => [], routes: () => [], peers: () => this.peerViews },
+    });
   }
   /** A host with a default route, whose kernel says what is expected of it. */
   explain(request: ExplainRequest): Promise<ExplainView> {
