@@ -47,6 +47,8 @@ export class PeerRib implements UpdateSink, SliceTask {
   #tag = 0;
   #quietTimer: Timer | null = null;
   #updates = 0;
+  /** Next hops of the session that is lost, while its routes are being withdrawn. */
+  #avoided: ReadonlySet<number> = new Set();
   #removed = false;
   readonly errors: PeerErrors;
   readonly limits: PeerLimits;
@@ -124,9 +126,14 @@ export class PeerRib implements UpdateSink, SliceTask {
   }
 
   down({ graceful }: SessionDown): void {
-    const gracefulRestart = this.#session?.negotiated.gracefulRestart ?? null;
+    const negotiated = this.#session?.negotiated ?? null;
+    const kept = graceful ? (negotiated?.gracefulRestart ?? null) : null;
+    if (negotiated && !kept) {
+      const { nextHops, address } = this.#sourceSession(negotiated);
+      this.#avoided = new Set([...this.#avoided, ...this.#core.lost(nextHops, address)]);
+    }
     this.#closeSession();
-    this.staleRoutes.lost(graceful ? gracefulRestart : null);
+    this.staleRoutes.lost(kept);
   }
 
   /** The peer is gone for good: everything is withdrawn, then forgotten. */
@@ -231,6 +238,10 @@ export class PeerRib implements UpdateSink, SliceTask {
   step(): boolean {
     let more = false;
     for (const part of this.families.values()) if (part.purge(this.#batch)) more = true;
+    if (!more) {
+      this.#core.withdrawn(this.#avoided);
+      this.#avoided = new Set();
+    }
     if (!more && this.#removed) {
       for (const part of this.families.values()) part.close();
       this.#removed = false;

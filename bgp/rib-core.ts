@@ -15,7 +15,7 @@ import { UpdateGroups } from "./adj-rib-out/update-groups.ts";
 import { AttributeStore } from "./attribute-store.ts";
 import { Convergence } from "./convergence.ts";
 import { LocRib } from "./loc-rib/loc-rib.ts";
-import { NextHops } from "./loc-rib/next-hops.ts";
+import { NextHops, type NextHopView } from "./loc-rib/next-hops.ts";
 import type { RouteSource } from "./loc-rib/source.ts";
 import type { NextHopResolver } from "./next-hop-resolver.ts";
 import type { SpeakerOptions } from "./speaker-types.ts";
@@ -112,6 +112,25 @@ export class RibCore {
     this.#revisits.set(locRib, task);
     task.add(source);
     this.slices.schedule(task);
+  }
+
+  /**
+   * A neighbour is lost, and its routes are withdrawn from now on: those who forward to it and to others have that repaired
+   * at once. Returns what to give to `withdrawn`.
+   */
+  lost(view: NextHopView, gateway: Uint8Array): ReadonlySet<number> {
+    const avoided = this.nextHops.avoid(view, gateway);
+    if (avoided.size > 0) for (const locRib of this.locRibs) locRib.nextHopsChanged(avoided);
+    return avoided;
+  }
+
+  /** The lost neighbour's routes are withdrawn. */
+  withdrawn(avoided: ReadonlySet<number>): void {
+    if (avoided.size === 0) return;
+    // Sets that only its routes had are not told: consumers may not have moved all their routes yet.
+    for (const locRib of this.locRibs) locRib.sweep();
+    this.nextHops.avoidNoLonger(avoided);
+    for (const locRib of this.locRibs) locRib.nextHopsChanged(avoided);
   }
 
   /** Something has changed: ids may have become free. */

@@ -87,7 +87,9 @@ export class NextHopSets {
   members(id: number): readonly ResolvedMember[] {
     const members = new Map<string, ResolvedMember>();
     const { nextHops, weights } = this.#sets[this.#slotsById.get(id) ?? 0] ?? { nextHops: [], weights: null };
+    const others = nextHops.some((nextHop) => !this.#nextHops.avoided(nextHop) && this.#nextHops.usable(nextHop));
     for (const [i, nextHop] of nextHops.entries()) {
+      if (others && this.#nextHops.avoided(nextHop)) continue;
       const resolved = this.#nextHops.resolved(nextHop);
       if (!resolved) continue;
       // Two sessions may lead to the same gateway, which is one link.

@@ -73,6 +73,8 @@ export class NextHops {
   readonly #freeNextHops: number[] = [];
   /** By next hop id, 1: can be used. */
   #usable = new Uint8Array(64);
+  /** Of neighbours that are lost: not used where there is another. */
+  readonly #avoided = new Set<number>();
 
   constructor(resolver: NextHopResolver) {
     this.#resolver = resolver;
@@ -119,6 +121,7 @@ export class NextHops {
       view.forget(addressId);
       this.#nextHops[id] = null;
       this.#usable[id] = 0;
+      this.#avoided.delete(id);
       this.#freeNextHops.push(id);
     }
   }
@@ -154,6 +157,30 @@ export class NextHops {
 
   resolved(id: number): ResolvedNextHop | null {
     return this.#nextHops[id]?.resolved ?? null;
+  }
+
+  /**
+   * The neighbour with this address, itself the gateway, is lost: its next hops are not to be used where there are others,
+   * before its routes have been withdrawn one by one. Returns them.
+   */
+  avoid(view: NextHopView, gateway: Uint8Array): ReadonlySet<number> {
+    const avoided = new Set<number>();
+    for (const [addressId, id] of view.ids) {
+      const { address, linkLocal } = this.#addresses[addressId] as NextHopAddress;
+      if (!sameBytes(address, gateway) && !(linkLocal && sameBytes(linkLocal, gateway))) continue;
+      this.#avoided.add(id);
+      avoided.add(id);
+    }
+    return avoided;
+  }
+
+  /** The routes of the lost neighbour are gone: what still uses these next hops has them from somebody else. */
+  avoidNoLonger(ids: ReadonlySet<number>): void {
+    for (const id of ids) this.#avoided.delete(id);
+  }
+
+  avoided(id: number): boolean {
+    return this.#avoided.has(id);
   }
 
   /** The address id of a next hop. */
