@@ -4,7 +4,7 @@
 // In: policy rules, foreign routes in our tables, settings below /proc/sys, systemd-networkd's configuration. Out: hazards
 // of two severities: a `problem` loses packets, or takes our state away, now or at the next occasion; a `note` may be
 // meant that way.
-import { formatAddress } from "../net/address.ts";
+import { type Family, formatAddress } from "../net/address.ts";
 import { formatPrefix, overlaps, type Prefix } from "../net/prefix.ts";
 import { ruleText } from "./fib/views.ts";
 import { RT_TABLE_LOCAL, RuleAction } from "./netlink/constants.ts";
@@ -18,6 +18,8 @@ export type HazardKind =
   | "ruleIntoTable"
   /** Another program has routes in a table of ours. */
   | "foreignRoutes"
+  /** A default route in main that ends the lookup, before learned routes are asked. */
+  | "defaultEndsLookup"
   | "rpFilterStrict"
   | "forwardingOff"
   | "ipv6Disabled"
@@ -62,6 +64,8 @@ export interface HazardInputs {
   /** All rules, in the kernel's order. */
   readonly rules: readonly Rule[];
   readonly foreignRoutes: readonly ForeignRouteCount[];
+  /** Default routes in main that lead nowhere, as `ip route` has them; none are asked for where they do no harm. */
+  readonly deadDefaults: readonly { readonly family: Family; readonly text: string }[];
   /** Names of interfaces that next hops are on. */
   readonly uplinks: readonly string[];
   /** IPv6 routes that are wanted. */
@@ -77,6 +81,7 @@ export function findHazards(inputs: HazardInputs): Hazard[] {
   const found = [
     ...ruleHazards(inputs),
     ...routeHazards(inputs),
+    ...deadDefaultHazards(inputs),
     ...forwardingHazards(inputs),
     ...reversePathHazards(inputs),
     ...ipv6Hazards(inputs),
@@ -164,6 +169,18 @@ function routeHazards({ foreignRoutes, protocol }: HazardInputs): Hazard[] {
       text: `table ${table}, which underlayd keeps, has ${more ? "more than " : ""}${count} routes of other programs (${example})`,
       cure: `find out who writes them; they stay until removed by hand (ip route show table ${table}; ours are proto ${protocol})`,
     }));
+}
+
+function deadDefaultHazards({ deadDefaults }: HazardInputs): Hazard[] {
+  return deadDefaults.map(({ family, text }) => ({
+    kind: "defaultEndsLookup",
+    severity: "problem",
+    subject: `IPv${family} ${text}`,
+    text:
+      `table main has an IPv${family} route "${text}": the kernel ends there, because the host's own routes come first, and ` +
+      "uses no learned route where main has no longer one",
+    cure: `remove it (ip -${family} route del ${text}), or set hostRoutes: last at the tables`,
+  }));
 }
 
 function forwardingHazards({ uplinks, blocks, sysctl }: HazardInputs): Hazard[] {

@@ -1,10 +1,14 @@
 // Looks for hazards (hazards.ts) from inside the worker: rules after each change of them, settings and files every few
 // seconds. Out: the list as it is, and an event for each that begins or ends.
 import { readlinkSync } from "node:fs";
+import { formatAddress } from "../../net/address.ts";
 import { type Prefix, prefix } from "../../net/prefix.ts";
-import { type ForeignRouteCount, findHazards, type Hazard, hazardText } from "../hazards.ts";
+import { type ForeignRouteCount, findHazards, type Hazard, type HazardInputs, hazardText } from "../hazards.ts";
+import { RouteType, RT_TABLE_MAIN } from "../netlink/constants.ts";
+import { decodeRoute, encodeRouteDump } from "../netlink/route.ts";
 import type { Rule } from "../netlink/rule.ts";
 import { hostFiles, type NetworkdSettings, readNetworkd } from "../networkd.ts";
+import { LIKE_DEFAULT } from "../ownership.ts";
 import type { OwnedState } from "../types.ts";
 import type { FibState } from "./state.ts";
 import { readOrNull } from "./sysctls.ts";
@@ -12,6 +16,15 @@ import { readOrNull } from "./sysctls.ts";
 /** Programs can make rules without end: so many hazards are told. */
 const LISTED = 100;
 const NETWORKD_INTERVAL_MS = 30_000;
+/** Nobody tells us of changes in main, and with a full table there a look takes its time. */
+const DEFAULTS_INTERVAL_MS = 300_000;
+
+/** Types of routes that answer, but lead nowhere. */
+const deadTypes = new Map<number, string>([
+  [RouteType.blackhole, "blackhole"],
+  [RouteType.unreachable, "unreachable"],
+  [RouteType.prohibit, "prohibit"],
+]);
 
 export class HazardWatch {
   readonly #state: FibState;
@@ -22,6 +35,10 @@ export class HazardWatch {
   #current: readonly Hazard[] = [];
   #networkd: NetworkdSettings | null = null;
   #networkdRead = Number.NEGATIVE_INFINITY;
+  /** A table lets main go first. */
+  #mainFirst = false;
+  #deadDefaults: HazardInputs["deadDefaults"] = [];
+  #defaultsRead = Number.NEGATIVE_INFINITY;
 
   constructor(state: FibState, foreignRoutes: () => readonly ForeignRouteCount[]) {
     this.#state = state;
@@ -37,6 +54,8 @@ export class HazardWatch {
     this.#owned = true;
     this.#tables = owned.tables.map(({ id }) => id);
     this.#blocks = owned.blocks.map((block) => prefix(block.prefix));
+    this.#mainFirst = owned.tables.some(({ hostRoutes }) => hostRoutes === "first");
+    this.#defaultsRead = Number.NEGATIVE_INFINITY;
   }
 
   /** As it is now; `rules`: all of them, fresh from the kernel. */
@@ -51,6 +70,7 @@ export class HazardWatch {
       lastPriority: ownership.lastPodPriority,
       rules,
       foreignRoutes,
+      deadDefaults: this.#readDefaults(),
       uplinks: nextHops
         .uplinks()
         .filter((ifindex) => links.has(ifindex))
@@ -73,6 +93,27 @@ export class HazardWatch {
       if (!before.has(keyOf(hazard))) deps.event({ kind: eventKind(hazard), message: hazardText(hazard) });
     for (const [key, hazard] of before)
       if (!now.has(key)) deps.event({ kind: "cleared", message: `no longer so: ${hazard.text}` });
+  }
+
+  /** The kernel picks by type and table. */
+  #readDefaults(): HazardInputs["deadDefaults"] {
+    const { deps, socket } = this.#state;
+    if (!this.#mainFirst) return [];
+    const now = deps.clock.now();
+    if (now - this.#defaultsRead < DEFAULTS_INTERVAL_MS) return this.#deadDefaults;
+    this.#defaultsRead = now;
+    this.#deadDefaults = ([4, 6] as const).flatMap((family) =>
+      [...deadTypes].flatMap(([type, name]) =>
+        socket
+          .dump((out) => encodeRouteDump(out, family, RT_TABLE_MAIN, 0, type), decodeRoute)
+          .filter((route) => route.type === type && route.length <= LIKE_DEFAULT[family])
+          .map(({ destination, length, priority }) => ({
+            family,
+            text: `${name} ${formatAddress(destination)}/${length}${priority > 0 ? ` metric ${priority}` : ""}`,
+          })),
+      ),
+    );
+    return this.#deadDefaults;
   }
 
   #readNetworkd(): NetworkdSettings | null {

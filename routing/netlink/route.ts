@@ -159,13 +159,15 @@ export function encodeRouteById(
 }
 
 /** The kernel filters by table (0: all) and protocol (0: all), given strict checking. */
-export function encodeRouteDump(out: MessageWriter, family: Family, table = 0, protocol = 0): void {
+export function encodeRouteDump(out: MessageWriter, family: Family, table = 0, protocol = 0, type = 0): void {
   out.begin(MessageType.getRoute, Flag.dump);
   out.u8(family === 4 ? AF_INET : AF_INET6);
   out.zeros(3);
   out.u8(0);
   out.u8(protocol);
-  out.zeros(6);
+  out.u8(0);
+  out.u8(type);
+  out.zeros(4);
   if (table !== 0) out.attributeU32(RouteAttribute.table, table);
   out.end();
 }

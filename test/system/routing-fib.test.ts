@@ -106,6 +106,28 @@ describe("owned state", () => {
     expect(all()).toBe(before);
   });
 
+  it("names a default route in main that the kernel does not get past", async () => {
+    ns.run(
+      "ip route add blackhole 10.0.0.0/8; ip route add unreachable default metric 9000;" +
+        "ip -6 route add prohibit 2000::/3 metric 700; ip -6 route add unreachable 2001:db8:5::/48",
+    );
+    const fib = ns.client({ sysctls: false });
+    await fib.start();
+    const dead = async () =>
+      (await fib.status()).hazards.filter(({ kind }) => kind === "defaultEndsLookup").map(({ subject }) => subject);
+    await fib.setOwned(owned);
+    expect(await dead()).toEqual(["IPv4 unreachable 0.0.0.0/0 metric 9000", "IPv6 prohibit 2000::/3 metric 700"]);
+    // It is so: a learned default route is not used, one more specific than main's neither.
+    fib.setNextHopSet(1, both());
+    fib.apply(batch(7100, { "0.0.0.0/0": 1 }));
+    await fib.flush();
+    ns.run("ip addr add 10.244.1.1/32 dev lo");
+    expect(() => ns.run("ip route get 203.0.113.1 from 10.244.1.1")).toThrow("No route to host");
+    await fib.setOwned({ ...owned, tables: [{ ...owned.tables[0], hostRoutes: "last" }] });
+    expect(await dead()).toEqual([]);
+    expect(ns.run("ip route get 203.0.113.1 from 10.244.1.1")).toContain("table 7100");
+  });
+
   it("sets what forwarding depends on", async () => {
     ns.run("echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding");
     await ns.client().start();

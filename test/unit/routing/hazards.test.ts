@@ -54,6 +54,7 @@ function find(changes: Partial<Omit<HazardInputs, "sysctl">> & { sysctl?: Record
     lastPriority: 1010,
     rules: ours,
     foreignRoutes: [],
+    deadDefaults: [],
     uplinks: ["up0", "up1.7"],
     ipv6Routes: 1,
     networkd: null,
@@ -101,6 +102,11 @@ it("routes of others in our tables", () => {
   expect(find({ foreignRoutes })).toEqual(["problem foreignRoutes table 7100"]);
 });
 
+it("a default route in main that leads nowhere ends the lookup before ours", () => {
+  const deadDefaults = [{ family: 6 as const, text: "unreachable ::/0 metric 9000" }];
+  expect(find({ deadDefaults })).toEqual(["problem defaultEndsLookup IPv6 unreachable ::/0 metric 9000"]);
+});
+
 describe("settings", () => {
   it("strict reverse path filters matter with several uplinks, and the larger value counts", () => {
     expect(find({ sysctl: { "net/ipv4/conf/all/rp_filter": "1" } })).toEqual(["problem rpFilterStrict up1.7"]);
@@ -114,6 +120,7 @@ describe("settings", () => {
       lastPriority: 0,
       rules: [],
       foreignRoutes: [],
+      deadDefaults: [],
       uplinks: ["up0", "up1.7"],
       ipv6Routes: 0,
       networkd: null,
