@@ -4,6 +4,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Config } from "../config/types.ts";
 import { prefix } from "../net/prefix.ts";
+import { readDeadDefaults } from "../routing/dead-defaults.ts";
 import type { KernelSurvey } from "../routing/fib/survey.ts";
 import { readOrNull } from "../routing/fib/sysctls.ts";
 import { findHazards } from "../routing/hazards.ts";
@@ -63,6 +64,7 @@ async function surveyOffline(config: Config): Promise<KernelSurvey> {
       lastPriority: new Ownership(config.routing).lastPodPriority,
       rules: state.rules,
       foreignRoutes: [],
+      deadDefaults: config.tables.some(({ hostRoutes }) => hostRoutes === "first") ? readDeadDefaults(socket) : [],
       uplinks: config.peers.flatMap((peer) => peer.interface ?? []),
       ipv6Routes: 0,
       sysctl: readOrNull,

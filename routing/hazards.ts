@@ -4,8 +4,9 @@
 // In: policy rules, foreign routes in our tables, settings below /proc/sys, systemd-networkd's configuration. Out: hazards
 // of two severities: a `problem` loses packets, or takes our state away, now or at the next occasion; a `note` may be
 // meant that way.
-import { type Family, formatAddress } from "../net/address.ts";
+import { formatAddress } from "../net/address.ts";
 import { formatPrefix, overlaps, type Prefix } from "../net/prefix.ts";
+import type { DeadDefault } from "./dead-defaults.ts";
 import { ruleText } from "./fib/views.ts";
 import { RT_TABLE_LOCAL, RuleAction } from "./netlink/constants.ts";
 import type { Rule } from "./netlink/rule.ts";
@@ -64,8 +65,8 @@ export interface HazardInputs {
   /** All rules, in the kernel's order. */
   readonly rules: readonly Rule[];
   readonly foreignRoutes: readonly ForeignRouteCount[];
-  /** Default routes in main that lead nowhere, as `ip route` has them; none are asked for where they do no harm. */
-  readonly deadDefaults: readonly { readonly family: Family; readonly text: string }[];
+  /** Default routes in main that lead nowhere; none where they do no harm. */
+  readonly deadDefaults: readonly DeadDefault[];
   /** Names of interfaces that next hops are on. */
   readonly uplinks: readonly string[];
   /** IPv6 routes that are wanted. */

@@ -23,6 +23,11 @@ const hazards: Readonly<Record<HazardKind, Named>> = {
     title: "Another program has routes in a table of ours. They are used like ours, and are never removed by us.",
     cure: "find out who writes them, and remove them by hand",
   },
+  defaultEndsLookup: {
+    id: "dead-default-first",
+    title: "A default route in table main leads nowhere, and the kernel ends there before it asks learned routes.",
+    cure: "remove it, or set hostRoutes: last at the tables",
+  },
   rpFilterStrict: {
     id: "rp-filter-strict",
     title: "Strict reverse path filtering on one of several uplinks drops packets whose way back is another uplink.",

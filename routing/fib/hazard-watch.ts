@@ -1,14 +1,11 @@
 // Looks for hazards (hazards.ts) from inside the worker: rules after each change of them, settings and files every few
 // seconds. Out: the list as it is, and an event for each that begins or ends.
 import { readlinkSync } from "node:fs";
-import { formatAddress } from "../../net/address.ts";
 import { type Prefix, prefix } from "../../net/prefix.ts";
-import { type ForeignRouteCount, findHazards, type Hazard, type HazardInputs, hazardText } from "../hazards.ts";
-import { RouteType, RT_TABLE_MAIN } from "../netlink/constants.ts";
-import { decodeRoute, encodeRouteDump } from "../netlink/route.ts";
+import { type DeadDefault, readDeadDefaults } from "../dead-defaults.ts";
+import { type ForeignRouteCount, findHazards, type Hazard, hazardText } from "../hazards.ts";
 import type { Rule } from "../netlink/rule.ts";
 import { hostFiles, type NetworkdSettings, readNetworkd } from "../networkd.ts";
-import { LIKE_DEFAULT } from "../ownership.ts";
 import type { OwnedState } from "../types.ts";
 import type { FibState } from "./state.ts";
 import { readOrNull } from "./sysctls.ts";
@@ -18,13 +15,6 @@ const LISTED = 100;
 const NETWORKD_INTERVAL_MS = 30_000;
 /** Nobody tells us of changes in main, and with a full table there a look takes its time. */
 const DEFAULTS_INTERVAL_MS = 300_000;
-
-/** Types of routes that answer, but lead nowhere. */
-const deadTypes = new Map<number, string>([
-  [RouteType.blackhole, "blackhole"],
-  [RouteType.unreachable, "unreachable"],
-  [RouteType.prohibit, "prohibit"],
-]);
 
 export class HazardWatch {
   readonly #state: FibState;
@@ -37,7 +27,7 @@ export class HazardWatch {
   #networkdRead = Number.NEGATIVE_INFINITY;
   /** A table lets main go first. */
   #mainFirst = false;
-  #deadDefaults: HazardInputs["deadDefaults"] = [];
+  #deadDefaults: readonly DeadDefault[] = [];
   #defaultsRead = Number.NEGATIVE_INFINITY;
 
   constructor(state: FibState, foreignRoutes: () => readonly ForeignRouteCount[]) {
@@ -59,7 +49,11 @@ export class HazardWatch {
   }
 
   /** As it is now; `rules`: all of them, fresh from the kernel. */
-  look(rules: readonly Rule[], foreignRoutes: readonly ForeignRouteCount[]): Hazard[] {
+  look(
+    rules: readonly Rule[],
+    foreignRoutes: readonly ForeignRouteCount[],
+    deadDefaults = this.#readDefaults(0),
+  ): Hazard[] {
     const { ownership, nextHops, links, routes } = this.#state;
     if (!this.#owned) return [];
     return findHazards({
@@ -70,7 +64,7 @@ export class HazardWatch {
       lastPriority: ownership.lastPodPriority,
       rules,
       foreignRoutes,
-      deadDefaults: this.#readDefaults(),
+      deadDefaults,
       uplinks: nextHops
         .uplinks()
         .filter((ifindex) => links.has(ifindex))
@@ -85,7 +79,7 @@ export class HazardWatch {
   update(rules: readonly Rule[]): void {
     const { deps } = this.#state;
     if (!this.#owned) return;
-    const hazards = this.look(rules, this.#foreignRoutes());
+    const hazards = this.look(rules, this.#foreignRoutes(), this.#readDefaults(DEFAULTS_INTERVAL_MS));
     const before = new Map(this.#current.map((hazard) => [keyOf(hazard), hazard]));
     const now = new Set(hazards.map(keyOf));
     this.#current = hazards;
@@ -95,24 +89,13 @@ export class HazardWatch {
       if (!now.has(key)) deps.event({ kind: "cleared", message: `no longer so: ${hazard.text}` });
   }
 
-  /** The kernel picks by type and table. */
-  #readDefaults(): HazardInputs["deadDefaults"] {
+  #readDefaults(maxAge: number): readonly DeadDefault[] {
     const { deps, socket } = this.#state;
     if (!this.#mainFirst) return [];
     const now = deps.clock.now();
-    if (now - this.#defaultsRead < DEFAULTS_INTERVAL_MS) return this.#deadDefaults;
+    if (now - this.#defaultsRead < maxAge) return this.#deadDefaults;
     this.#defaultsRead = now;
-    this.#deadDefaults = ([4, 6] as const).flatMap((family) =>
-      [...deadTypes].flatMap(([type, name]) =>
-        socket
-          .dump((out) => encodeRouteDump(out, family, RT_TABLE_MAIN, 0, type), decodeRoute)
-          .filter((route) => route.type === type && route.length <= LIKE_DEFAULT[family])
-          .map(({ destination, length, priority }) => ({
-            family,
-            text: `${name} ${formatAddress(destination)}/${length}${priority > 0 ? ` metric ${priority}` : ""}`,
-          })),
-      ),
-    );
+    this.#deadDefaults = readDeadDefaults(socket);
     return this.#deadDefaults;
   }
 

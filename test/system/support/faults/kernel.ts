@@ -21,6 +21,12 @@ export const kernelFaults: readonly Fault[] = [
     ip("route add 10.99.0.0/16 dev lo table 7100 proto static", "route del 10.99.0.0/16 table 7100"),
   ),
   fault(
+    "dead-default-first",
+    "a default route in main that ends the lookup",
+    /IPv4 route "unreachable 0\.0\.0\.0\/0 metric 9000"/,
+    ip("route add unreachable default metric 9000", "route del unreachable default metric 9000"),
+  ),
+  fault(
     "foreign-next-hop",
     "a nexthop id of our range",
     /nexthop id 2010000900: belongs to protocol 4/,
