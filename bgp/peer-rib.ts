@@ -40,6 +40,8 @@ export class PeerRib implements UpdateSink, SliceTask {
   #session: EstablishedSession | null = null;
   /** The neighbour's, in its last session. */
   #lastAddress: Uint8Array | null = null;
+  /** Since when the neighbour has not been told anything, and could not be; null: there is a session. */
+  #silentSince: number | null;
   #attributeSource: AttributeSource | null = null;
   #ingress: Ingress | null = null;
   /** What it was made from. */
@@ -58,6 +60,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   constructor(options: SpeakerPeer, core: RibCore) {
     this.#options = options;
     this.#core = core;
+    this.#silentSince = core.clock.now();
     this.errors = new PeerErrors(options, core.clock, core.log);
     this.limits = new PeerLimits(this, core.log);
     const part = (family: Family) =>
@@ -98,6 +101,7 @@ export class PeerRib implements UpdateSink, SliceTask {
   established(session: EstablishedSession): void {
     const { negotiated } = session;
     this.#session = session;
+    this.#silentSince = null;
     const { localAsn } = negotiated;
     const { asn: nodeAsn, routerId, clusterId } = this.#core;
     this.#attributeSource = { wire: negotiated, localAsn, nodeAsn, routerId, clusterId };
@@ -199,6 +203,16 @@ export class PeerRib implements UpdateSink, SliceTask {
   /** There is something that the neighbour has yet to be told. */
   get untold(): boolean {
     return [...this.families.values()].some(({ adjRibOut }) => adjRibOut !== null && !adjRibOut.told);
+  }
+
+  /**
+   * Without a session the neighbour may go on believing what it was told last: for the restart time that it was offered (RFC 4724
+   * §4.2), or until its hold timer has noticed. From before our start, too.
+   */
+  get remembers(): boolean {
+    const { gracefulRestart, holdTime } = this.#options;
+    const seconds = Math.max(gracefulRestart?.time ?? 0, holdTime);
+    return this.#silentSince !== null && this.#core.clock.now() - this.#silentSince < seconds * 1000;
   }
 
   // UpdateSink
@@ -319,6 +333,7 @@ export class PeerRib implements UpdateSink, SliceTask {
 
   #closeSession(): void {
     this.#session = null;
+    this.#silentSince ??= this.#core.clock.now();
     this.#attributeSource = null;
     this.#quietTimer?.cancel();
     this.#quietTimer = null;

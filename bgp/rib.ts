@@ -108,6 +108,11 @@ export class Rib implements SessionHandler {
     return [...this.#peers.values()].filter((peer) => peer.untold).map(({ options }) => options.name);
   }
 
+  /** Peers without a session that may still believe what they were told. */
+  rememberers(): string[] {
+    return [...this.#peers.values()].filter((peer) => peer.remembers).map(({ options }) => options.name);
+  }
+
   locRibs(): readonly LocRibView[] {
     return this.#core.locRibs;
   }

@@ -229,6 +229,11 @@ export class Speaker {
     return [...new Set([...this.#rib.untold(), ...this.#sessions.undelivered()])];
   }
 
+  /** Peers without a session that may still believe what they were told last, because they keep it or have not noticed. */
+  rememberers(): string[] {
+    return this.#rib.rememberers();
+  }
+
   /** One per table and family. */
   locRibs(): readonly LocRibView[] {
     return this.#rib.locRibs();

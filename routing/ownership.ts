@@ -24,6 +24,7 @@ export const LAST_RESORT_METRIC = 65535;
 export const LIKE_DEFAULT = { 4: 1, 6: 4 } as const;
 
 const FAMILIES = [4, 6] as const;
+const REMEMBERED_BLOCKS = 1000;
 
 /** Whether the rules depend on the host's connected networks. */
 export function needsNetworks(owned: OwnedState): boolean {
@@ -34,6 +35,7 @@ export class Ownership {
   readonly protocol: number;
   readonly localTable: number;
   readonly #options: RoutingOptions;
+  readonly #blocks = new Map<string, Prefix>();
 
   constructor(options: RoutingOptions) {
     this.#options = options;
@@ -56,6 +58,11 @@ export class Ownership {
   ownsNextHopId(id: number): boolean {
     const { base, count } = this.#options.nextHopIds;
     return id >= base && id < base + count;
+  }
+
+  /** `from <block>` to its table, not one of those beside it. */
+  isBlockRule({ priority, action }: Rule): boolean {
+    return priority === this.#options.rulePriority.block && action === RuleAction.toTable;
   }
 
   /** Of the last rule that pods depend on. */
@@ -155,9 +162,13 @@ export class Ownership {
     throw new RangeError(`table ${table} is not ours to use: choose an id other than 0 and 253 to 255`);
   }
 
-  #block(text: string) {
+  #block(text: string): Prefix {
+    const known = this.#blocks.get(text);
+    if (known) return known;
     const parsed = parsePrefix(text);
     if (typeof parsed === "string") throw new RangeError(`block ${text} is not a prefix (${parsed})`);
+    if (this.#blocks.size >= REMEMBERED_BLOCKS) this.#blocks.clear();
+    this.#blocks.set(text, parsed);
     return parsed;
   }
 }

@@ -57,6 +57,13 @@ export interface RefusedBlock {
   readonly error: string;
 }
 
+/** A block that a former run left in the kernel. */
+export interface FormerBlock {
+  readonly prefix: string;
+  /** Null: only the blackhole is left. */
+  readonly table: number | null;
+}
+
 /** What became of the blocks of an OwnedState. */
 export interface OwnedResult {
   readonly installed: readonly InstalledBlock[];
@@ -329,6 +336,8 @@ export interface Fib {
    * Rejects when it refused more than blocks. Revokes the proofs of blocks that are not in it, before the kernel is asked.
    */
   setOwned(owned: OwnedState): Promise<OwnedResult>;
+  /** What a former run left; to be asked before setOwned. */
+  formerBlocks(): Promise<FormerBlock[]>;
   /** Called when a block of the last setOwned could not be put back, or is there again. */
   onBlock(listener: (change: BlockChange) => void): void;
   /** Defines or replaces a next-hop set; ids are the caller's, > 0, dense. */

@@ -33,8 +33,8 @@ export interface BlockPods {
 }
 
 export interface BlocksDependencies {
-  readonly fib: Pick<Fib, "setOwned" | "rules" | "onBlock">;
-  readonly speaker: Pick<Speaker, "announceLocal" | "withdrawLocal" | "untold">;
+  readonly fib: Pick<Fib, "formerBlocks" | "setOwned" | "onBlock">;
+  readonly speaker: Pick<Speaker, "announceLocal" | "withdrawLocal" | "untold" | "rememberers">;
   readonly pods: BlockPods;
   readonly clock: Clock;
   readonly log: Log;
@@ -87,7 +87,10 @@ export class Blocks {
     this.#config = config;
     this.#deps = deps;
     const { clock, speaker, fib } = deps;
-    this.#forgetting = new Forgetting({ clock, untold: () => speaker.untold() }, config.routing.withdrawTime);
+    this.#forgetting = new Forgetting(
+      { clock, untold: () => [...speaker.untold(), ...speaker.rememberers()] },
+      config.routing.withdrawTime,
+    );
     fib.onBlock((change) => {
       const { table } = change.block;
       const text = change.kind === "lost" ? change.block.prefix : formatPrefix(change.block.prefix);
@@ -103,9 +106,11 @@ export class Blocks {
    * A block that it refuses is tried again; rejects when it refuses more than blocks.
    */
   async start(): Promise<void> {
-    const { install, rulePriority } = this.#config.routing;
-    for (const { ours, from, table, priority } of install ? await this.#deps.fib.rules() : [])
-      if (ours && from !== null && priority === rulePriority.block) this.#unit(from, table).state = leftBehind;
+    for (const { prefix, table } of await this.#deps.fib.formerBlocks()) {
+      // Who took its rule away took the table's number along: the pool's, or any that there is.
+      const of = table ?? this.#config.pools.find(({ blocks }) => blocks.includes(prefix))?.table;
+      this.#unit(prefix, of ?? this.#config.tables[0].id).state = leftBehind;
+    }
     this.#configure(this.#config);
     this.#write();
     await this.#written();

@@ -6,7 +6,7 @@ const POLL_MS = 20;
 
 export interface ForgettingDependencies {
   readonly clock: Clock;
-  /** Neighbours that have not been told all there is to tell. */
+  /** Neighbours that have not been told all there is to tell, or cannot be and may remember. */
   untold(): readonly string[];
 }
 
@@ -45,7 +45,8 @@ export class Forgetting<Key> {
   /** `done` is called once, later, unless cancelled. */
   wait(key: Key, done: () => void): void {
     this.#waiting.set(key, { untold: null, deadline: null, done });
-    this.#timer ??= this.#deps.clock.after(POLL_MS, () => this.#look());
+    this.#timer?.cancel();
+    this.#timer = this.#held ? null : this.#deps.clock.after(POLL_MS, () => this.#look());
   }
 
   cancel(key: Key): void {
@@ -74,6 +75,8 @@ export class Forgetting<Key> {
       due.push(waiting);
     }
     for (const { done } of due) done();
-    if (this.#waiting.size > 0) this.#timer ??= this.#deps.clock.after(POLL_MS, () => this.#look());
+    if (this.#waiting.size === 0 || this.#held) return;
+    const next = Math.min(...[...this.#waiting.values()].map(({ deadline }) => deadline ?? now + POLL_MS));
+    this.#timer ??= this.#deps.clock.after(Math.max(next - now, 0), () => this.#look());
   }
 }

@@ -101,7 +101,7 @@ export function step(before: BlockState, event: BlockEvent): Step {
       return refused(before, event.error);
     case "retry":
       if (before.phase === "failed") return { state: { ...common(before), phase: "installing" }, actions: [write] };
-      return before.phase === "removing" ? { state: before, actions: [write] } : stay(before);
+      return before.phase === "withdrawing" && !before.believed ? forgotten(before) : stay(before);
     case "forgotten":
       return forgotten(before);
     case "removed":
@@ -175,7 +175,8 @@ function refused(state: BlockState, error: string): Step {
     case "absent":
       return stay(state);
     case "removing":
-      return { state, actions: [retryLater] };
+      // It did not go, or not all of it: should it be wanted again before the next attempt, it need not.
+      return { state: { ...common(state), phase: "withdrawing", proof: null }, actions: [retryLater] };
     case "withdrawing":
       return stay({ ...state, proof: null });
     case "announced":

@@ -10,6 +10,7 @@ import type {
   BlockChange,
   Fib,
   FibStatus,
+  FormerBlock,
   ForwardingState,
   Installation,
   KernelEvent,
@@ -131,6 +132,10 @@ export class FibClient implements Fib {
 
   forwarding(): ForwardingState {
     return this.#forwarding;
+  }
+
+  formerBlocks(): Promise<FormerBlock[]> {
+    return this.#request("formerBlocks", null);
   }
 
   async setOwned({ blocks, tables }: OwnedState): Promise<OwnedResult> {

@@ -20,6 +20,7 @@ import { NetlinkSocket } from "../netlink/socket.ts";
 import { needsNetworks } from "../ownership.ts";
 import type {
   FibStatus,
+  FormerBlock,
   Installation,
   KernelRoute,
   KernelRule,
@@ -134,6 +135,10 @@ export class FibEngine {
       message: `${stale} rules and routes of a former run found and left in place until they are confirmed`,
     });
     this.#staleTimer = deps.clock.after(options.routing.staleTime * 1000, () => void this.#sweep());
+  }
+
+  formerBlocks(): FormerBlock[] {
+    return this.#state.install ? this.#state.owned.found() : [];
   }
 
   /** Returns the blocks that the kernel refused. */

@@ -2,10 +2,11 @@
 // other way round, so that no packet to a block ever passes its blackhole for the fabric, and none from it misses its rule. A
 // rule is not added while its blackhole is refused. In: the owned state. Out: which blocks the kernel does not have, and why.
 import type { Family } from "../../net/address.ts";
+import { formatAddress } from "../../net/address.ts";
 import type { Prefix } from "../../net/prefix.ts";
 import type { RuleSpec } from "../netlink/rule.ts";
 import { LAST_RESORT_METRIC, type Ownership } from "../ownership.ts";
-import type { OwnedState, RefusedBlock } from "../types.ts";
+import type { FormerBlock, OwnedState, RefusedBlock } from "../types.ts";
 import type { Rules } from "./rules.ts";
 import type { StaticRoutes } from "./static-routes.ts";
 
@@ -30,12 +31,13 @@ export class Owned {
     this.#ownership = ownership;
     this.#events = events;
     rules.withheld = (rule) =>
+      rule.source !== null &&
       this.#blocks.some((block) => this.#blackholeRefusal(block) !== null && this.#isOf(rule, block));
   }
 
   /**
    * Has the kernel keep exactly this; `networks` are the host's connected ones. `missing`: families of which not all was there
-   * before. Throws what the kernel said of anything but a block, with nothing removed.
+   * before. Throws what the kernel said of anything but a block, or of what should have left; what was wanted before is wanted again then.
    */
   set(
     owned: OwnedState,
@@ -43,18 +45,39 @@ export class Owned {
   ): { missing: ReadonlySet<Family>; refused: readonly RefusedBlock[] } {
     const routes = this.#ownership.routes(owned);
     const missing = new Set(this.#staticRoutes.missing(routes).map(({ family }) => family));
+    const blocks = this.#blocks;
     this.#blocks = owned.blocks;
     const changed = this.#staticRoutes.setOwned(routes);
-    this.#rules.want(() => this.#ownership.rules(owned, networks));
-    const reconciled = this.#rules.reconcile();
-    for (const { family } of reconciled.added) missing.add(family);
-    for (const { rule } of this.#rules.refused) missing.add(rule.family);
-    this.#requireCommonRules();
-    reconciled.remove();
-    changed.removeOld();
+    const before = this.#rules.want(() => this.#ownership.rules(owned, networks));
+    try {
+      const reconciled = this.#rules.reconcile();
+      for (const { family } of reconciled.added) missing.add(family);
+      for (const { rule } of this.#rules.refused) missing.add(rule.family);
+      this.#requireCommonRules();
+      reconciled.remove();
+      changed.removeOld();
+    } catch (error) {
+      // Whoever asked goes on with what was before: no repair may finish what has been refused.
+      this.#rules.want(before);
+      this.#blocks = blocks;
+      throw error;
+    }
     const refused = this.refused();
     this.#told = JSON.stringify(refused);
     return { missing, refused };
+  }
+
+  /** What a former run left, before set(). */
+  found(): FormerBlock[] {
+    const blocks = new Map<string, FormerBlock>();
+    for (const rule of this.#rules.dump()) {
+      if (!this.#ownership.ownsRule(rule) || rule.source === null || !this.#ownership.isBlockRule(rule)) continue;
+      const prefix = `${formatAddress(rule.source)}/${rule.sourceLength}`;
+      blocks.set(`${prefix} ${rule.table}`, { prefix, table: rule.table });
+    }
+    const withRule = new Set([...blocks.values()].map(({ prefix }) => prefix));
+    const alone = this.#staticRoutes.blackholes().filter((prefix) => !withRule.has(prefix));
+    return [...blocks.values(), ...alone.map((prefix) => ({ prefix, table: null }))];
   }
 
   /** Puts back rules that are missing and removes those that are too many; returns how many. Throws as set() does. */
@@ -87,7 +110,7 @@ export class Owned {
   }
 
   #blackholeRefusal({ prefix }: OwnedBlock): string | null {
-    const text = this.#staticRoutes.refusal(this.#ownership.blackhole(prefix));
+    const text = this.#staticRoutes.refusals > 0 ? this.#staticRoutes.refusal(this.#ownership.blackhole(prefix)) : null;
     if (text === null) return null;
     return `blackhole in table ${this.#ownership.localTable}, metric ${LAST_RESORT_METRIC}: ${text}`;
   }

@@ -3,6 +3,7 @@ import type { LiveExplanation } from "../explain/live.ts";
 import type { Flow } from "../explain/types.ts";
 import type {
   FibStatus,
+  FormerBlock,
   ForwardingState,
   Installation,
   KernelEvent,
@@ -39,6 +40,7 @@ export interface WorkerOptions {
 export interface Requests {
   start: { argument: null; result: null };
   ping: { argument: null; result: null };
+  formerBlocks: { argument: null; result: FormerBlock[] };
   setOwned: { argument: OwnedState; result: readonly RefusedBlock[] };
   addPodRoutes: { argument: readonly PodRoute[]; result: null };
   removePodRoutes: { argument: readonly PodRoute[]; result: null };

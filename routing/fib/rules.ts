@@ -32,10 +32,12 @@ export class Rules {
     return this.#stale;
   }
 
-  /** What is wanted may depend on the host's networks: it is asked for at each comparison. */
-  want(rules: () => readonly RuleSpec[]): void {
+  /** What is wanted may depend on the host's networks: it is asked for at each comparison. Returns what was wanted before. */
+  want(rules: (() => readonly RuleSpec[]) | null): (() => readonly RuleSpec[]) | null {
+    const before = this.#wanted;
     this.#wanted = rules;
-    this.#stale = 0;
+    if (rules) this.#stale = 0;
+    return before;
   }
 
   /** All rules in the kernel's order, IPv4 first. */

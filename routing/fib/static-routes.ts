@@ -105,6 +105,19 @@ export class StaticRoutes {
     return { removeOld: () => this.remove(old.map(([, entry]) => entry.spec)) };
   }
 
+  /** Prefixes of blackholes that are in the kernel. */
+  blackholes(): string[] {
+    const entries = [...this.#entries.values()].filter(({ purpose, installed }) => purpose === "owned" && installed);
+    return entries.map(({ spec }) => prefixText(spec));
+  }
+
+  /** Routes that are wanted and were refused. */
+  get refusals(): number {
+    let count = 0;
+    for (const entry of this.#entries.values()) if (!entry.installed && entry.error !== null) count++;
+    return count;
+  }
+
   /** Why the kernel does not have a route that is wanted, in its words; null: it has, or nobody asked it so far. */
   refusal(spec: RouteSpec): string | null {
     const entry = this.#entries.get(keyOf(spec));

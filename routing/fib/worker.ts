@@ -39,6 +39,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
   const handlers: { [Name in RequestName]: (argument: Requests[Name]["argument"]) => unknown } = {
     start: () => current().start(),
     ping: () => null,
+    formerBlocks: () => current().formerBlocks(),
     setOwned: (owned) => current().setOwned(owned),
     addPodRoutes: (routes) => current().addPodRoutes(routes),
     removePodRoutes: (routes) => current().removePodRoutes(routes),
