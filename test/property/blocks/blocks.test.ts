@@ -27,6 +27,9 @@ vi.mock("../../../daemon/blocks/wanted.ts", async (original) => {
   return { isWanted };
 });
 
+// Refusals are errors, thousands of them, and nobody looks at where they come from.
+Error.stackTraceLimit = 1;
+
 beforeEach(() => {
   mistake.step = (right) => right;
   mistake.isWanted = null;

@@ -32,7 +32,8 @@ function configOf(n: number): BlocksConfig {
   // 0: nowhere, 1: in a, 2: in b, 3: in a
   for (const prefix of [bits(1) ? NARROW : WIDE, OTHER, SIXTH]) {
     const where = bits(2);
-    if (where !== 0) blocks[where === 2 ? "b" : "a"].push(prefix);
+    // One family does most of what there is to do.
+    if (where !== 0 && (prefix !== SIXTH || where === 2)) blocks[where === 2 ? "b" : "a"].push(prefix);
   }
   const pool = (name: "a" | "b") => ({
     name,

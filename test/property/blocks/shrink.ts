@@ -3,20 +3,20 @@ import { type Deed, deedsOf, Simulation, type Variant } from "./simulation.ts";
 
 /** The first configuration and the deeds are chance, but always the same. */
 function programOf(seed: number): { first: number; deeds: readonly Deed[] } {
-  return { first: seed * 7919, deeds: deedsOf(seed, 6 + (seed % 6) * 7) };
+  return { first: seed * 7919, deeds: deedsOf(seed, 4 + (seed % 5) * 6) };
 }
 
 /** Null: all is well in each of the runs. */
 export async function firstFault(seeds: Iterable<number>, variant?: Variant): Promise<string | null> {
   for (const seed of seeds) {
     const { first, deeds } = programOf(seed);
-    if ((await new Simulation(first, undefined, variant).run(deeds)) === null) continue;
-    const fewest = await shrink(
-      deeds,
-      async (some) => (await new Simulation(first, undefined, variant).run(some)) !== null,
-    );
+    // What takes long is the way to the end: some go it.
+    const run = (some: readonly Deed[], say?: (line: string) => void) =>
+      new Simulation(first, say, variant).run(some, seed % 3 === 0);
+    if ((await run(deeds)) === null) continue;
+    const fewest = await shrink(deeds, async (some) => (await run(some)) !== null);
     const lines: string[] = [];
-    const fault = await new Simulation(first, (line) => lines.push(line), variant).run(fewest);
+    const fault = await run(fewest, (line) => lines.push(line));
     return [`seed ${seed}: ${fault}`, ...lines].join("\n  ");
   }
   return null;

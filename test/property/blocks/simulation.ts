@@ -105,8 +105,8 @@ export class Simulation {
     this.#kernel.changed = () => this.#look();
   }
 
-  /** What went wrong first. */
-  async run(deeds: readonly Deed[]): Promise<string | null> {
+  /** What went wrong first. `toTheEnd`: until everything has come to its end, too. */
+  async run(deeds: readonly Deed[], toTheEnd = true): Promise<string | null> {
     try {
       this.#start(this.#config);
       await settle();
@@ -114,7 +114,7 @@ export class Simulation {
         await this.#step(deed);
         if (this.#problem) return this.#problem;
       }
-      await this.#quiesce();
+      if (toTheEnd) await this.#quiesce();
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
       this.#problem ??= error.message;
@@ -543,5 +543,5 @@ function describe({ pools, tables }: BlocksConfig): string {
 
 /** Lets promises go on until none can. */
 async function settle(): Promise<void> {
-  for (let i = 0; i < 24; i++) await undefined;
+  for (let i = 0; i < 14; i++) await undefined;
 }
