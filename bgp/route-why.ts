@@ -45,30 +45,38 @@ export interface RouteWhy {
   readonly tableId: number;
   /** Best first. */
   readonly paths: readonly PathWhy[];
-  /** Next hops that the kernel is to forward to. */
-  readonly forwarding: readonly { readonly gateway: string; readonly ifindex: number; readonly weight: number }[];
-  readonly told: readonly ToldWhy[];
 }
 
 /** Of each table that has heard of the prefix; empty: none has. */
 export function routesWhy(core: RibCore, peers: readonly PeerRib[], prefix: Prefix, names: Names): RouteWhy[] {
-  const id = core.prefixes[prefix.family].find(prefix.bytes, 0, prefix.length);
+  const id = idOf(core, prefix);
   if (id === 0) return [];
   const locRibs = core.locRibs.filter((locRib) => locRib.family === prefix.family);
-  return locRibs.map((locRib) => routeWhy(core, peers, locRib, id, names)).filter(({ paths }) => paths.length > 0);
+  return locRibs
+    .map((locRib) => ({
+      prefix: formatPrefixId(locRib.prefixes, id),
+      table: locRib.tableName,
+      tableId: locRib.table,
+      paths: pathsOf(core, peers, locRib, id, names),
+    }))
+    .filter(({ paths }) => paths.length > 0);
 }
 
-function routeWhy(core: RibCore, peers: readonly PeerRib[], locRib: LocRib, id: number, names: Names): RouteWhy {
-  return {
-    prefix: formatPrefixId(locRib.prefixes, id),
-    table: locRib.tableName,
-    tableId: locRib.table,
-    paths: pathsOf(core, peers, locRib, id, names),
-    forwarding: locRib
-      .forwardingOf(id)
-      .map(({ gateway, ifindex, weight }) => ({ gateway: formatAddress(gateway), ifindex, weight })),
-    told: peers.map((peer) => toldWhy(core, peer, locRib, id, names)),
-  };
+/** What each of these peers was told of a table's route, or why nothing. */
+export function routesTold(
+  core: RibCore,
+  peers: readonly PeerRib[],
+  prefix: Prefix,
+  table: number,
+  names: Names,
+): ToldWhy[] {
+  const id = idOf(core, prefix);
+  const locRib = core.locRibs.find((one) => one.table === table && one.family === prefix.family);
+  return id === 0 || !locRib ? [] : peers.map((peer) => toldWhy(core, peer, locRib, id, names));
+}
+
+function idOf(core: RibCore, { family, bytes, length }: Prefix): number {
+  return core.prefixes[family].find(bytes, 0, length);
 }
 
 function pathsOf(core: RibCore, peers: readonly PeerRib[], locRib: LocRib, id: number, names: Names): PathWhy[] {

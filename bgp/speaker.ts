@@ -12,7 +12,7 @@ import type { NextHopResolver } from "./next-hop-resolver.ts";
 import type { Names } from "./policy/describe.ts";
 import { Rib } from "./rib.ts";
 import type { RouteQuery } from "./route-query.ts";
-import { type RouteWhy, routesWhy } from "./route-why.ts";
+import { type RouteWhy, routesTold, routesWhy, type ToldWhy } from "./route-why.ts";
 import { SessionManager } from "./session/session-manager.ts";
 import type {
   EstablishedInterface,
@@ -270,6 +270,12 @@ export class Speaker {
   /** Why a prefix has the route that it has, in each table that has heard of it. */
   why(prefix: Prefix, names: Names): RouteWhy[] {
     return routesWhy(this.#rib.core, this.#rib.peers, prefix, names);
+  }
+
+  /** Whether these peers were told of a table's route to the prefix, and if not, why. */
+  whyTold(prefix: Prefix, table: number, peers: readonly string[], names: Names): ToldWhy[] {
+    const some = this.#rib.peers.filter(({ options }) => peers.includes(options.name));
+    return routesTold(this.#rib.core, some, prefix, table, names);
   }
 
   /** The paths that a peer has announced for a prefix, as its import policy sees them. */

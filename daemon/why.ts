@@ -2,6 +2,7 @@
 // the neighbours that are told. In: a prefix or an address. Out: the RIB's account of it (bgp/route-why.ts) with sessions,
 // connected networks, and what the kernel has.
 import { formatCommunity } from "../bgp/community-text.ts";
+import type { Names } from "../bgp/policy/describe.ts";
 import { parseTarget } from "../bgp/route-query.ts";
 import type { PathWhy, RouteWhy, ToldWhy } from "../bgp/route-why.ts";
 import type { Speaker } from "../bgp/speaker.ts";
@@ -49,8 +50,11 @@ export interface WhyView {
 export interface WhyParts {
   readonly config: Config;
   readonly fib: Pick<Fib, "installation" | "links">;
-  readonly speaker: Pick<Speaker, "why" | "routes" | "peers">;
+  readonly speaker: Pick<Speaker, "why" | "whyTold" | "routes" | "peers">;
 }
+
+/** Export policies that are traced before others have their turn. */
+const PEERS_PER_TURN = 20;
 
 /** Throws ApiError 400 when it is neither a prefix nor an address. */
 export async function why(asked: string, parts: WhyParts): Promise<WhyView> {
@@ -62,7 +66,7 @@ export async function why(asked: string, parts: WhyParts): Promise<WhyView> {
   };
   const peers = new Map(speaker.peers().map((peer) => [peer.name, peer]));
   const found = speaker.why(prefix, names);
-  const tables = await Promise.all(found.map((route) => tableOf(route, prefix, peers, parts)));
+  const tables = await Promise.all(found.map((route) => tableOf(route, prefix, peers, parts, names)));
   const used = tables.some(isUsed);
   return {
     asked,
@@ -104,8 +108,10 @@ async function tableOf(
   route: RouteWhy,
   prefix: Prefix,
   peers: ReadonlyMap<string, PeerView>,
-  { fib }: WhyParts,
+  { fib, speaker }: WhyParts,
+  texts: Names,
 ): Promise<WhyTable> {
+  const names = [...peers.keys()];
   const links = fib.links();
   const paths = route.paths.map((path): WhyPath => {
     const peer = peers.get(path.route.peer);
@@ -115,6 +121,11 @@ async function tableOf(
     return { ...path, session, nextHop: path.nextHop && located(path.nextHop, links) };
   });
   const own = paths.some(({ outcome, route: { peer } }) => outcome === "best" && peer === "local");
+  const told: ToldWhy[] = [];
+  for (let at = 0; at < names.length; at += PEERS_PER_TURN) {
+    if (at > 0) await new Promise((resolve) => setImmediate(resolve));
+    told.push(...speaker.whyTold(prefix, route.tableId, names.slice(at, at + PEERS_PER_TURN), texts));
+  }
   const question = { family: prefix.family, table: route.tableId, address: prefix.bytes, length: prefix.length };
   return {
     prefix: route.prefix,
@@ -122,7 +133,7 @@ async function tableOf(
     tableId: route.tableId,
     paths,
     kernel: own ? null : await fib.installation(question),
-    told: route.told,
+    told,
   };
 }
 

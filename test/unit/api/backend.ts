@@ -235,7 +235,7 @@ export class MemoryBackend implements ApiBackend {
     return why(prefix, {
       config: this.config,
       fib,
-      speaker: { why: () => [], routes: () => [], peers: () => this.peerViews },
+      speaker: { why: () => [], whyTold: () => [], routes: () => [], peers: () => this.peerViews },
     });
   }
   /** A host with a default route, whose kernel says what is expected of it. */

@@ -366,3 +366,16 @@ the kernel agrees: via 192.0.0.2 dev up0 src 192.0.0.1
     expect(json).toMatchObject({ goesSomewhere: true, verdicts: [{ nextHops: [{ interface: "up0" }] }] });
   });
 });
+
+describe("routes --why", () => {
+  it("says that nobody has announced a prefix, and what is no prefix", async () => {
+    const { code, stdout } = await ask("routes", "192.0.2.0/24", "--why");
+    expect({ code, stdout }).toEqual({
+      code: 1,
+      stdout: "192.0.2.0/24: no neighbour has announced it, and it is not ours\nno learned route covers it\n",
+    });
+    expect(await ask("routes", "--why")).toMatchObject({ code: 2, stderr: expect.stringContaining("which prefix") });
+    const hostBits = await ask("routes", "192.0.2.7/24", "--why");
+    expect(hostBits).toMatchObject({ code: 2, stderr: expect.stringContaining("did you mean 192.0.2.0/24?") });
+  });
+});
