@@ -1,7 +1,7 @@
 // underlayctl status: how the node is, one line per part.
 import { basename } from "node:path";
 import type { BmpCollectorView, MrtView } from "../bgp/monitor/types.ts";
-import type { StatusView } from "../daemon/api/types.ts";
+import type { HistoryView, StatusView } from "../daemon/api/types.ts";
 import type { Invocation } from "./commands.ts";
 import { duration, mebibytes, type Output, plain } from "./output.ts";
 
@@ -38,6 +38,7 @@ export async function status({ client, output, options }: Invocation): Promise<n
     ],
     ...view.monitoring.bmp.map((collector): [string, string] => ["bmp", bmpText(collector, output)]),
     ...(view.monitoring.mrt ? [["mrt", mrtText(view.monitoring.mrt, output)] satisfies [string, string]] : []),
+    ...(view.history ? [["history", historyText(view.history, output)] satisfies [string, string]] : []),
     ["pods", String(view.pods)],
     ["memory", `${mebibytes(view.memory.rss)} resident, ${mebibytes(view.memory.heapUsed)} heap`],
     ["event loop", `late by ${delay.p50} ms (median), ${delay.p99} ms (p99), ${delay.max} ms (worst)`],
@@ -57,6 +58,11 @@ function bmpText(view: BmpCollectorView, output: Output): string {
   if (uptime === null) return `${where} ${state}${lastError ? `: ${plain(lastError)}` : ""}`;
   const slow = stalled > 0 ? `, ${output.paint(`has read nothing for ${duration(stalled)}`, "yellow")}` : "";
   return `${where} ${state}, up ${duration(uptime)}, ${messagesSent} messages, ${pending} prefixes to go${slow}`;
+}
+
+function historyText({ directory, bytes, size, lost }: HistoryView, output: Output): string {
+  const missing = lost > 0 ? `, ${output.paint(`${lost} records lost`, "red")}` : "";
+  return `${plain(directory)}, ${mebibytes(bytes)} of ${mebibytes(size)}${missing}`;
 }
 
 function mrtText({ directory, updatesFile, updatesWritten, updatesLost, lastDump }: MrtView, output: Output): string {

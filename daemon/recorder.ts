@@ -111,6 +111,7 @@ export class Recorder {
     this.#deps.events.emit("daemon", { kind, message });
     this.#unsubscribe();
     this.#leftOutTimer?.cancel();
+    this.#tellLeftOut();
     this.#stateTimer?.cancel();
     await this.#ring.close();
   }
@@ -175,9 +176,13 @@ export class Recorder {
     else this.#leftOut.set(key, { type, fields, count });
     this.#leftOutTimer ??= this.#deps.clock.after(LEFT_OUT_MS, () => {
       this.#leftOutTimer = null;
-      for (const { type, fields, count } of this.#leftOut.values()) this.#ring.append(type, { ...fields, count });
-      this.#leftOut.clear();
+      this.#tellLeftOut();
     });
+  }
+
+  #tellLeftOut(): void {
+    for (const { type, fields, count } of this.#leftOut.values()) this.#ring.append(type, { ...fields, count });
+    this.#leftOut.clear();
   }
 
   #recordState(): void {

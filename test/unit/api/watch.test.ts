@@ -135,3 +135,33 @@ it("on TCP is not for pages of another origin", async () => {
   await expect(open("http://evil.example")).rejects.toThrow("403");
   await open(`http://127.0.0.1:${harness.server.port}`);
 });
+
+it("asks for every operation only while somebody watches the kernel, and says how many were lost", async () => {
+  await start();
+  const detailed = () => [...harness.backend.listeners].map(({ lost }) => lost !== undefined);
+  const pods = await watch("?types=pod");
+  await until(() => harness.backend.listeners.size === 1, "the subscription");
+  expect(detailed()).toEqual([false]);
+  const kernel = await watch("?types=kernel");
+  await until(() => detailed()[0] === true, "the other subscription");
+  expect(detailed()).toEqual([true]);
+  for (const { lost } of harness.backend.listeners) lost?.(5);
+  await until(() => kernel.events.length === 1, "the marker");
+  expect(kernel.events[0]).toMatchObject({ type: "resync", dropped: 5 });
+  harness.backend.emit(event("pod"));
+  await until(() => pods.events.length === 1, "the event");
+  kernel.socket.close();
+  await until(() => detailed()[0] === false, "the former subscription");
+  expect(detailed()).toEqual([false]);
+});
+
+it("tells who asked for what to be done, and how that went", async () => {
+  await start();
+  await harness.fetch("/v1/reset?peer=tor-a&reason=x", { method: "POST" });
+  await harness.fetch("/v1/refresh?peer=nobody", { method: "POST" });
+  await harness.fetch("/v1/plan?file=/x", { method: "POST", body: Buffer.from("node: {}") });
+  expect(harness.backend.calls).toEqual([
+    { request: "/v1/reset?peer=tor-a&reason=x", pid: process.pid, error: null },
+    { request: "/v1/refresh?peer=nobody", pid: process.pid, error: expect.stringContaining("nobody") },
+  ]);
+});

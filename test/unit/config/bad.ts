@@ -65,6 +65,22 @@ export const bad: readonly Bad[] = [
     top: "log: &a { level: *a }\n",
     says: ["2:18 log.level: the alias *a stands for something that contains it"],
   },
+  {
+    name: "sizes that are none, or too small, or too large",
+    top: "history: { size: 64MB }\n",
+    says: ['2:18 history.size: "64MB" is not a size'],
+    hints: ["64MiB"],
+  },
+  {
+    name: "a size too small",
+    top: "history: { size: 1000 }\n",
+    says: ["2:18 history.size: 1000 is outside of 1MiB to 64GiB"],
+  },
+  {
+    name: "a size too large",
+    top: "history: { size: 65GiB }\n",
+    says: ['2:18 history.size: "65GiB" is outside of 1MiB to 64GiB'],
+  },
   { name: "a merge of a word", top: "log: { <<: info }\n", says: ["2:12 log.<<: only a map can be merged"] },
   { name: "a list as key", top: "? [a]\n: b\n", says: ["2:3 a key must be a single word"] },
 
