@@ -2,6 +2,7 @@
 // routes, and a handful of comparisons for each.
 import { type Family, formatAddress } from "../../net/address.ts";
 import type { KernelOperation, KernelOperations } from "../types.ts";
+import type { RouteRun } from "./route-run.ts";
 
 /** What the operations of one summary have in common. */
 export interface SummaryKey {
@@ -47,6 +48,14 @@ export class RouteSummary {
       this.#set(this.#high, w0, w1, w2, w3);
       this.#highLength = length;
     }
+  }
+
+  /** Many at once, of which these are the lowest and the highest, and the shortest length. IPv4 only. */
+  addRun({ count, low, lowLength, high, highLength, shortest }: RouteRun, now: number): void {
+    this.add(low, 0, 0, 0, lowLength, now);
+    this.add(high, 0, 0, 0, highLength, now);
+    this.count += count - 2;
+    if (shortest < this.#shortest) this.#shortest = shortest;
   }
 
   /** `at`: milliseconds since 1970 of the last one. */

@@ -15,6 +15,7 @@ import { HEADER_LENGTH } from "./message.ts";
 import type { NextHop } from "./nexthop.ts";
 import { type KnownNextHops, type OperationContext, type OperationFields, operationOf, remember } from "./operation.ts";
 import { RouteColumns } from "./route-columns.ts";
+import { hostOrder, RouteRun } from "./route-run.ts";
 import { RouteSummary } from "./route-summary.ts";
 
 /** Routes that get an event each, before they are summed up: at once, and per second after that. */
@@ -38,12 +39,9 @@ export interface WriteLogOutput {
 }
 
 const HEADER_WORDS = HEADER_LENGTH / 4;
-/** The two halves of a word, in the order of the struct, and a word in network order. */
+/** The two halves of a word, in the order of the struct. */
 const low16 = LITTLE ? (word: number) => word & 0xffff : (word: number) => word >>> 16;
 const high16 = LITTLE ? (word: number) => word >>> 16 : (word: number) => word & 0xffff;
-const hostOrder = LITTLE
-  ? (word: number) => ((word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24)) >>> 0
-  : (word: number) => word;
 
 const typeNames = new Map<number, string>([
   [RouteType.blackhole, "blackhole"],
@@ -58,6 +56,7 @@ export class WriteLog {
   readonly #routeBucket = new TokenBucket(ROUTE_BURST, ROUTES_PER_SECOND);
   readonly #objectBucket = new TokenBucket(OBJECT_BURST, OBJECTS_PER_SECOND);
   readonly #known: KnownNextHops = new Map();
+  readonly #run = new RouteRun();
   readonly #columns = new RouteColumns(POST_COUNT);
   #single: KernelOperation[] = [];
   #scheduled = false;
@@ -103,15 +102,27 @@ export class WriteLog {
         error = failures[next++].text;
         nextIndex = next < failures.length ? failures[next].index : -1;
       }
-      if (type === MessageType.newRoute || type === MessageType.delRoute)
-        this.#route(words, at32, bytes, error, context, at);
-      else {
+      const following = at32 + ((length + 3) >> 2);
+      if (type === MessageType.newRoute || type === MessageType.delRoute) {
+        const summary = this.#route(words, at32, bytes, error, context, at);
+        if (summary && error === undefined && !this.detailed) {
+          // Those that follow and are alike, up to the next that failed.
+          const run = this.#run;
+          run.scan(words, at32, following, nextIndex < 0 ? words.length : nextIndex - index - 1);
+          if (run.count > 0) {
+            summary.addRun(run, at);
+            index += run.count;
+            at32 = run.end;
+            continue;
+          }
+        }
+      } else {
         const start = at32 * 4 + HEADER_LENGTH;
         const flags = high16(words[at32 + 1]);
         const fields = operationOf(type, flags, bytes, start, at32 * 4 + length, context, this.#known);
         if (fields) this.#object(fields, error, context, at);
       }
-      at32 += (length + 3) >> 2;
+      at32 = following;
     }
     if (this.#summaries.size + this.#counts.size > 0) this.#lastSummed = now;
     this.#schedule(now);
@@ -159,7 +170,7 @@ export class WriteLog {
     }
   }
 
-  /** struct rtmsg and its attributes, without an object for each. */
+  /** struct rtmsg and its attributes, without an object for each. Returns the summary it went into, or null. */
   #route(
     words: Uint32Array,
     start: number,
@@ -167,7 +178,7 @@ export class WriteLog {
     error: string | undefined,
     context: OperationContext,
     at: number,
-  ): void {
+  ): RouteSummary | null {
     const head = start * 4 + HEADER_LENGTH;
     const family = bytes[head];
     const length = bytes[head + 1];
@@ -226,7 +237,7 @@ export class WriteLog {
         ...(error !== undefined && { error }),
         ...(context.netns !== undefined && { netns: context.netns }),
       });
-      return;
+      return null;
     }
     let [w0, w1, w2, w3] = [0, 0, 0, 0];
     if (destination >= 0) {
@@ -238,12 +249,14 @@ export class WriteLog {
       }
     }
     const version = family === AF_INET ? 4 : 6;
-    this.#summaryOf(operation, version, table, nextHop, error).add(w0, w1, w2, w3, length, at);
+    const summary = this.#summaryOf(operation, version, table, nextHop, error);
+    summary.add(w0, w1, w2, w3, length, at);
     this.#summed(at);
-    if (!this.detailed) return;
+    if (!this.detailed) return summary;
     this.#columns.add(operation, version, [w0, w1, w2, w3], length, table, nextHop, bytes[head + 7], oif);
     if (error !== undefined) this.#columns.fail(error);
     if (this.#columns.full) this.#output.routes(this.#columns.take(at));
+    return summary;
   }
 
   #summaryOf(

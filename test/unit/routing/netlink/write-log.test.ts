@@ -230,6 +230,54 @@ describe("floods of routes", () => {
     expect(recorder.summaries.at(-1)?.nextHop).toBeUndefined();
   });
 
+  it("are summed up exactly: counts, bounds and lengths, whatever failed between them", () => {
+    const route = fc.record({
+      n: fc.nat(0xffffff),
+      length: fc.integer({ min: 0, max: 32 }),
+      deletes: fc.boolean(),
+      fails: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+    });
+    const value = ({ n }: { n: number }) => 10 * 2 ** 24 + n;
+    fc.assert(
+      fc.property(fc.array(fc.array(route, { maxLength: 60 }), { maxLength: 8 }), fc.boolean(), (batches, mixed) => {
+        const recorder = new Recorder();
+        // Nothing is left of the reserve for single ones.
+        recorder.write((out) => {
+          for (let i = 0; i < 256; i++) encodeRouteById(out, 0, 4, 9, 201, 1, words(address(0)), 0, 32, 7);
+        });
+        for (const batch of batches) {
+          const failures = batch.flatMap(({ fails }, i): [number, string][] => (fails ? [[i, "EINVAL"]] : []));
+          recorder.write((out) => {
+            for (const { n, length, deletes } of batch)
+              encodeRouteById(out, 0, 4, 1, 201, 1, words(address(n)), 0, length, mixed && deletes ? 0 : 7);
+            if (batch.length > 0) out.flagLast(Flag.ack);
+          }, failures);
+        }
+        recorder.log.flush();
+        const told = recorder.summaries.map(
+          (sum) => `${sum.operation} ${sum.error} ${sum.count} ${sum.lowest} ${sum.highest} ${sum.shortest}`,
+        );
+        const wanted = new Map<string, (typeof batches)[number]>();
+        for (const one of batches.flat()) {
+          const key = `${mixed && one.deletes ? "delete" : "add"} ${one.fails ? "EINVAL" : undefined}`;
+          wanted.set(key, [...(wanted.get(key) ?? []), one]);
+        }
+        const sums = [...wanted].map(([key, routes]) => {
+          // Of a default route the kernel is told no address.
+          const sorted = routes
+            .map((one) => (one.length === 0 ? { address: 0, length: 0 } : { address: value(one), length: one.length }))
+            .sort((a, b) => a.address - b.address || a.length - b.length);
+          const text = ({ address, length }: { address: number; length: number }) =>
+            `${address >>> 24}.${(address >>> 16) & 255}.${(address >>> 8) & 255}.${address & 255}/${length}`;
+          const shortest = Math.min(...routes.map(({ length }) => length));
+          return `${key} ${routes.length} ${text(sorted[0])} ${text(sorted[sorted.length - 1])} ${shortest}`;
+        });
+        expect(told.sort()).toEqual(sums.sort());
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   it("lose no operation, and with detail each one is told", () => {
     const operation = fc.record({
       n: fc.nat(0xffffff),
