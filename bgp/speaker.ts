@@ -346,6 +346,11 @@ export class Speaker {
     this.#sessions.reset(peer, reason, subcode);
   }
 
+  /** The interface of a session went down: routes stay where graceful restart says so, until the neighbour is back. */
+  pathLost(peer: string, reason: string): void {
+    this.#sessions.pathLost(peer, reason);
+  }
+
   /** What an operator asks for: the session ends (Cease/4) and comes back, also when a limit keeps it down. */
   clearPeer(peer: string, reason: string): void {
     this.#sessions.clear(peer, reason);

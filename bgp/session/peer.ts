@@ -100,6 +100,7 @@ export class Peer implements SessionOwner {
   /** The neighbour of a peer without an address has come, gone, or is another one now. */
   neighbourChanged({ kind, reason }: NeighbourChange): void {
     if (kind === "found") this.#first.dispatch({ kind: "ConnectRetryTimerExpires" });
+    else if (kind === "lost") this.pathLost(reason);
     else if (kind !== "turned") this.reset(reason);
   }
 
@@ -148,6 +149,13 @@ export class Peer implements SessionOwner {
     const data = subcode === CeaseSubcode.ADMINISTRATIVE_RESET ? shutdownCommunication(reason) : noData;
     const notification = { code: ErrorCode.CEASE, subcode, data };
     this.#end(notification, reason);
+    this.start();
+  }
+
+  /** What the connection ran over is gone. It ends as a connection that breaks, which graceful restart takes as such. */
+  pathLost(reason: string): void {
+    if (!this.#first.fsm.enabled) return;
+    for (const session of [this.#second, this.#first]) session?.dispatch({ kind: "TcpConnectionFails", reason });
     this.start();
   }
 

@@ -219,6 +219,11 @@ export class SessionManager {
     this.#peers.get(name)?.reset(reason, subcode);
   }
 
+  /** The interface of a session went down: it ends without a NOTIFICATION, and a new one is tried at once. */
+  pathLost(name: string, reason: string): void {
+    this.#peers.get(name)?.pathLost(reason);
+  }
+
   /** As reset, and a session that a limit keeps down may come back at once. */
   clear(name: string, reason: string): void {
     this.#peers.get(name)?.clear(reason);

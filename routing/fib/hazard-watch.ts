@@ -1,5 +1,5 @@
 // Looks for hazards (hazards.ts) from inside the worker: rules after each change of them, settings and files every few
-// seconds. Out: the list as it is, and an event for each that begins or ends.
+// seconds. Out: the list as it is, and an event for each problem that begins or ends.
 import { readlinkSync } from "node:fs";
 import { type Prefix, prefix } from "../../net/prefix.ts";
 import { type DeadDefault, readDeadDefaults } from "../dead-defaults.ts";
@@ -80,10 +80,12 @@ export class HazardWatch {
     const { deps } = this.#state;
     if (!this.#owned) return;
     const hazards = this.look(rules, this.#foreignRoutes(), this.#readDefaults(DEFAULTS_INTERVAL_MS));
-    const before = new Map(this.#current.map((hazard) => [keyOf(hazard), hazard]));
-    const now = new Set(hazards.map(keyOf));
+    // Notes may be meant so: they are in the status, and not in the log.
+    const problems = (list: readonly Hazard[]) => list.filter(({ severity }) => severity === "problem");
+    const before = new Map(problems(this.#current).map((hazard) => [keyOf(hazard), hazard]));
+    const now = new Set(problems(hazards).map(keyOf));
     this.#current = hazards;
-    for (const hazard of hazards)
+    for (const hazard of problems(hazards))
       if (!before.has(keyOf(hazard))) deps.event({ kind: eventKind(hazard), message: hazardText(hazard) });
     for (const [key, hazard] of before)
       if (!now.has(key)) deps.event({ kind: "cleared", message: `no longer so: ${hazard.text}` });

@@ -24,7 +24,7 @@ const birdConfig = `
 router id 10.0.0.2;
 protocol device {}
 protocol static { ipv4; ${Array.from({ length: ROUTES }, (_, i) => `route 30.${i >> 8}.${i & 255}.0/24 blackhole;`).join(" ")} }
-template bgp tor { local as 65001; connect retry time 1; connect delay time 1; error wait time 1, 2; ipv4 { import all; export all; next hop self; }; }
+template bgp tor { local as 65001; connect retry time 1; connect delay time 1; error wait time 1, 2; graceful restart on; ipv4 { import all; export all; next hop self; }; }
 protocol bgp a from tor { neighbor 10.1.0.1 as 65101; }
 protocol bgp b from tor { neighbor 10.1.1.1 as 65101; }
 `;
@@ -97,6 +97,7 @@ function state(): string {
   return [...rest, `${learned.length} routes by ${gateways.sort().join(" ")}`].join("\n");
 }
 
+const sessions = () => waitFor(async () => (await underlay.status()).peers.established === 2, "the sessions");
 const back = () =>
   waitFor(() => state() === whole, `the state to be right again:\n${whole}`, { interval: 20, timeout: 15_000 });
 
@@ -162,6 +163,30 @@ it("uplinks renamed, with another address, another MAC, moved away and back, del
     { node: tor, name: "eth1", addresses: ["10.1.1.2/24"] },
   );
   await back();
+});
+
+it("both uplinks without carrier: routes are back with the links, before the sessions are", async () => {
+  const pids = execFileSync("ip", ["netns", "pids", tor.netns], { encoding: "utf8" }).trim().split("\n").map(Number);
+  const all = (signal: NodeJS.Signals) => {
+    for (const one of pids) process.kill(one, signal);
+  };
+  await sessions();
+  // BIRD can say nothing until it is let go.
+  all("SIGSTOP");
+  try {
+    shell(tor, "ip link set eth0 down; ip link set eth1 down");
+    await waitFor(() => state().endsWith("0 routes by "), "the loss of both", { interval: 10 });
+    await waitFor(
+      async () => (await underlay.status()).problems.some((text) => text.includes("went down")),
+      "the sessions to end",
+    );
+    shell(tor, "ip link set eth0 up; ip link set eth1 up");
+    await back();
+    expect((await underlay.status()).peers.established).toBe(0);
+    expect((await underlay.peer("tor-a")).stale).toBe(ROUTES);
+  } finally {
+    all("SIGCONT");
+  }
 });
 
 it("next hops that are none: elsewhere, our own, nobody's, the loopback's, everybody's", async () => {

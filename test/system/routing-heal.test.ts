@@ -221,7 +221,7 @@ it("what only looks like ours stays byte for byte as it is, whatever happens to 
   const [ours] = ns
     .json<{ id: number; gateway?: string; protocol: string }>("nexthop")
     .filter(({ gateway }) => gateway);
-  ns.run(`ip nexthop del id ${ours.id}; ip nexthop add id ${ours.id} dev theirs proto 77`);
+  ns.run(`ip nexthop replace id ${ours.id} dev theirs proto 77`);
   await eventually(() =>
     expect(
       ns

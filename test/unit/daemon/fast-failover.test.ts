@@ -27,9 +27,9 @@ it.each([
   ["nothing", present, []],
   ["the link", [present[0], link(2, "eth1", ["fe80::1", "192.0.2.1"], false), present[2]], ["a", "b", "c"]],
   ["the interface", [present[0], present[2]], ["a", "b", "c"]],
-  ["the link-local address, which eth2 has too", [present[0], link(2, "eth1", ["192.0.2.1"]), present[2]], ["a"]],
-  ["the IPv4 address", [present[0], link(2, "eth1", ["fe80::1"]), present[2]], ["b"]],
-  ["the loopback's address", [link(1, "lo", []), present[1], present[2]], ["c"]],
+  ["the link-local address, which eth2 has too", [present[0], link(2, "eth1", ["192.0.2.1"]), present[2]], ["a reset"]],
+  ["the IPv4 address", [present[0], link(2, "eth1", ["fe80::1"]), present[2]], ["b reset"]],
+  ["the loopback's address", [link(1, "lo", []), present[1], present[2]], ["c reset"]],
 ])("lost: %s", (_, links, lost) => {
   let notify = () => {};
   const reset: string[] = [];
@@ -46,7 +46,8 @@ it.each([
         { peer: "b", ifindex: 2, localAddress: address("192.0.2.1") },
         { peer: "c", ifindex: 2, localAddress: address("10.0.0.1") },
       ],
-      resetPeer: (peer) => reset.push(peer),
+      resetPeer: (peer) => reset.push(`${peer} reset`),
+      pathLost: (peer) => reset.push(peer),
     },
   );
   notify();
