@@ -28,6 +28,11 @@ import { checkNlri, receivesPathIds } from "./wire/nlri.ts";
 
 /** Milliseconds of silence after which a neighbour that sends no End-of-RIB has sent its table. */
 const QUIET_TIME = 5000;
+/**
+ * Milliseconds for which a neighbour that has restarted waits for our End-of-RIB. It selects its routes then (RFC 4724 §4.1): one
+ * that has to look for the next hops first, as FRR does for up to 50 ms, would take out what it kept and put it back.
+ */
+const RESTARTED_HOLD = 1000;
 /** Doomed routes per slice. */
 const PURGE_BATCH = 2048;
 
@@ -48,6 +53,8 @@ export class PeerRib implements UpdateSink, SliceTask {
   #ingressKey = "";
   #tag = 0;
   #quietTimer: Timer | null = null;
+  /** Until it is over End-of-RIB waits; null: it need not. */
+  #endOfRibHold: Timer | null = null;
   #updates = 0;
   /** Next hops of the session that is lost, while its routes are being withdrawn. */
   #avoided: ReadonlySet<number> = new Set();
@@ -108,6 +115,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#tag = this.#core.store.tagOf(this.#attributeSource);
     this.#updates = 0;
     this.limits.established();
+    if (negotiated.gracefulRestart?.restarting) this.#holdEndOfRib();
     this.rulesChanged();
     for (const part of this.families.values()) {
       part.converged = false;
@@ -170,7 +178,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     for (const { adjRibOut } of this.families.values()) adjRibOut?.writable();
   }
 
-  /** Our own restart is over. */
+  /** Our own restart is over, or what the neighbour's had us wait for. */
   restarted(): void {
     for (const { adjRibOut } of this.families.values()) adjRibOut?.restarted();
   }
@@ -325,6 +333,7 @@ export class PeerRib implements UpdateSink, SliceTask {
       send: (messages) => session.send(messages),
       onEndOfRib: (prefixes) => this.#core.onEndOfRib(this.#options.name, "sent", family, prefixes),
       isRestarting: () => this.#core.restarting,
+      holdsEndOfRib: () => this.#endOfRibHold !== null,
       isWithinLimit: () => this.limits.checkAdvertised(),
     };
     const several = negotiated.addPath?.send.includes(family) ? this.#options.addPath?.send : null;
@@ -337,6 +346,8 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.#attributeSource = null;
     this.#quietTimer?.cancel();
     this.#quietTimer = null;
+    this.#endOfRibHold?.cancel();
+    this.#endOfRibHold = null;
     for (const refresh of this.#refreshes.values()) refresh.abandon();
     for (const part of this.families.values()) {
       part.converged = false;
@@ -345,6 +356,14 @@ export class PeerRib implements UpdateSink, SliceTask {
       this.#core.groups.leave(part.adjRibOut.group);
       part.adjRibOut = null;
     }
+  }
+
+  #holdEndOfRib(): void {
+    this.#endOfRibHold?.cancel();
+    this.#endOfRibHold = this.#core.clock.after(RESTARTED_HOLD, () => {
+      this.#endOfRibHold = null;
+      this.restarted();
+    });
   }
 
   /** A neighbour without graceful restart may never send End-of-RIB: its table is complete when it falls silent. */

@@ -56,6 +56,8 @@ export interface AdjRibOutOptions {
   readonly send: (messages: Uint8Array) => boolean;
   /** We have restarted, and what others have for us has not arrived yet. */
   readonly isRestarting: () => boolean;
+  /** End-of-RIB is not to be sent yet; `restarted()` when it may be. */
+  readonly holdsEndOfRib: () => boolean;
   /** Asked before a batch goes out that `size` counts already; false: the session has been ended instead. */
   readonly isWithinLimit: () => boolean;
   /** End-of-RIB is on its way, after so many prefixes. */
@@ -150,7 +152,7 @@ export abstract class AdjRibOut implements SliceTask {
     return this.options.ownNextHop;
   }
 
-  /** After a restart End-of-RIB had to wait; see #awaitsOthers. */
+  /** End-of-RIB had to wait, for the end of our own restart (see #awaitsOthers) or for a while of the neighbour's. */
   restarted(): void {
     this.#schedule();
   }
@@ -197,7 +199,7 @@ export abstract class AdjRibOut implements SliceTask {
     this.#endRefresh();
     if (this.#blocked) return false;
     if (this.pending > 0 || this.#presentAt >= 0 || this.#refreshAt >= 0) return true;
-    if (!this.#endOfRibSent && !this.#awaitsOthers) {
+    if (!this.#endOfRibSent && !this.#awaitsOthers && !this.options.holdsEndOfRib()) {
       this.#endOfRibSent = true;
       this.target.send(encodeEndOfRib(this.family));
       this.options.onEndOfRib?.(this.size);

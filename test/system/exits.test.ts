@@ -37,9 +37,8 @@ function expectNothingLost({ flows, overflows }: Outcome): void {
 
 /** Sessions are up again and both sides have what they had. */
 async function whole(): Promise<void> {
-  for (const peer of TORS) await rig.underlay.waitEstablished(peer);
   await rig.whole();
-  await waitFor(async () => (await rig.underlay.status()).kernel.stale === 0, "the sweep", { interval: 20 });
+  await waitFor(async () => (await rig.status()).kernel.stale === 0, "the sweep", { interval: 20 });
 }
 
 /** Packets that node1 has sent by an interface. */
@@ -63,20 +62,20 @@ async function expectUnnoticed(restart: () => Promise<void>): Promise<void> {
 
 describe("restart", () => {
   it.each(["SIGTERM", "SIGKILL"] as const)("%s and start: nothing is lost", async (signal) => {
-    const pid = (await rig.underlay.status()).pid;
+    const pid = (await rig.status()).pid;
     await expectUnnoticed(() => rig.underlay.restart(signal));
-    expect((await rig.underlay.status()).pid).not.toBe(pid);
+    expect((await rig.status()).pid).not.toBe(pid);
   });
 
   it("upgrade to another build: nothing is lost", async () => {
     const build = join(rig.lab.directory, "dist");
     cpSync(join(distFile("underlayd.cjs"), ".."), build, { recursive: true });
     const file = join(build, "underlayd.cjs");
-    const { version } = await rig.underlay.status();
+    const { version } = await rig.status();
     writeFileSync(file, readFileSync(file, "utf8").replaceAll(`"${version}"`, '"99.0.0"'));
     rig.underlay.dist = build;
     await expectUnnoticed(() => rig.underlay.restart());
-    expect((await rig.underlay.status()).version).toBe("99.0.0");
+    expect((await rig.status()).version).toBe("99.0.0");
     rig.underlay.dist = null;
   });
 });
@@ -104,6 +103,8 @@ describe("a ToR that restarts gracefully", () => {
 });
 
 describe("drain of one session", () => {
+  beforeAll(() => rig.joinTors());
+
   it.each(TORS)("with %s and back: nothing is lost, and nothing goes that way", async (tor) => {
     const device = tor === "tor1" ? "eth0" : "eth1";
     let before = 0;
@@ -121,11 +122,11 @@ describe("drain of one session", () => {
     expect(after - before).toBeLessThan(20);
     const peer = await rig.underlay.peer(tor);
     expect(peer).toMatchObject({ state: "Idle", lastError: expect.stringContaining("drained for maintenance") });
-    expect(await rig.underlay.status()).toMatchObject({ state: "ok", problems: [] });
+    expect(await rig.status()).toMatchObject({ state: "ok", problems: [] });
 
     await rig.underlay.restart();
     expect((await rig.underlay.peer(tor)).state).toBe("Idle");
-    await waitFor(async () => (await rig.underlay.status()).kernel.stale === 0, "convergence without it");
+    await waitFor(async () => (await rig.status()).kernel.stale === 0, "convergence without it", { interval: 20 });
     expectNothingLost(
       await rig.traffic.during(async () => {
         expect(await rig.underlay.ctl("undrain", tor)).toEqual({ state: "serving", since: null, peers: [] });
@@ -250,10 +251,10 @@ describe("shutdown", () => {
 it("all ToRs lost: pods of the node reach each other, and the host goes on reaching what it reached", async () => {
   const [{ addresses }, far] = [(await rig.underlay.pods()).find(({ containerId }) => containerId === "c-late")!, FAR4];
   for (const device of ["eth0", "eth1"]) rig.node1.ip("link", "set", device, "down");
-  await waitFor(async () => (await rig.underlay.status()).peers.established === 0, "sessions to end", { interval: 20 });
+  await waitFor(async () => (await rig.status()).peers.established === 0, "sessions to end", { interval: 20 });
   await waitFor(async () => (await rig.underlay.kernel(4)).length === 0, "learned routes to leave", { interval: 20 });
   const pod = `/run/netns/${rig.pods.namespace("a")}`;
   for (const address of addresses) await run("nsenter", [`--net=${pod}`, "ping", "-nqc1", "-W2", address]);
   await rig.node1.exec("ping", "-nqc1", "-W2", far);
-  expect((await rig.underlay.status()).state).toBe("degraded");
+  expect((await rig.status()).state).toBe("degraded");
 });

@@ -1,6 +1,6 @@
 // underlayd as users run it: dist/underlayd.cjs in a node's namespace, asked through dist/underlayctl.cjs --json.
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PeerView, RouteView } from "../../../bgp/views.ts";
 import type { BlockView, PodView } from "../../../cni/types.ts";
@@ -82,10 +82,11 @@ export class Underlay {
     await waitFor(
       () => {
         if (child.exitCode !== null) throw new GiveUp(`underlayd ended with exit code ${child.exitCode}`);
-        return this.status();
+        // A process to ask with costs more than a look at whether there is anybody.
+        return existsSync(this.socket) ? this.status() : null;
       },
       `underlayd on ${this.node.name}`,
-      { timeout: 15_000 },
+      { timeout: 15_000, interval: 20 },
     ).catch((error) => {
       throw new Error(`${error.message}\n${this.log}`);
     });

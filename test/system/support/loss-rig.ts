@@ -5,16 +5,21 @@
 //    pod     \--- tor2 BIRD AS 65002 ---/
 //   node2 -- to both, when asked for: announces the same block as a second choice, with a pod of the same address
 //
-// A ToR that loses its own way to the block sends packets over the link to the other one, as a fabric does. Both ToRs
-// restart gracefully. node1 also has a management link to the far host, for what is not learned from a neighbour.
+// Once the ToRs are joined, one that loses its own way to the block sends packets over the link to the other one, as a fabric
+// does; before that nothing hides what it loses. Both restart gracefully. node1 also has a management link to the far host,
+// for what is not learned from a neighbour.
 //
 // What is not ours and would lose packets all the same: BIRD 2 changes an IPv6 route by deleting and adding it, and so
-// does zebra without --v6-rr-semantics. BIRD's host has a wider route to the other ToR for the microseconds between.
+// does zebra without --v6-rr-semantics. BIRD's host has a wider route to the other ToR for the microseconds between. FRR
+// that comes to an IPv6 path with a next hop it has not tracked so far has no route for some 50 ms: when its bgpd restarts
+// and the other ToR says End-of-RIB at once, for one. Hence no ToR restarts once they are joined.
+import type { StatusView } from "../../../daemon/api/types.ts";
 import { Bird } from "../../interop/support/bird.ts";
 import { Frr } from "../../interop/support/frr.ts";
 import { Lab, type Node } from "../../interop/support/namespace.ts";
 import { Underlay } from "../../interop/support/underlay.ts";
 import { waitFor } from "../../interop/support/wait.ts";
+import { ask } from "./api.ts";
 import { Pods } from "./pods.ts";
 import { type EndOptions, Traffic } from "./traffic.ts";
 
@@ -36,15 +41,12 @@ router bgp 65001
  timers bgp 3 9
  neighbor 10.1.1.2 remote-as 65101
  neighbor 10.1.1.2 timers connect 1
- neighbor 10.9.3.2 remote-as 65002
- neighbor 10.9.3.2 timers connect 1
  address-family ipv4 unicast
   network ${FAR4}/32
  exit-address-family
  address-family ipv6 unicast
   network ${FAR6}/128
   neighbor 10.1.1.2 activate
-  neighbor 10.9.3.2 activate
  exit-address-family
 `;
 
@@ -66,8 +68,18 @@ protocol static s4 { ipv4; route ${FAR4}/32 via 10.9.2.2; }
 protocol static s6 { ipv6; route ${FAR6}/128 via 2001:db8:92::2; }
 filter learned { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }
 ${birdPeer("node1", "10.2.1.2", 65101)}
-${birdPeer("tor1", "10.9.3.1", 65001)}
 `;
+
+/** Between the ToRs, when they are joined. */
+const frrJoined = `
+router bgp 65001
+ neighbor 10.9.3.2 remote-as 65002
+ neighbor 10.9.3.2 timers connect 1
+ address-family ipv6 unicast
+  neighbor 10.9.3.2 activate
+ exit-address-family
+`;
+const birdJoined = `${birdConfig}${birdPeer("tor1", "10.9.3.1", 65001)}`;
 
 /** What a ToR is told about node2, when it comes: one that waits for a neighbour would restart less than gracefully. */
 const frrSecond = `
@@ -122,6 +134,19 @@ export class LossRig {
     return rig;
   }
 
+  /** From here on a ToR without a way of its own to the block takes the other one's. */
+  async joinTors(): Promise<void> {
+    this.tor2.ip("-6", "route", "add", "2001:db8:244::/48", "via", "2001:db8:93::1");
+    await Promise.all([this.frr.configure(frrJoined), this.bird.configure(birdJoined)]);
+    await this.frr.waitEstablished("10.9.3.2");
+    const other = async (family: "ipv4" | "ipv6", block: string) => {
+      const { paths = [] } = await this.frr.json<{ paths?: unknown[] }>(`show bgp ${family} unicast ${block}`);
+      return paths.length === 2;
+    };
+    const known = async () => (await other("ipv4", BLOCK4)) && (await other("ipv6", BLOCK6));
+    await waitFor(known, "each ToR's second path", { interval: 20 });
+  }
+
   /** node2, with a pod of the same addresses. */
   async addSecond(): Promise<void> {
     const node = this.lab.addNode("node2");
@@ -129,7 +154,7 @@ export class LossRig {
     const [underlay] = await Promise.all([
       Underlay.start(node, nodeYaml(2, "")),
       this.frr.configure(frrSecond),
-      this.bird.configure(`${birdConfig}${birdPeer("node2", "10.2.2.2", 65102)}`),
+      this.bird.configure(`${birdJoined}${birdPeer("node2", "10.2.2.2", 65102)}`),
     ]);
     const pods = new Pods(node, underlay.socket);
     this.second = { node, underlay, pods };
@@ -147,6 +172,10 @@ export class LossRig {
     this.node1.ip("-6", "route", "add", "default", "via", "2001:db8:99::1");
   }
 
+  status(): Promise<StatusView> {
+    return ask(this.underlay.socket, "/v1/status");
+  }
+
   /** Both ToRs have the block from node1, and node1 has the far host over both. */
   async whole(): Promise<void> {
     for (const family of [4, 6] as const) {
@@ -155,6 +184,8 @@ export class LossRig {
         async () => {
           const at = await this.torRoutes(family);
           if (!at.tor1.includes("dev n1") || !at.tor2.includes("dev n1")) throw new Error(JSON.stringify(at));
+          const { peers } = await this.status();
+          if (peers.established !== 2) throw new Error(`${peers.established} sessions`);
           const ours = (await this.underlay.kernel(family)).find(({ dst }) => dst === far);
           if (ours?.gateways.length !== 2) throw new Error(`node1: ${JSON.stringify(ours)}`);
           return true;
@@ -206,7 +237,6 @@ export class LossRig {
     await Promise.all([far, tor1, tor2].map((node) => node.exec("sysctl", "-qw", ...settings)));
     far.ip("route", "add", BLOCK4, "nexthop", "via", "10.9.1.1", "nexthop", "via", "10.9.2.1");
     far.ip("-6", "route", "add", BLOCK6, "nexthop", "via", "2001:db8:91::1", "nexthop", "via", "2001:db8:92::1");
-    tor2.ip("-6", "route", "add", "2001:db8:244::/48", "via", "2001:db8:93::1");
     lab.link(
       { node: far, name: "mgmt", addresses: ["10.9.9.1/24", "2001:db8:99::1/64"] },
       { node: node1, name: "mgmt", addresses: ["10.9.9.2/24", "2001:db8:99::2/64"] },

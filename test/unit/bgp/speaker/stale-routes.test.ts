@@ -42,6 +42,22 @@ const helper = (simulation: Simulation, name = "a") => {
 };
 
 describe("graceful restart of a neighbour", () => {
+  it("that is back: our End-of-RIB waits a second, for it to look for next hops before it selects; routes do not", async () => {
+    const { simulation, a, b } = rack();
+    b.announce(["10.3.0.0/16"]);
+    await simulation.settle();
+    a.down(true);
+    a.up({ gracefulRestart: { ...restart, restarting: true } });
+    await simulation.settle();
+    expect([...a.table.keys()]).toEqual(["10.3.0.0/16"]);
+    simulation.clock.advance(999);
+    await simulation.settle();
+    expect(a.endOfRibs).toEqual([]);
+    simulation.clock.advance(1);
+    await simulation.settle();
+    expect([...a.endOfRibs].sort()).toEqual([4, 6]);
+  });
+
   it("that is back but never says End-of-RIB: what it did not announce again goes after staleTime", async () => {
     const { simulation, a } = rack();
     a.announce(["10.1.0.0/16", "10.2.0.0/16"]);
