@@ -190,6 +190,7 @@ export class Daemon {
       cni: this.#cni,
       reloader: this.#reloader,
       loopDelay: this.#loopDelay,
+      drain: this.#drain,
       state: () => this.#state,
       status: () => backend.status(),
     });
@@ -374,11 +375,7 @@ export class Daemon {
     const swept = await this.#fib.sweepStale();
     this.#restartBits.converged();
     this.#blocks.converged();
-    this.#events.emit("daemon", {
-      kind: "converged",
-      message: `the neighbours have sent everything; ${swept} stale rules and routes removed`,
-      swept,
-    });
+    this.#recording.converged(swept);
     this.#log.info({ swept }, swept > 0 ? "converged: stale kernel state removed" : "converged");
   }
 
@@ -390,8 +387,6 @@ export class Daemon {
       );
     });
     this.#speaker.onEvent((event) => {
-      if (event.type === "session") this.#events.emit("session", event);
-      else this.#events.emit("route", event);
       if (event.type === "session" && event.kind === "state") this.#reportSummary();
     });
   }

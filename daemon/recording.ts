@@ -9,6 +9,7 @@ import type { Log } from "../net/log.ts";
 import type { FibClient } from "../routing/fib/client.ts";
 import type { StatusView } from "./api/types.ts";
 import type { EventHub } from "./events.ts";
+import type { Drain } from "./lifecycle/drain.ts";
 import type { LoopDelay } from "./loop-delay.ts";
 import { OperationFeed } from "./operation-feed.ts";
 import { ProblemWatch } from "./problem-watch.ts";
@@ -25,6 +26,7 @@ interface Parts {
   readonly cni: CniServer;
   readonly reloader: Reloader;
   readonly loopDelay: LoopDelay;
+  readonly drain: Drain;
   readonly state: () => string;
   readonly status: () => Promise<StatusView>;
 }
@@ -36,7 +38,7 @@ export class Recording {
   readonly #problems: ProblemWatch;
 
   constructor(parts: Parts) {
-    const { config, events, clock, log, fib, cni, reloader, loopDelay } = parts;
+    const { config, events, clock, log, fib, speaker, cni, reloader, loopDelay, drain } = parts;
     this.#parts = parts;
     this.#problems = new ProblemWatch(events, clock, parts.status);
     const { size } = config.history;
@@ -47,6 +49,14 @@ export class Recording {
         : new Recorder({ directory, size, node: config.node.name }, { events, clock, log, state: () => this.#state() });
     const nameOf = (ifindex: number) => fib.links().find((link) => link.ifindex === ifindex)?.name ?? `if${ifindex}`;
     const feed = new OperationFeed(events, nameOf);
+    speaker.onEvent((event) => {
+      if (event.type === "session") events.emit("session", event);
+      else events.emit("route", event);
+    });
+    drain.onState = (peer, state) => {
+      const what = peer === null ? "the node" : `peer ${peer}`;
+      events.emit("daemon", { kind: "drain", message: `${what} is ${state}`, ...(peer !== null && { peer }), state });
+    };
     fib.onEvent((event) => events.emit("kernel", event));
     fib.onOperations = (operations) => feed.operations(operations);
     fib.onRouteOperations = (routes) => feed.routes(routes);
@@ -66,6 +76,11 @@ export class Recording {
   running(message: string): void {
     this.#parts.events.emit("daemon", { kind: "running", message });
     this.#problems.start();
+  }
+
+  converged(swept: number): void {
+    const message = `the neighbours have sent everything; ${swept} stale rules and routes removed`;
+    this.#parts.events.emit("daemon", { kind: "converged", message, swept });
   }
 
   /** Problems that come from stopping are none. */

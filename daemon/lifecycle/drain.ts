@@ -63,6 +63,9 @@ export class Drain {
   #node: Course | null = null;
   readonly #peers = new Map<string, Course>();
 
+  /** Told of each state of the node (`peer` null) or of one peer. */
+  onState: (peer: string | null, state: DrainState) => void = () => {};
+
   constructor(deps: DrainDependencies) {
     this.#deps = deps;
   }
@@ -196,6 +199,7 @@ export class Drain {
   }
 
   #report(peer: string | null, state: DrainState): void {
+    this.onState(peer, state);
     this.#deps.log.info(
       { ...(peer !== null && { peer }), state },
       peer === null ? "drain of the node" : "drain of a peer",
