@@ -34,7 +34,7 @@ async function ask({ client: given, options }: Invocation): Promise<Finding[]> {
   try {
     const { version: daemon } = await client.get<StatusView>("/v1/status");
     const findings = await client.get<Finding[]>("/v1/doctor");
-    return [...examine({ facts: { versions: { daemon, client: version } }, missing: {} }), ...findings];
+    return [...(await examine({ facts: { versions: { daemon, client: version } }, missing: {} })), ...findings];
   } catch (error) {
     if (!(error instanceof CliError) || !(error.noDaemon || error.silent)) throw error;
     const { examineOffline } = await import("../doctor/offline.ts");

@@ -70,13 +70,18 @@ export class Backend implements ApiBackend {
   constructor(parts: Parts) {
     this.#parts = parts;
     this.#startedAt = parts.clock.now();
-    const { speaker } = parts;
+    const { speaker, drain, recorder } = parts;
     this.#doctor = new Doctor({
       ...parts,
       peers: () => this.peers(),
       blocks: () => this.blocks(),
       received: (peer) => speaker.received(peer),
+      outOfService: () => ({
+        since: drain.view.state === "serving" ? null : drain.view.since,
+        peers: speaker.peerNames().filter((name) => drain.isDrained(name)),
+      }),
       monitoringProblems: () => monitoringProblems(speaker.monitoring()),
+      historyProblem: () => recorder?.view()?.problem ?? null,
     });
   }
 

@@ -13,7 +13,7 @@ import { lookAtSystem } from "../doctor/look/system-files.ts";
 import { lookAtTcpSockets } from "../doctor/look/tcp-sockets.ts";
 import { diagnose } from "../doctor/run.ts";
 import { hostEndSettings, nodeSettings } from "../doctor/settings.ts";
-import type { DaemonFacts, Fact, Facts, Finding, Gathered, UnresolvedNextHops } from "../doctor/types.ts";
+import type { DaemonFacts, Fact, Facts, Finding, Gathered, OutOfService, UnresolvedNextHops } from "../doctor/types.ts";
 import type { Clock } from "../net/clock.ts";
 import type { FibClient } from "../routing/fib/client.ts";
 import { version } from "./version.ts";
@@ -35,7 +35,9 @@ export interface DoctorParts {
   readonly peers: () => readonly PeerView[];
   readonly blocks: () => readonly BlockView[];
   readonly received: (peer: string) => Iterable<RouteView>;
+  readonly outOfService: () => OutOfService;
   readonly monitoringProblems: () => readonly string[];
+  readonly historyProblem: () => string | null;
 }
 
 export class Doctor {
@@ -62,7 +64,7 @@ export class Doctor {
   }
 
   async #gather(): Promise<Gathered> {
-    const { fib, cni, peers, blocks } = this.#parts;
+    const { fib, cni, peers, blocks, outOfService } = this.#parts;
     const config = this.#parts.config();
     const facts: { -readonly [F in Fact]?: Facts[F] } = { config };
     const missing: Partial<Record<Fact, string>> = {};
@@ -94,13 +96,14 @@ export class Doctor {
       ),
     ]);
     facts.peers = peers();
+    facts.outOfService = outOfService();
     facts.blocks = blocks();
     facts.daemon = this.#daemon(silent);
     return { facts, missing };
   }
 
   #daemon(silent: DaemonFacts["silent"]): DaemonFacts {
-    const { clock, loopDelay, monitoringProblems } = this.#parts;
+    const { clock, loopDelay, monitoringProblems, historyProblem } = this.#parts;
     const allowed = process.constrainedMemory();
     const limit = Math.min(totalmem(), allowed > 0 ? allowed : Number.POSITIVE_INFINITY);
     return {
@@ -109,6 +112,7 @@ export class Doctor {
       eventLoopDelay: loopDelay.read(),
       clockDrift: Date.now() - clock.now() - this.#clockOffset,
       monitoring: monitoringProblems(),
+      historyProblem: historyProblem(),
       silent,
     };
   }

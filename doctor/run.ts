@@ -5,15 +5,22 @@ import type { Check, Facts, Finding, Gathered } from "./types.ts";
 
 /** Milliseconds between two looks at what may just be changing. */
 const SECOND_LOOK = 100;
+/** Milliseconds of one turn of the event loop. */
+const TURN = 4;
 /** Findings of one check: the rest of many is one line. */
 const LISTED = 20;
 
 const order = { fault: 0, warning: 1, info: 2, skipped: 3 };
 
 /** Findings, the worst first, otherwise in the order of the registry. */
-export function examine({ facts, missing }: Gathered, checks: readonly Check[] = registry): Finding[] {
+export async function examine({ facts, missing }: Gathered, checks: readonly Check[] = registry): Promise<Finding[]> {
   const findings: Finding[] = [];
+  let since = performance.now();
   for (const { id: check, needs, severity, cure, run } of checks) {
+    if (performance.now() - since > TURN) {
+      await new Promise((resolve) => setImmediate(resolve));
+      since = performance.now();
+    }
     const lacking = needs.filter((fact) => facts[fact] === undefined);
     if (lacking.length > 0) {
       const reasons = [...new Set(lacking.flatMap((fact) => missing[fact] ?? []))];
@@ -41,11 +48,13 @@ export async function diagnose(
   pause: (milliseconds: number) => Promise<void>,
 ): Promise<Finding[]> {
   const settling = new Set(registry.filter(({ settles }) => settles).map(({ id }) => id));
-  const first = examine(await gather());
+  const first = await examine(await gather());
   if (!first.some(({ check, severity }) => settling.has(check) && severity !== "skipped")) return first;
   await pause(SECOND_LOOK);
   const before = new Set(first.map(keyOf));
-  return examine(await gather()).filter((finding) => !settling.has(finding.check) || before.has(keyOf(finding)));
+  return (await examine(await gather())).filter(
+    (finding) => !settling.has(finding.check) || before.has(keyOf(finding)),
+  );
 }
 
 const keyOf = ({ check, subject }: Finding) => `${check} ${subject}`;

@@ -35,6 +35,14 @@ export interface UnresolvedNextHops {
   readonly examples: readonly { readonly prefix: string; readonly nextHops: readonly string[] }[];
 }
 
+/** Taken out of service by an operator. */
+export interface OutOfService {
+  /** The whole node, ISO 8601; null: it serves. */
+  readonly since: string | null;
+  /** Names of neighbours, all of them when it is the node. */
+  readonly peers: readonly string[];
+}
+
 export interface DaemonFacts {
   readonly version: string;
   /** Bytes resident, and what the machine or the control group allows; null: not known. */
@@ -45,6 +53,8 @@ export interface DaemonFacts {
   readonly clockDrift: number;
   /** What is not well with BMP and MRT, in words. */
   readonly monitoring: readonly string[];
+  /** Why the flight recorder pauses, null: it does not. */
+  readonly historyProblem: string | null;
   /** Parts that should have answered. */
   readonly silent: readonly { readonly part: string; readonly reason: string }[];
 }
@@ -63,6 +73,7 @@ export interface Facts {
   readonly config: Config;
   readonly file: ConfigFile;
   readonly peers: readonly PeerView[];
+  readonly outOfService: OutOfService;
   readonly unresolved: readonly UnresolvedNextHops[];
   readonly blocks: readonly BlockView[];
   readonly kernel: KernelSurvey;

@@ -34,14 +34,16 @@ export const blockChecks: readonly Check[] = [
     title:
       "A session is Established in the table of a block, and no neighbour was told of the block: its pods cannot be reached.",
     cure: "underlayctl policy test --export PEER BLOCK; underlayctl blocks",
-    needs: ["blocks", "peers", "config"],
+    needs: ["blocks", "peers", "config", "outOfService"],
     settles: true,
-    *run({ blocks, peers, config }) {
+    *run({ blocks, peers, config, outOfService }) {
       for (const { prefix, pool, state, reason } of blocks) {
         if (state !== "pending" && state !== "withdrawn") continue;
         const table = config.pools.find(({ name }) => name === pool)?.table;
         const name = config.tables.find(({ id }) => id === table)?.name;
-        const up = peers.filter((peer) => peer.state === "Established" && peer.table === name);
+        const up = peers.filter(
+          (peer) => peer.state === "Established" && peer.table === name && !outOfService.peers.includes(peer.name),
+        );
         if (up.length > 0)
           yield {
             subject: prefix,
@@ -61,6 +63,18 @@ export const blockChecks: readonly Check[] = [
       blocks
         .filter(({ state }) => state === "failed")
         .map(({ prefix, reason }) => ({ subject: prefix, text: `is not announced: ${reason}` })),
+  }),
+  check({
+    id: "block-retiring",
+    severity: "info",
+    title:
+      "A block is in no pool any more. It stays announced until its last pod is gone, or the block in its place is announced.",
+    cure: "recreate its pods to be rid of it sooner",
+    needs: ["blocks"],
+    run: ({ blocks }) =>
+      blocks
+        .filter(({ state }) => state === "retiring")
+        .map(({ prefix, reason, used }) => ({ subject: prefix, text: `${reason}; ${used} addresses are in use` })),
   }),
   check({
     id: "announced-without-blackhole",

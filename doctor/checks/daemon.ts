@@ -123,6 +123,16 @@ export const daemonChecks: readonly Check[] = [
     run: ({ daemon }) => daemon.monitoring.map((text) => ({ subject: "monitoring", text })),
   }),
   check({
+    id: "history-paused",
+    severity: "warning",
+    title: "The flight recorder cannot write: what happens now will not be known afterwards.",
+    cure: "the finding has the reason, usually a full disk",
+    needs: ["daemon"],
+    *run({ daemon: { historyProblem } }) {
+      if (historyProblem !== null) yield { subject: "history", text: historyProblem };
+    },
+  }),
+  check({
     id: "kernel-overruns",
     severity: "warning",
     title: "The kernel had more to tell than the daemon could take, and everything had to be read anew.",
@@ -153,6 +163,22 @@ export const daemonChecks: readonly Check[] = [
       const unit = unitOf(facts);
       if (unit && !unit.enabled)
         yield { subject: unit.path, text: "is not enabled: the daemon does not start with the host" };
+    },
+  }),
+  check({
+    id: "shutdown-unit",
+    severity: "warning",
+    title:
+      "The unit that withdraws before a reboot is not there or not enabled: neighbours with graceful restart send packets to a host that is off.",
+    cure: "install -m 644 daemon/systemd/underlay-shutdown.service /etc/systemd/system/ && systemctl enable underlay-shutdown",
+    needs: ["system"],
+    *run({ system }) {
+      const { systemd } = system;
+      if (systemd?.unit && !systemd.shutdownEnabled)
+        yield {
+          subject: "underlay-shutdown.service",
+          text: "is not enabled: a reboot is not told to neighbours before",
+        };
     },
   }),
   check({

@@ -68,8 +68,9 @@ const causes: readonly (Pick<Check, "id" | "title" | "cure"> & { readonly fits: 
   },
 ];
 
-const down = ({ peers }: Pick<Facts, "peers">) =>
-  peers.filter(({ state, dynamic }) => state !== "Established" && !dynamic);
+/** Without those that an operator has taken out of service. */
+const down = ({ peers, outOfService }: Pick<Facts, "peers" | "outOfService">) =>
+  peers.filter(({ name, state, dynamic }) => state !== "Established" && !dynamic && !outOfService.peers.includes(name));
 const established = ({ peers }: Pick<Facts, "peers">) => peers.filter(({ state }) => state === "Established");
 const words = ({ lastError }: PeerView) => lastError ?? "";
 const causeOf = (peer: PeerView) => causes.find(({ fits }) => fits.test(words(peer)));
@@ -83,7 +84,7 @@ const downChecks = causes.map(({ fits: _, ...cause }) =>
   check({
     ...cause,
     severity: "fault",
-    needs: ["peers"],
+    needs: ["peers", "outOfService"],
     run: (facts) =>
       down(facts)
         .filter((peer) => causeOf(peer)?.id === cause.id)
@@ -98,7 +99,7 @@ export const peerChecks: readonly Check[] = [
     severity: "fault",
     title: "A session is down for another reason, which the finding has in words.",
     cure: "underlayctl peers PEER has the last NOTIFICATION each way",
-    needs: ["peers"],
+    needs: ["peers", "outOfService"],
     run: (facts) =>
       down(facts)
         .filter((peer) => causeOf(peer) === undefined)
@@ -192,10 +193,11 @@ export const peerChecks: readonly Check[] = [
     title:
       "This node has blocks and an export policy, but the neighbour was told of no prefix: pods cannot be reached through it.",
     cure: "underlayctl policy test --export PEER BLOCK; is the peer in the table of the pool?",
-    needs: ["peers", "config"],
+    needs: ["peers", "config", "outOfService"],
     settles: true,
     *run(facts) {
       for (const { name, advertised, export: policy, table } of established(facts)) {
+        if (facts.outOfService.peers.includes(name)) continue;
         const id = facts.config.tables.find((entry) => entry.name === table)?.id;
         const blocks = facts.config.pools.filter((pool) => pool.table === id).flatMap((pool) => pool.blocks);
         if (policy !== "none" && blocks.length > 0 && advertised === 0)
@@ -264,6 +266,19 @@ export const peerChecks: readonly Check[] = [
           .map(({ prefix, nextHops }) => `${prefix} via ${nextHops.join(" ")}`)
           .join(", ")}`,
       })),
+  }),
+  check({
+    id: "out-of-service",
+    severity: "info",
+    title: "An operator has drained the node, or a neighbour: what is down because of that is no fault.",
+    cure: "underlayctl undrain brings it back",
+    needs: ["outOfService"],
+    *run({ outOfService: { since, peers } }) {
+      if (since !== null) yield { subject: "node", text: `is out of service since ${since}` };
+      else
+        for (const name of peers)
+          yield { subject: name, text: "is out of service", cure: `underlayctl undrain ${name}` };
+    },
   }),
   check({
     id: "single-neighbour",

@@ -2,10 +2,11 @@
 import { decodeAlias, isOurAlias } from "../../cni/attach/alias.ts";
 import { formatMac, GATEWAY_IPV4, GATEWAY_IPV6, HOST_MAC } from "../../cni/attach/gateway.ts";
 import type { PodLook } from "../../cni/types.ts";
-import { formatAddress, parseAddress, sameBytes } from "../../net/address.ts";
+import { formatAddress, parseAddress } from "../../net/address.ts";
 import { contains, hostPrefix, prefix } from "../../net/prefix.ts";
 import { LinkFlag, NeighbourState } from "../../routing/netlink/constants.ts";
 import type { Link } from "../../routing/netlink/link.ts";
+import { indexOf, neighbourKey } from "../kernel-index.ts";
 import { type Check, check, type Facts, type Observation } from "../types.ts";
 import { blocksOf } from "./foreign.ts";
 
@@ -16,7 +17,8 @@ function nameOf({ pod, containerId, ifname }: PodLook): string {
 }
 
 function hostEnd({ kernel }: Pick<Facts, "kernel">, pod: PodLook): Link | undefined {
-  return kernel.state.links.find(({ name, alias }) => name === pod.hostInterface && isOurAlias(alias));
+  const link = indexOf(kernel.state).linkNamed.get(pod.hostInterface);
+  return link && isOurAlias(link.alias) ? link : undefined;
 }
 
 /** Pods whose cable is there at both ends. */
@@ -42,12 +44,8 @@ function* perAddress(
   }
 }
 
-/** The route that the local table has for an address: of several the one with the lowest metric. */
 function localRoute({ kernel }: Pick<Facts, "kernel">, address: string) {
-  const bytes = parseAddress(address)!;
-  return kernel.state.local
-    .filter(({ destination, length }) => length === bytes.length * 8 && sameBytes(destination, bytes))
-    .sort((a, b) => a.priority - b.priority)[0];
+  return indexOf(kernel.state).localRoute.get(address);
 }
 
 export const podChecks: readonly Check[] = [
@@ -147,7 +145,7 @@ export const podChecks: readonly Check[] = [
       perAddress(facts, (address, _pod, host) => {
         const route = localRoute(facts, address);
         if (!route || route.hops[0]?.ifindex === host.ifindex) return null;
-        const to = facts.kernel.state.links.find(({ ifindex }) => ifindex === route.hops[0]?.ifindex)?.name;
+        const to = indexOf(facts.kernel.state).linkAt.get(route.hops[0]?.ifindex)?.name;
         return `the host's route to ${address} (protocol ${route.protocol}) leads to ${to ?? "nowhere"} instead of ${host.name}`;
       }),
   }),
@@ -162,10 +160,7 @@ export const podChecks: readonly Check[] = [
     *run(facts) {
       for (const { pod, host, link } of whole(facts))
         for (const address of pod.addresses) {
-          const bytes = parseAddress(address)!;
-          const entry = facts.kernel.state.neighbours.find(
-            (one) => one.ifindex === host.ifindex && sameBytes(one.address, bytes),
-          );
+          const entry = indexOf(facts.kernel.state).neighbour.get(neighbourKey(host.ifindex, address));
           const cure = `ip neigh replace ${address} lladdr ${link.mac} dev ${host.name} nud permanent`;
           if (!entry || (entry.state & NeighbourState.permanent) === 0)
             yield { subject: nameOf(pod), text: `no permanent neighbour entry for ${address} on ${host.name}`, cure };
@@ -186,9 +181,8 @@ export const podChecks: readonly Check[] = [
     needs: ["pods", "kernel"],
     *run(facts) {
       for (const { pod, host, link } of whole(facts)) {
-        const sent = facts.kernel.state.neighbours.find(
-          ({ ifindex, address }) => ifindex === host.ifindex && pod.addresses.includes(formatAddress(address)),
-        );
+        const { neighbour } = indexOf(facts.kernel.state);
+        const [sent] = pod.addresses.flatMap((address) => neighbour.get(neighbourKey(host.ifindex, address)) ?? []);
         if (pod.mac !== "" && link.mac !== pod.mac && sent && formatMac(sent.mac) !== link.mac)
           yield { subject: nameOf(pod), text: `its interface has MAC ${link.mac} instead of ${pod.mac}` };
       }
@@ -275,7 +269,7 @@ export const podChecks: readonly Check[] = [
         }
       for (const { local, ifindex } of kernel.state.addresses) {
         const pod = owners.get(formatAddress(local));
-        const device = kernel.state.links.find((link) => link.ifindex === ifindex)?.name;
+        const device = indexOf(kernel.state).linkAt.get(ifindex)?.name;
         if (pod)
           yield {
             subject: formatAddress(local),
@@ -299,7 +293,7 @@ export const podChecks: readonly Check[] = [
         const address = formatAddress(local);
         const excluded = config.pools.some(({ exclude }) => exclude.includes(address));
         if (!block || known.has(address) || excluded) continue;
-        const device = kernel.state.links.find((link) => link.ifindex === ifindex)?.name;
+        const device = indexOf(kernel.state).linkAt.get(ifindex)?.name;
         yield { subject: address, text: `is on ${device} of the host, and out of a block` };
       }
     },
@@ -307,16 +301,16 @@ export const podChecks: readonly Check[] = [
   check({
     id: "pod-address-outside",
     severity: "fault",
-    title:
-      "A pod has an address that is in no configured block: nobody announces it, other nodes cannot reach the pod.",
+    title: "A pod has an address that is in no block: nobody announces it, other nodes cannot reach the pod.",
     cure: "recreate the pod, or put the block back into the configuration",
-    needs: ["pods", "config"],
-    *run({ pods, config }) {
-      const blocks = blocksOf(config).map(prefix);
+    needs: ["pods", "blocks"],
+    *run({ pods, blocks: views }) {
+      // Those that are in no pool any more, too: they are announced until their last pod is gone.
+      const blocks = views.map((view) => prefix(view.prefix));
       for (const pod of pods)
         for (const address of pod.addresses)
           if (!blocks.some((block) => contains(block, hostPrefix(parseAddress(address)!))))
-            yield { subject: nameOf(pod), text: `${address} is in no configured block` };
+            yield { subject: nameOf(pod), text: `${address} is in no block` };
     },
   }),
   check({
@@ -327,8 +321,9 @@ export const podChecks: readonly Check[] = [
     needs: ["pods", "kernel"],
     settles: true,
     *run({ pods, kernel }) {
+      const known = new Set(pods.map(({ hostInterface }) => hostInterface));
       for (const { name, alias, kind } of kernel.state.links)
-        if (kind === "veth" && isOurAlias(alias) && !pods.some(({ hostInterface }) => hostInterface === name)) {
+        if (kind === "veth" && isOurAlias(alias) && !known.has(name)) {
           const addresses = decodeAlias(alias)?.addresses.join(", ");
           yield { subject: name, text: `belongs to no pod${addresses ? ` (its alias says ${addresses})` : ""}` };
         }

@@ -3,6 +3,7 @@ import { formatAddress, isLinkLocal, sameBytes } from "../../net/address.ts";
 import { contains, hostPrefix, maskBytes } from "../../net/prefix.ts";
 import { AddressFlag, LinkFlag, NeighbourState } from "../../routing/netlink/constants.ts";
 import { carriesTraffic, type Link } from "../../routing/netlink/link.ts";
+import { indexOf } from "../kernel-index.ts";
 import { type Check, check, type Facts } from "../types.ts";
 
 type Peer = Facts["config"]["peers"][number];
@@ -112,7 +113,7 @@ export const uplinkChecks: readonly Check[] = [
     cure: "is the other end up, in the same VLAN and network? ip neigh, and arping or ndisc6 from here",
     needs: ["config", "kernel"],
     *run({ config, kernel }) {
-      const { neighbours, nextHops, links } = kernel.state;
+      const { neighbours, nextHops } = kernel.state;
       const inUse = [
         ...config.peers.flatMap(({ address }) => address ?? []),
         ...nextHops.flatMap(({ gateway, protocol }) =>
@@ -123,7 +124,7 @@ export const uplinkChecks: readonly Check[] = [
         if ((state & NeighbourState.failed) === 0 || !inUse.some((other) => sameBytes(other, address))) continue;
         // Every port may have a neighbour of the same link-local address.
         if (isLinkLocal(address) && !nextHops.some((hop) => hop.ifindex === ifindex)) continue;
-        const device = links.find((link) => link.ifindex === ifindex)?.name ?? `interface ${ifindex}`;
+        const device = indexOf(kernel.state).linkAt.get(ifindex)?.name ?? `interface ${ifindex}`;
         yield { subject: formatAddress(address), text: `does not answer on ${device}` };
       }
     },

@@ -3,6 +3,7 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 
 const UNIT = "underlayd.service";
+const SHUTDOWN_UNIT = "underlay-shutdown.service";
 const UNIT_DIRECTORIES = [
   "etc/systemd/system",
   "run/systemd/system",
@@ -24,6 +25,8 @@ export interface SystemFiles {
       /** Keys of [Service], the last of several. */
       readonly service: Readonly<Record<string, string>>;
     };
+    /** What withdraws before a reboot is wanted by some target. */
+    readonly shutdownEnabled: boolean;
   };
   /** iproute2's name of our protocol number, null: none. */
   readonly protocolName: string | null;
@@ -33,7 +36,7 @@ export interface SystemFiles {
 export async function lookAtSystem(protocol: number, root = "/"): Promise<SystemFiles> {
   const booted = await stat(join(root, "run/systemd/system")).catch(() => null);
   return {
-    systemd: booted ? { unit: await findUnit(root) } : null,
+    systemd: booted ? { unit: await findUnit(root), shutdownEnabled: await isWanted(root, SHUTDOWN_UNIT) } : null,
     protocolName: await findProtocol(protocol, root),
   };
 }
@@ -45,18 +48,18 @@ async function findUnit(root: string): Promise<NonNullable<SystemFiles["systemd"
     if (text === null) continue;
     const dropIns = await texts(join(root, "etc/systemd/system", `${UNIT}.d`));
     const service = Object.assign({}, ...[text, ...dropIns].map(serviceKeys)) as Record<string, string>;
-    return { path, enabled: await isWanted(root), service };
+    return { path, enabled: await isWanted(root, UNIT), service };
   }
   return null;
 }
 
-async function isWanted(root: string): Promise<boolean> {
+async function isWanted(root: string, unit: string): Promise<boolean> {
   for (const directory of ["etc/systemd/system", "usr/lib/systemd/system"]) {
     const targets = await readdir(join(root, directory)).catch(() => []);
     for (const target of targets) {
       if (!target.endsWith(".wants") && !target.endsWith(".requires")) continue;
       const names: string[] = await readdir(join(root, directory, target)).catch(() => []);
-      if (names.includes(UNIT)) return true;
+      if (names.includes(unit)) return true;
     }
   }
   return false;

@@ -9,6 +9,9 @@ const STATES: Readonly<Record<string, TcpSocket["state"]>> = {
   "0A": "listening",
 };
 
+/** Characters of one part. */
+const PART = 256 * 1024;
+
 export interface TcpSocket {
   readonly state: "connected" | "connecting" | "listening";
   /** `10.0.0.2:179` */
@@ -27,13 +30,28 @@ export async function lookAtTcpSockets(ports: ReadonlySet<number>): Promise<TcpS
   const tables = await Promise.all(
     ["tcp", "tcp6"].map((name) => readFile(`/proc/net/${name}`, "utf8").catch(() => "")),
   );
-  const entries = tables.flatMap((text) => parseTcpTable(text, ports));
+  const entries: Entry[] = [];
+  for (const part of tables.flatMap(parts)) {
+    entries.push(...parseTcpTable(part, ports));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
   if (entries.length === 0) return [];
   const own = await socketsOf("self");
   const others = entries.filter(({ inode }) => inode !== "0" && !own.has(inode));
   if (others.length === 0) return [];
   const owners = await ownersOf(new Set(others.map(({ inode }) => inode)));
   return others.map(({ inode, ...socket }) => ({ ...socket, owner: owners.get(inode) ?? null }));
+}
+
+/** Whole lines, as many as fit into one turn of the event loop. */
+function parts(text: string): string[] {
+  const cut: string[] = [];
+  for (let from = 0; from < text.length; ) {
+    const end = text.indexOf("\n", from + PART);
+    cut.push(text.slice(from, end < 0 ? text.length : end + 1));
+    from = end < 0 ? text.length : end + 1;
+  }
+  return cut;
 }
 
 /** Lines of /proc/net/tcp with one of these ports at either end. */

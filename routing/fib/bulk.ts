@@ -43,6 +43,11 @@ export class BulkWriter {
     });
   }
 
+  /** Resolves when nothing is being written: at once when what is to be written waits for its time. */
+  idle(): Promise<void> {
+    return this.#scheduled ? this.flush() : Promise.resolve();
+  }
+
   schedule(): void {
     if (this.#scheduled || this.#state.stopped) return;
     this.#scheduled = true;

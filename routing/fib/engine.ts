@@ -295,9 +295,9 @@ export class FibEngine {
     });
   }
 
-  /** The kernel read anew, against what is wanted; what is being written now is waited for. */
+  /** The kernel read anew, against what is wanted. A load under way is waited for; a repair that waits is not hastened. */
   async survey(request: SurveyRequest): Promise<KernelSurvey> {
-    await this.flush();
+    await this.#bulk.idle();
     return survey(this.#state, request, (rules, foreign) => this.#hazards.look(rules, foreign));
   }
 

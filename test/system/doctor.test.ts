@@ -2,6 +2,7 @@
 // really make it: every one is found and named, and gone when it is taken back.
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { registry } from "../../doctor/registry.ts";
 import type { Finding } from "../../doctor/types.ts";
@@ -75,11 +76,33 @@ describe("a fault", () => {
   });
 });
 
+describe("a neighbour that an operator has drained", () => {
+  it("is no fault, and is told of", async () => {
+    await sick.get("/v1/drain?peer=tor&wait=0", "POST");
+    await sick.waitWell();
+    const all = await sick.get<Finding[]>("/v1/doctor");
+    expect(all).toContainEqual(expect.objectContaining({ check: "out-of-service", severity: "info", subject: "tor" }));
+    await sick.get("/v1/undrain?peer=tor", "POST");
+    await sick.underlay.waitEstablished("tor");
+    await sick.waitWell();
+  });
+});
+
 describe("a fight", () => {
-  it("with a program that deletes a rule of ours again and again is told, and that the rule is not there", async () => {
-    const end = sick.again("ip rule del pref 1000 protocol 201");
+  it("with programs that change again and again what is ours is told, and what is not as it should be", async () => {
+    // One process: a new one for each would leave the daemon time to put things back.
+    const file = join(sick.lab.directory, "fight");
+    const round = [
+      "rule del pref 1000 protocol 201",
+      "rule add pref 1500 lookup 7100 protocol 201",
+      "route del 10.9.0.0/16 table 7100",
+    ];
+    writeFileSync(file, `${Array(1000).fill(round.join("\n")).join("\n")}\n`);
+    const end = sick.again(`ip -force -batch ${file}`);
     try {
       await sick.waitFound("rule-missing", /1000: from all lookup 7000 \(IPv4\): the rule is not in the kernel/);
+      await sick.waitFound("rule-surplus", /1500: from all lookup 7100 \(IPv4\)/);
+      await sick.waitFound("route-missing", /10\.9\.0\.0\/16: is wanted, and not in the kernel, table 7100 \(fabric\)/);
       await sick.waitFound("fight", /IPv4 rule 1000: from all lookup 7000/);
     } finally {
       end();

@@ -22,7 +22,7 @@ export interface NodeYaml {
 export interface TorConfig {
   readonly asn?: number;
   readonly export?: string;
-  readonly more?: string;
+  readonly gracefulRestart?: "on" | "off";
 }
 
 export class SickNode {
@@ -240,7 +240,7 @@ ${more}
 `;
 }
 
-function torConfig({ asn = 65001, export: exported = "all", more = "" }: TorConfig = {}): string {
+function torConfig({ asn = 65001, export: exported = "all", gracefulRestart = "on" }: TorConfig = {}): string {
   return `
 router id 10.0.0.1;
 protocol device {}
@@ -250,8 +250,7 @@ protocol bgp node {
   local 10.0.0.1 as ${asn};
   neighbor 10.0.0.2 as 65101;
   connect delay time 1; connect retry time 1; error wait time 1, 2; error forget time 1;
-  graceful restart on;
-  ${more}
+  graceful restart ${gracefulRestart};
   ipv4 { import all; export ${exported}; };
   ipv6 { import all; export ${exported}; next hop address 2001:db8::1; };
 }

@@ -26,7 +26,7 @@ const good = unit("Type=notify\nRuntimeDirectoryPreserve=yes");
 
 describe("systemd", () => {
   const findings = async () => {
-    const found = examine({ facts: { system: await lookAtSystem(201, root) }, missing: {} });
+    const found = await examine({ facts: { system: await lookAtSystem(201, root) }, missing: {} });
     return found.map(({ check, text }) => `${check}: ${text}`);
   };
 
@@ -38,9 +38,13 @@ describe("systemd", () => {
     mkdirSync(join(root, "run/systemd/system"), { recursive: true });
     expect(await findings()).toEqual(["unit-missing: there is no such unit"]);
     put("etc/systemd/system/underlayd.service", good);
-    expect(await findings()).toEqual([expect.stringMatching(/^unit-disabled/)]);
+    expect(await findings()).toEqual([
+      expect.stringMatching(/^unit-disabled/),
+      expect.stringMatching(/^shutdown-unit: is not enabled/),
+    ]);
     mkdirSync(join(root, "etc/systemd/system/multi-user.target.wants"), { recursive: true });
-    symlinkSync("../underlayd.service", join(root, "etc/systemd/system/multi-user.target.wants/underlayd.service"));
+    for (const name of ["underlayd.service", "underlay-shutdown.service"])
+      symlinkSync(`../${name}`, join(root, "etc/systemd/system/multi-user.target.wants", name));
     expect(await findings()).toEqual([]);
   });
 
@@ -48,6 +52,7 @@ describe("systemd", () => {
     put("run/systemd/system/.keep");
     put("usr/lib/systemd/system/underlayd.service", unit("Type=simple"));
     put("etc/systemd/system/multi-user.target.wants/underlayd.service");
+    put("etc/systemd/system/multi-user.target.wants/underlay-shutdown.service");
     expect(await findings()).toEqual([
       expect.stringMatching(/^unit-settings: Type=simple instead of notify/),
       expect.stringMatching(/^unit-settings: RuntimeDirectoryPreserve=\(default\) instead of yes/),
@@ -105,16 +110,16 @@ describe("the firewall", () => {
     ["without a rule for the block", "[]", true],
     ["with one", '{"prefix":{"addr":"10.244.1.0","len":26}}', false],
     ["with one for the pods' interfaces", '{"right":"ul*"}', false],
-  ])("%s", (_, rules, drops) => {
+  ])("%s", async (_, rules, drops) => {
     const facts = {
       firewall: { legacy: false, dropping: [{ name: "ip filter FORWARD", family: "ip", rules }] },
       config: { pools: [{ blocks: ["10.244.1.0/26"] }], peers: [{}], routing: {}, tables: [] },
       kernel: { state: { links: [], nextHops: [], elsewhere: { first: [] } }, hazards: [], settings: {} },
     } as unknown as Facts;
-    const check = examine({ facts: { firewall: facts.firewall }, missing: {} });
+    const check = await examine({ facts: { firewall: facts.firewall }, missing: {} });
     expect(check).toEqual([]);
     const { firewall, config, kernel } = facts;
-    const found = examine({ facts: { firewall, config, kernel }, missing: {} }, onlyFirewall());
+    const found = await examine({ facts: { firewall, config, kernel }, missing: {} }, onlyFirewall());
     expect(found.map(({ subject }) => subject)).toEqual(drops ? ["ip filter FORWARD"] : []);
   });
 });

@@ -9,6 +9,7 @@ const healthy: DaemonFacts = {
   eventLoopDelay: { p99: 1, max: 5 },
   clockDrift: 0,
   monitoring: [],
+  historyProblem: null,
   silent: [],
 };
 const gathered = (facts: Partial<Facts>, missing: Gathered["missing"] = {}): Gathered => ({ facts, missing });
@@ -29,8 +30,8 @@ describe("the registry", () => {
 });
 
 describe("examining", () => {
-  it("finds nothing where all is well", () => {
-    expect(withDaemon({})).toEqual([]);
+  it("finds nothing where all is well", async () => {
+    expect(await withDaemon({})).toEqual([]);
     expect(isWell([])).toBe(true);
   });
 
@@ -40,17 +41,29 @@ describe("examining", () => {
     ["memory-short", { memory: { rss: 900 << 20, limit: 1 << 30 } }, "warning", /uses 900 MiB of 1024 MiB/],
     ["clock-jumped", { clockDrift: -3_600_000 }, "warning", /was set back by 3600 s/],
     ["monitoring-away", { monitoring: ["BMP collector noc is not connected: ECONNREFUSED"] }, "warning", /noc/],
+    ["history-paused", { historyProblem: "the disk is full" }, "warning", /disk is full/],
     ["worker-silent", { silent: [{ part: "fib worker", reason: "no answer within 20 s" }] }, "fault", /no answer/],
-  ])("%s", (check, facts, severity, said) => {
-    const [finding, ...more] = withDaemon(facts);
+  ])("%s", async (check, facts, severity, said) => {
+    const [finding, ...more] = await withDaemon(facts);
     expect(more).toEqual([]);
     expect(finding).toMatchObject({ check, severity });
     expect(finding.text).toMatch(said);
     expect(finding.cure).not.toBe("");
   });
 
-  it("says that it could not look, and why; of what nobody promised it says nothing", () => {
-    const skipped = examine(gathered({}, { firewall: "the program nft is not installed" }));
+  it.each([
+    ["compat-mode", "net/ipv4/nexthop_compat_mode", "1"],
+    ["hash-policy", "net/ipv4/fib_multipath_hash_policy", "0"],
+    ["hash-policy", "net/ipv6/fib_multipath_hash_policy", "0"],
+  ])("%s: %s is %s", async (check, path, value) => {
+    const state = { rules: [], links: [], addresses: [], neighbours: [], nextHops: [], local: [] };
+    const kernel = { state, comparison: null, hazards: [], settings: { [path]: value } } as unknown as Facts["kernel"];
+    const findings = await examine(gathered({ kernel }));
+    expect(findings).toMatchObject([{ check, severity: "warning", subject: path.replaceAll("/", ".") }]);
+  });
+
+  it("says that it could not look, and why; of what nobody promised it says nothing", async () => {
+    const skipped = await examine(gathered({}, { firewall: "the program nft is not installed" }));
     expect(skipped.map(({ check }) => check)).toEqual(["firewall-drops-pods", "firewall-unread"]);
     expect(skipped[0]).toMatchObject({
       severity: "skipped",
@@ -59,10 +72,10 @@ describe("examining", () => {
     expect(isWell(skipped)).toBe(true);
   });
 
-  it("tells the worst first, and of very many the first", () => {
+  it("tells the worst first, and of very many the first", async () => {
     const failed = Array.from({ length: 25 }, (_, i) => ({ prefix: `10.0.${i}.0/24`, table: 7100, error: "ENOSPC" }));
     const config = { routing: { install: true, localTable: 7000 }, tables: [], peers: [], peerGroups: [], file: "f" };
-    const findings = examine(
+    const findings = await examine(
       gathered({
         config: config as unknown as Facts["config"],
         fib: { ...fib, failed, overruns: 3 } as Facts["fib"],

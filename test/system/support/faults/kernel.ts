@@ -79,6 +79,15 @@ export const kernelFaults: readonly Fault[] = [
     ),
   ),
   fault(
+    "route-refused",
+    "a route in the place of a learned one",
+    /10\.9\.0\.0\/16: refused by the kernel in table 7100 \(fabric\): .*EEXIST/,
+    ip(
+      "route replace 10.9.0.0/16 dev lo metric 201 proto static table 7100",
+      "route del 10.9.0.0/16 metric 201 proto static table 7100",
+    ),
+  ),
+  fault(
     "route-stray",
     "a route with our number that nobody wants",
     /10\.97\.0\.0\/16: has our protocol number/,

@@ -93,6 +93,12 @@ export const neighboursFaults: readonly Fault[] = [
     reloaded({ peers: "  mute: { address: 10.0.0.77, asn: 65002, import: all, export: none, connectRetry: 1s }" }),
   ),
   fault(
+    "peer-without-graceful-restart",
+    "a neighbour without graceful restart",
+    /tor: does not offer graceful restart/,
+    torConfigured({ gracefulRestart: "off" }),
+  ),
+  fault(
     "peer-shut-by-neighbour",
     "a session that the neighbour's operator ends",
     /tor: is \w+ with 10\.0\.0\.1: .*Administrative Shutdown/,
