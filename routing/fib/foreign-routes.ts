@@ -53,15 +53,15 @@ export class ForeignRoutes {
     }));
   }
 
-  /** A route that is not ours was added or deleted. */
-  notified(reader: RouteReader, deleted: boolean): void {
+  /** A route that is not ours was added or deleted. Returns whether its table is one of ours. */
+  notified(reader: RouteReader, deleted: boolean): boolean {
     const routes = this.#tables.get(reader.table);
-    if (!routes) return;
+    if (!routes) return false;
     const empty = routes.size === 0;
     if (!deleted) this.#add(reader.table, routes, reader);
-    else if (!routes.delete(keyOf(reader))) return;
-    else if (this.#overflowed.has(reader.table)) this.recount();
+    else if (routes.delete(keyOf(reader)) && this.#overflowed.has(reader.table)) this.recount();
     if (empty !== (routes.size === 0)) this.#changed();
+    return true;
   }
 
   /** What is known may be wrong: soon, but not often, they are counted from a dump. */

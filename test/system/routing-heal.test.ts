@@ -28,6 +28,18 @@ afterEach(async () => {
 const messages = (kind: string) => ns.events.filter((event) => event.kind === kind).map(({ message }) => message);
 const rules = () => ns.run("ip rule show proto 201; ip -6 rule show proto 201");
 
+/** As eventually, for what has to be asked. */
+async function until(what: () => Promise<void>): Promise<void> {
+  for (const end = Date.now() + 8000; ; ) {
+    try {
+      return await what();
+    } catch (error) {
+      if (Date.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
 /** A program that stays, and does to routes what it is told. */
 function program(): { pid: number; run(command: string): void } {
   const child = spawn("ip", ["netns", "exec", ns.name, "ip", "-force", "-batch", "-"], {
@@ -135,6 +147,31 @@ describe("a change by another program", () => {
     expect(read()).toBe(before.replace(/0\n$/, "2\n"));
     expect(inside(() => restoreSysctls(state))).toEqual([]);
   });
+});
+
+it("what stands in the way is in the status as long as it does, and its cure cures it", async () => {
+  // Everything but what would have the daemon set it again.
+  const fib = await started();
+  const ended = () => messages("cleared").join("\n");
+  const found = async () =>
+    (await fib.status()).hazards.filter(({ severity }) => severity === "problem").map(({ kind }) => kind);
+  for (const [cause, kind, cure] of [
+    ["ip rule add pref 900 lookup main", "rulePrecedes", "ip rule del pref 900"],
+    ["ip -6 rule add pref 30000 lookup 7100", "ruleIntoTable", "ip -6 rule del pref 30000"],
+    ["ip route add blackhole 10.9.0.0/16 table 7100", "foreignRoutes", "ip route del blackhole 10.9.0.0/16 table 7100"],
+    [
+      "echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter",
+      "rpFilterStrict",
+      "for i in up0 up1; do sysctl -qw net.ipv4.conf.$i.rp_filter=2; done",
+    ],
+  ]) {
+    ns.run(cause);
+    await until(async () => expect(await found()).toContain(kind));
+    ns.run(cure);
+    await until(async () => expect(await found()).toEqual([]));
+    expect(ended()).toContain("no longer so: ");
+  }
+  expect(messages("foreign").filter((text) => text.includes("IPv4 rule 900:"))).toHaveLength(1);
 });
 
 it("what only looks like ours stays byte for byte as it is, whatever happens to ours", async () => {
