@@ -22,7 +22,7 @@ import { isLearned } from "./static-routes.ts";
 import { prefixOf } from "./writer.ts";
 
 const LINKS_REPORT_MS = 5;
-const REPAIR_MS = { first: 5, last: 5000 };
+const REPAIR_MS = { first: 1, last: 5000 };
 /** How soon foreign rules are looked at; they are not ours to repair. */
 const LOOK_MS = { first: 20, last: 5000 };
 /** RTM_F_CLONED: an entry of a route cache. */
