@@ -30,7 +30,7 @@ function ipv6(snapshot: Snapshot, flow: Flow): Explanation {
     const local = route.type === RouteType.local || route.type === RouteType.anycast;
     const members = local ? [toHost] : end.members;
     // A dump has one source for all members of an ECMP route, which may have one each.
-    const source = flow.source ?? (end.members.length === 1 ? route.preferredSource : null);
+    const source = flow.source ?? (route.hops.length <= 1 ? route.preferredSource : null);
     return { error: null, why: null, type: route.type, rule, table: route.table, route, members, source };
   });
   const foreign = flow.source !== null && ownerOf(snapshot, flow.source) === 0;

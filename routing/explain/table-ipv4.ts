@@ -5,8 +5,9 @@
 // without a usable hop is passed over, except that one which uses a nexthop object takes with it all routes of the same
 // network address, also shorter ones: they share a leaf of the kernel's trie.
 //
-// Known deviations: redirects and path MTU exceptions are not looked at. Of several equal default routes the kernel takes
-// the first whose gateway it does not believe dead: they are named as possible.
+// Known deviations: redirects and path MTU exceptions are not looked at. A gateway that was the host's own by a local route
+// of the same table when its route was made is used as if there were none; a dump does not tell. Of several equal default
+// routes the kernel takes the first whose gateway it does not believe dead: they are named as possible.
 import { RouteType } from "../netlink/constants.ts";
 import type { NextHop } from "../netlink/nexthop.ts";
 import type { Route } from "../netlink/route.ts";

@@ -265,7 +265,12 @@ export function randomSet(seed: number, family: Family): RuleSet {
             : [];
     return {
       table: pick(TABLES),
-      prefix: pick(PREFIXES[family]),
+      // A gateway that a local route of the same table has for the host's own is none, which a dump does not say.
+      prefix: pick(
+        type === "local" || type === "broadcast"
+          ? PREFIXES[family].filter((each) => each !== "192.0.1.0/24")
+          : PREFIXES[family],
+      ),
       from,
       type,
       // A dump of IPv6 routes leaves out what lies between two that were joined to one ECMP route: keep others apart.

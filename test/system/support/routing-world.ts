@@ -51,6 +51,7 @@ for i in 0 1 2 3 4 5; do
   ip link add $name type veth peer name far$i
   ip addr add 192.0.$i.1/24 dev $name
   ip addr add 2001:db8:0:$i::1/64 dev $name nodad
+  sysctl -qw net.ipv6.conf.far$i.disable_ipv6=1
 done
 ip link set up1 group 7
 for name in up0 up1 up2 dark ignored far0 far1 far2; do ip link set $name up; done

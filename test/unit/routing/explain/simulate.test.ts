@@ -302,6 +302,16 @@ describe("a packet that arrives", () => {
   });
 });
 
+describe("the source", () => {
+  it("of an IPv6 ECMP route is not known from a dump, which has one for all members", () => {
+    const preferredSource = bytes("2001:db8::1");
+    const joined = [route("3fff::/20", ["via fe80::1 dev dark dead", "via fe80::2 dev up1"], { preferredSource })];
+    expect(decide({ routes: joined }, flow("3fff::1"))).toBe("via fe80::2 up1");
+    const single = [route("3fff::/20", ["via fe80::2 dev up1"], { preferredSource })];
+    expect(decide({ routes: single }, flow("3fff::1"))).toBe("via fe80::2 up1 src 2001:db8::1");
+  });
+});
+
 describe("the kernel's answer", () => {
   it("is another route of the same nexthop object at times, for IPv6", () => {
     const nextHops = { 7: "via fe80::1 dev up0" };
