@@ -109,6 +109,22 @@ describe("our NOTIFICATION", () => {
   });
 });
 
+it.each([
+  ["with the N bit", N, offer, true],
+  ["without the N bit", 0, offer, true],
+  ["without graceful restart", N, null, false],
+] as const)(
+  "an interface that went down, %s: no NOTIFICATION, and routes stay where that was agreed on",
+  async (_, bits, options, graceful) => {
+    await start(bits, options);
+    us.manager.pathLost("raw", "interface lo went down");
+    expect(await down()).toMatchObject({ graceful, notification: null, reason: "interface lo went down" });
+    expect(await neighbour.notification()).toBeNull();
+    await RawPeer.established(us, openMessage({ capabilities: capabilities(bits) }));
+    await waitFor(isUp(us, "raw"), "Established again, inside of the idle hold time");
+  },
+);
+
 it("offers what is configured", async () => {
   const clock = new ManualClock();
   us = await startSpeaker(Uint8Array.of(127, 0, 0, 1), { clock });
