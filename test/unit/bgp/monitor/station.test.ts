@@ -378,3 +378,25 @@ it("a station that never reads costs marks, not memory, and gets the present sta
     await waitFor(() => monitoring.view.bmp[0].pending === 0 && isPresent(), `the present state of ${view}`, 30_000);
   }
 }, 60_000);
+
+it("connects again when a table comes or goes, and then has the Loc-RIBs that there are", async () => {
+  const { simulation, collector, monitoring } = await start();
+  const tor = simulation.peer("tor-a", "192.0.2.1", 65001);
+  tor.announce(["10.1.0.0/16"]);
+  await waitFor(has(collector, FABRIC, "10.1.0.0/16"), "the Loc-RIB");
+  simulation.rib.addTable({ name: "more", id: 7300 });
+  monitoring.tablesChanged();
+  await waitFor(() => collector.streams.length === 2, "another connection");
+  simulation.peer("tor-b", "192.0.2.2", 65002, { table: 7300 }).announce(["10.3.0.0/16"]);
+  await waitFor(has(collector, "3 7300 0.0.0.0", "10.3.0.0/16"), "the new Loc-RIB");
+  await waitFor(has(collector, FABRIC, "10.1.0.0/16"), "the old one");
+});
+
+it("keeps a connection that is told of no Loc-RIB", async () => {
+  const { simulation, collector, monitoring } = await start({ locRib: false });
+  simulation.rib.addTable({ name: "more", id: 7300 });
+  monitoring.tablesChanged();
+  simulation.peer("tor-a", "192.0.2.1", 65001).announce(["10.1.0.0/16"]);
+  await waitFor(has(collector, PRE, "10.1.0.0/16"), "the route");
+  expect(collector.streams).toHaveLength(1);
+});
