@@ -190,6 +190,12 @@ describe("tables", () => {
     expect(result.stdout).toContain(text);
   });
 
+  it("say what the kernel said when it refused a route", async () => {
+    const refused = "EEXIST: a route of another program with this prefix and metric 201 is in the table";
+    harness.backend.routeViews = () => [{ ...route(1), installed: false, refused }];
+    expect((await ask("routes")).stdout).toContain(`best multipath refused by the kernel: ${refused}`);
+  });
+
   it("say which way a neighbour without policies is silent", async () => {
     harness.backend.peerViews = [{ ...peer("tor-a", "Established"), import: "none", export: "none" }];
     expect((await ask("peers", "tor-a")).stdout).toContain(
