@@ -89,6 +89,7 @@ describe("a running daemon", () => {
   it("keeps rules and blackholes in the kernel after a stop, adopts them at the next start", async () => {
     const kept = ours();
     expect(kept.filter((line) => line.startsWith("blackhole")).length).toBe(2);
+    // Each family: to the local table, and for its block to the host's own prefixes and to the fabric's table.
     expect(kept.filter((line) => line.includes("lookup")).length).toBe(6);
     const underlay = await Underlay.start(node, yaml);
     expect(ours()).toEqual(kept);

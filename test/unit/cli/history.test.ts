@@ -1,6 +1,6 @@
 // underlayctl history as a process, with nothing but files.
-import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { appendFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -155,6 +155,31 @@ describe("underlayctl history", () => {
   it("prints records as they are with --json", () => {
     const { lines } = run("--json", "--types", "session");
     expect(JSON.parse(lines[0])).toEqual({ seq: 5, time: "2026-11-26T03:12:00.000Z", up: 4, ...records[4][1] });
+  });
+
+  it("goes on with --follow as more is recorded, in this file and the next", async () => {
+    const copy = join(directory, "growing");
+    cpSync(files, copy, { recursive: true });
+    const child = spawn(process.execPath, [program, "history", "--file", copy, "--follow", "--types", "pod"]);
+    try {
+      let seen = "";
+      child.stdout.on("data", (data) => {
+        seen += data;
+      });
+      const until = async (count: number) => {
+        while (seen.split("\n").length <= count) await new Promise((resolve) => setTimeout(resolve, 20));
+      };
+      await until(1);
+      const line = (seq: number) =>
+        `${JSON.stringify({ seq, time: "2026-11-26T03:14:00.000Z", up: seq, ...records[7][1] })}\n`;
+      writeFileSync(join(copy, "00000000000009.ndjson"), line(9));
+      await until(2);
+      appendFileSync(join(copy, "00000000000009.ndjson"), line(10));
+      await until(3);
+      expect(seen.match(/added ns\/web/g)).toHaveLength(3);
+    } finally {
+      child.kill();
+    }
   });
 
   it("tells how everything was at a time", () => {
