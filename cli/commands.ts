@@ -223,6 +223,8 @@ const pods = simpleList<PodView>(
   "no pods",
 );
 
+const blockColours: Partial<Record<BlockView["state"], Colour>> = { announced: "green", failed: "red" };
+
 const blocks = simpleList<BlockView>(
   "/v1/blocks",
   [
@@ -231,13 +233,15 @@ const blocks = simpleList<BlockView>(
     { title: "USED", align: "right" },
     { title: "CAPACITY", align: "right" },
     { title: "STATE" },
+    { title: "REASON" },
   ],
   (block) => [
     block.prefix,
     block.pool,
     block.used,
     block.capacity ?? "> 2^53",
-    { text: block.state, colour: block.state === "announced" ? "green" : "yellow" },
+    { text: block.state, colour: blockColours[block.state] ?? "yellow" },
+    block.reason,
   ],
   "no blocks are configured",
 );

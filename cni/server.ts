@@ -31,6 +31,8 @@ import type {
 /** Verbs that a configuration of an older version must not use. */
 const firstVersion: Partial<Record<Verb, CniVersion>> = { CHECK: "0.4.0", STATUS: "1.1.0", GC: "1.1.0" };
 
+/** How many pods a message names at most. */
+const NAMED_PODS = 10;
 const SPOOL_INTERVAL = 5_000;
 const DEFAULT_MTU = 1500;
 const MINIMUM_IPV6_MTU = 1280;
@@ -124,6 +126,20 @@ export class CniServer {
   /** Blocks that are in no pool any more, and still have pods. */
   retiring(): RetiringBlock[] {
     return this.#attachments.allocator.retiring();
+  }
+
+  /** What retires with these pools, in words. */
+  foresee(pools: readonly PoolOptions[]): string[] {
+    const owners = new Map(this.pods().flatMap((pod) => pod.addresses.map((address) => [address, pod] as const)));
+    const nameOf = (address: string) => {
+      const pod = owners.get(address);
+      return `${pod?.pod ?? pod?.containerId ?? "an ADD under way"} (${address})`;
+    };
+    return this.#attachments.allocator.uncovered(pools).map(({ prefix, pool, addresses }) => {
+      const rest = addresses.length > NAMED_PODS ? ` and ${addresses.length - NAMED_PODS} more` : "";
+      const pods = `${addresses.slice(0, NAMED_PODS).map(nameOf).join(", ")}${rest}`;
+      return `block ${prefix}${pool ? ` of pool ${pool}` : ""} has pods: ${pods}; it gives no addresses any more, and stays routed and announced until they are gone`;
+    });
   }
 
   /** No new addresses out of a block, for this reason; null: again. */

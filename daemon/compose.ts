@@ -176,6 +176,7 @@ export class Daemon {
         get config() {
           return inForce();
         },
+        foresee: (next) => this.#cni.foresee(next.pools),
         apply: (next, diff) => this.#apply(next, diff),
       },
       log("config"),

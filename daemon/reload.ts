@@ -19,6 +19,8 @@ export interface PlanView {
 export interface ReloadTarget {
   /** The configuration in force. */
   readonly config: Config;
+  /** What a configuration brings about beside its changes, in words. */
+  foresee(config: Config): readonly string[];
   /** Takes over a configuration whose differences are all less than a restart. Rejects with nothing changed. */
   apply(config: Config, diff: ConfigDiff): Promise<void>;
 }
@@ -40,7 +42,7 @@ export class Reloader {
   plan(text: string, file: string): PlanView {
     const { config, warnings } = checked(() => parseConfig(text, file));
     const { changes, impact } = diffConfig(this.#target.config, { ...config, file: this.#target.config.file });
-    return { changes, impact, warnings: warnings.map(String) };
+    return { changes, impact, warnings: [...warnings.map(String), ...this.#target.foresee(config)] };
   }
 
   /** Rejects with ApiError 400 (the file has faults) or 409 (takes a restart); the old configuration stays in force then. */
@@ -57,11 +59,12 @@ export class Reloader {
       const diff = diffConfig(this.#target.config, config);
       const { changes, impact } = diff;
       refuseRestart(changes);
+      const foreseen = this.#target.foresee(config);
       if (impact !== null) await this.#apply(config, diff);
       for (const warning of warnings) this.#log.warn({ file }, String(warning));
       this.onResult({ kind: "reloaded", file, impact, changes, error: null });
       this.#log.info({ file, impact, changes: changes.map(({ path }) => path) }, "configuration reloaded");
-      return { changes, impact, warnings: warnings.map(String) };
+      return { changes, impact, warnings: [...warnings.map(String), ...foreseen] };
     } catch (error) {
       const reason = errorText(error);
       this.onResult({ kind: "refused", file, impact: null, changes: [], error: reason });

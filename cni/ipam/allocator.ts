@@ -4,7 +4,7 @@
 // was asked for by name is given or refused, never replaced. A block that leaves its pool gives no addresses any more and
 // stays, as retiring, until the last one of those that no other block has is back.
 import { type Family, formatAddress, parseAddress } from "../../net/address.ts";
-import { formatPrefix, type Prefix, prefix } from "../../net/prefix.ts";
+import { contains, formatPrefix, hostPrefix, type Prefix, prefix } from "../../net/prefix.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import type { PoolOptions, RetiringBlock } from "../types.ts";
 import { Block } from "./block.ts";
@@ -57,6 +57,18 @@ export class Allocator {
     return this.#retiring
       .filter(({ block }) => block.used > 0)
       .map(({ block, pool }) => ({ prefix: formatPrefix(block.prefix), pool, addresses: [...block.usedAddresses] }));
+  }
+
+  /** Blocks that would be retiring with these pools. */
+  uncovered(pools: readonly PoolOptions[]): RetiringBlock[] {
+    const next = pools.flatMap(({ blocks }) => blocks.map(prefix));
+    return this.#all().flatMap(({ block, pool }) => {
+      const addresses = [...block.usedAddresses].filter((address) => {
+        const host = hostPrefix(parseAddress(address)!);
+        return !next.some((other) => other.family === host.family && contains(other, host));
+      });
+      return addresses.length === 0 ? [] : [{ prefix: formatPrefix(block.prefix), pool, addresses }];
+    });
   }
 
   /** No new addresses out of a block, for this reason; null: again. */

@@ -84,7 +84,7 @@ export class Owned {
   repairRules(): number {
     const { added, remove } = this.#rules.reconcile();
     const count = added.length + remove();
-    this.report();
+    this.#report();
     this.#requireCommonRules();
     return count;
   }
@@ -95,13 +95,19 @@ export class Owned {
       const error =
         this.#blackholeRefusal(block) ??
         this.#rules.refused.find(({ rule }) => this.#isOf(rule, block))?.error.message ??
-        null;
+        (this.#rules.waiting.some((rule) => this.#isOf(rule, block)) ? "its rules are not there yet" : null);
       return error === null ? [] : [{ prefix: block.prefix, table: block.table, error }];
     });
   }
 
-  /** To be called after a repair of routes. */
-  report(): void {
+  /** To be called after a repair of routes: rules that wait for a blackhole wait no longer. Throws as set() does. */
+  routesRepaired(): void {
+    const waits = this.#rules.waiting.some((rule) => !this.#rules.withheld(rule));
+    if (waits) this.repairRules();
+    else this.#report();
+  }
+
+  #report(): void {
     const refused = this.refused();
     const text = JSON.stringify(refused);
     if (text === this.#told) return;

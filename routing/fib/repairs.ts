@@ -210,7 +210,7 @@ export class Repairs {
       this.#state.nextHops.reconcile();
     }
     this.restoreStatic();
-    this.#state.owned.report();
+    this.#state.owned.routesRepaired();
     this.#parts.bulk.schedule();
   }
 
@@ -285,7 +285,7 @@ export class Repairs {
         try {
           return this.restoreStatic();
         } finally {
-          this.#state.owned.report();
+          this.#state.owned.routesRepaired();
         }
       case "rules": {
         const count = this.#state.owned.repairRules();

@@ -20,6 +20,7 @@ export class Rules {
   #wanted: (() => readonly RuleSpec[]) | null = null;
   #latest: readonly Rule[] = [];
   #refused: readonly RefusedRule[] = [];
+  #waiting: readonly RuleSpec[] = [];
   #stale = 0;
 
   constructor(socket: NetlinkSocket, ownership: Ownership) {
@@ -68,14 +69,23 @@ export class Rules {
     return this.#refused;
   }
 
+  /** Wanted, and not there because they were withheld at the latest comparison. */
+  get waiting(): readonly RuleSpec[] {
+    return this.#waiting;
+  }
+
   /** Adds what is missing, all that the kernel takes; `remove()` then takes away what is not wanted any more. */
   reconcile(attempts?: number): { added: readonly RuleSpec[]; remove(): number } {
     if (!this.#wanted) return { added: [], remove: () => 0 };
     const { missing, surplus } = this.compare(this.dump());
     const added: RuleSpec[] = [];
     const refused: RefusedRule[] = [];
+    const waiting: RuleSpec[] = [];
     for (const rule of missing) {
-      if (this.withheld(rule)) continue;
+      if (this.withheld(rule)) {
+        waiting.push(rule);
+        continue;
+      }
       try {
         this.#socket.request((out) => encodeNewRule(out, rule), `rule ${describeRule(rule)}`);
         added.push(rule);
@@ -85,6 +95,7 @@ export class Rules {
       }
     }
     this.#refused = refused;
+    this.#waiting = waiting;
     return { added, remove: () => this.#removeSurplus(surplus, attempts) };
   }
 

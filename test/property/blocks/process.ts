@@ -159,23 +159,34 @@ export class Process {
     });
   }
 
-  /** The kernel says that somebody took something away; as Repairs does it. */
+  /** The kernel says that somebody has changed something; as Repairs does it, routes and rules each in their own time. */
   notified(kind: "route" | "rule", bytes: Buffer): void {
     this.toWorker.push(() => {
       const reader = new RouteReader();
       if (kind === "route" && reader.read(bytes, 0, bytes.length)) this.#static.deleted(reader);
-      this.toWorker.push(() => {
-        this.#static.restore(() => true);
-        this.#owned.report();
-        try {
-          this.#owned.repairRules();
-        } catch (error) {
-          if ((error as Error).constructor.name === "Crash") throw error;
-          // Resync tries again, with growing pauses.
-          if (this.#live) this.#clock.after(1000, () => this.notified("rule", bytes));
-        }
-      });
+      this.toWorker.push(() => (kind === "route" ? this.#repairRoutes() : this.#repairRules()));
     });
+  }
+
+  #repairRoutes(): void {
+    this.#static.restore(() => true);
+    this.#repairing(() => this.#owned.routesRepaired());
+  }
+
+  #repairRules(): void {
+    this.#repairing(() => this.#owned.repairRules());
+  }
+
+  #repairing(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if ((error as Error).constructor.name === "Crash") throw error;
+      // Resync tries again, with growing pauses.
+      this.#clock.after(1000, () => {
+        if (this.#live) this.toWorker.push(() => this.#repairRules());
+      });
+    }
   }
 
   #live = true;
