@@ -74,7 +74,8 @@ it("announces what the kernel has acknowledged, wants and opens; withdraws befor
       if (inKernel(state) && !inKernel(next)) expect(next.believed, where).toBe(false);
       if (state.phase === "announced") expect(inKernel(next), where).toBe(true);
       // The kernel is asked whenever it is to have something else.
-      if (inKernel(state) !== inKernel(next) && next.phase !== "absent") expect(kinds, where).toContain("write");
+      if (inKernel(state) !== inKernel(next) && next.phase !== "absent")
+        expect(kinds, where).toContain(event.kind === "refused" ? "retryLater" : "write");
       if (next.phase === "withdrawing" && state.phase !== "withdrawing" && next.believed)
         expect(kinds, where).toContain("awaitForgotten");
       if (next.phase === "failed" && event.kind === "refused") expect(kinds, where).toContain("retryLater");
