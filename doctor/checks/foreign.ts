@@ -1,5 +1,7 @@
 // Other programs and the host's own settings. What stands in the way of our rules and routes is found where they are kept
 // (routing/hazards.ts); here each kind gets its place in the list.
+
+import { overlaps, parsePrefix, prefix } from "../../net/prefix.ts";
 import type { HazardKind } from "../../routing/hazards.ts";
 import { routePrefix } from "../../routing/kernel-state.ts";
 import { type Check, check, type Facts } from "../types.ts";
@@ -166,9 +168,10 @@ export const foreignChecks: readonly Check[] = [
       "Another program on this host listens on the BGP port, or talks BGP to a neighbour of ours: two speakers take sessions from each other.",
     cure: "stop the other one, or have it speak to this one: a passive peer on a loopback address",
     needs: ["sockets"],
+    settles: true,
     run: ({ sockets }) =>
       sockets.map(({ state, local, remote, owner }) => ({
-        subject: owner ?? "another program",
+        subject: owner,
         text: state === "listening" ? `listens on ${local}` : `is ${state} from ${local} to ${remote}`,
       })),
   }),
@@ -181,15 +184,21 @@ export const foreignChecks: readonly Check[] = [
     needs: ["firewall", "config", "kernel"],
     *run({ firewall, config, kernel }) {
       const hostEnds = kernel.state.links.filter(({ name }) => /^ul[0-9a-f]+$/.test(name)).map(({ name }) => name);
+      hostEnds.push("ul*");
       for (const { name, family, rules } of firewall.dropping) {
         const concerned = blocksOf(config).filter(
           (block) => family === "inet" || (family === "ip6") === block.includes(":"),
         );
         if (family !== "inet" && family !== "ip" && family !== "ip6") continue;
         if (concerned.length === 0 || rules === null) continue;
-        const names = [...concerned.map((block) => block.split("/")[0]), ...hostEnds.map((end) => `"${end}"`), '"ul*"'];
-        if (!names.some((text) => rules.includes(text)))
-          yield { subject: name, text: `drops by default, and has no rule for ${concerned.join(", ")}` };
+        if (concerned.some((block) => names(rules, block)) || hostEnds.some((end) => rules.includes(`"${end}"`)))
+          continue;
+        yield {
+          subject: name,
+          text: `drops by default, and has no rule for ${concerned.join(", ")}`,
+          // What is in a set was not read.
+          ...(rules.includes('"@') && { severity: "warning" }),
+        };
       }
     },
   }),
@@ -209,6 +218,15 @@ export const foreignChecks: readonly Check[] = [
     },
   }),
 ];
+
+/** Whether rules, as nft's JSON, have the block, a part of it, or a prefix around it. */
+function names(rules: string, block: string): boolean {
+  const own = prefix(block);
+  const written = [...rules.matchAll(/"addr":\s*"([^"]+)",\s*"len":\s*(\d+)/g)].map(([, address, length]) =>
+    parsePrefix(`${address}/${length}`),
+  );
+  return written.some((other) => typeof other !== "string" && overlaps(own, other));
+}
 
 export function blocksOf(config: Facts["config"]): string[] {
   return config.pools.flatMap(({ blocks }) => blocks);

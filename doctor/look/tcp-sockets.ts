@@ -17,8 +17,8 @@ export interface TcpSocket {
   /** `10.0.0.2:179` */
   readonly local: string;
   readonly remote: string;
-  /** `bird (process 123)`, or null: not to be found. */
-  readonly owner: string | null;
+  /** `bird (process 123)` */
+  readonly owner: string;
 }
 
 interface Entry extends Omit<TcpSocket, "owner"> {
@@ -40,7 +40,11 @@ export async function lookAtTcpSockets(ports: ReadonlySet<number>): Promise<TcpS
   const others = entries.filter(({ inode }) => inode !== "0" && !own.has(inode));
   if (others.length === 0) return [];
   const owners = await ownersOf(new Set(others.map(({ inode }) => inode)));
-  return others.map(({ inode, ...socket }) => ({ ...socket, owner: owners.get(inode) ?? null }));
+  // One that nobody has is one that was closed meanwhile.
+  return others.flatMap(({ inode, ...socket }) => {
+    const owner = owners.get(inode);
+    return owner === undefined ? [] : [{ ...socket, owner }];
+  });
 }
 
 /** Whole lines, as many as fit into one turn of the event loop. */

@@ -109,6 +109,8 @@ describe("the firewall", () => {
   it.each([
     ["without a rule for the block", "[]", true],
     ["with one", '{"prefix":{"addr":"10.244.1.0","len":26}}', false],
+    ["with one for all nodes' blocks", '{"prefix": {"addr": "10.244.0.0", "len": 16}}', false],
+    ["with one for another network", '{"prefix":{"addr":"10.250.0.0","len":16}}', true],
     ["with one for the pods' interfaces", '{"right":"ul*"}', false],
   ])("%s", async (_, rules, drops) => {
     const facts = {
