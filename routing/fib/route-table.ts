@@ -1,9 +1,9 @@
 // The learned routes of one family in one table: what is wanted and what the kernel has, side by side, keyed by prefix.
 //
 // Columns over typed arrays, found through an open-addressing hash; no object per route, about 30 bytes each for IPv4.
-// A route whose two sides may differ is dirty; additions and removals are handed out in the order in which they became
-// dirty, every eighth first: the kernel is quickest in the order in which it got the routes, and four to eight times
-// slower in sorted order, see docs/decisions/0010-write-path.md.
+// A route whose two sides may differ is dirty; they are handed out in the order in which they became dirty, and where that
+// is a sorted one, every eighth first: the kernel is quickest in the order in which it got the routes, and four to eight
+// times slower in sorted order, see docs/decisions/0010-write-path.md.
 //
 // A prefix that is not needed any more stays known until half of them are like that: forgetting one by one costs as much
 // as writing it, and what was withdrawn often comes back.
@@ -230,7 +230,7 @@ export class RouteTable {
       this.#workCount = this.#workLeft = this.#dirtyCount;
       this.#dirtyCount = 0;
       this.#workAt = this.#workFirst = 0;
-      this.#stride = this.#mostlyReplacements() ? 1 : TEETH;
+      this.#stride = this.#mostlyReplacements() || !this.#mostlySorted() ? 1 : TEETH;
     }
     const id = this.#work[this.#workAt];
     this.#workAt += this.#stride;
@@ -249,6 +249,24 @@ export class RouteTable {
       if (this.desired[id] === 0 || this.kernel[id] === 0) others++;
     }
     return others * 4 < samples;
+  }
+
+  /** Whether neighbours in the work are mostly ascending, or mostly descending; one in order in two is chance. */
+  #mostlySorted(): boolean {
+    const samples = Math.min(64, this.#workCount - 1);
+    let ascending = 0;
+    for (let i = 0; i < samples; i++) {
+      const at = Math.floor((i * (this.#workCount - 1)) / samples);
+      if (this.#before(this.#work[at], this.#work[at + 1])) ascending++;
+    }
+    return Math.max(ascending, samples - ascending) * 4 >= samples * 3;
+  }
+
+  #before(id: number, other: number): boolean {
+    const [a, b] = [id * this.size, other * this.size];
+    for (let i = 0; i < this.size; i++)
+      if (this.addresses[a + i] !== this.addresses[b + i]) return this.addresses[a + i] < this.addresses[b + i];
+    return this.lengths[id] < this.lengths[other];
   }
 
   #hash(bytes: Uint8Array, offset: number, length: number): number {
