@@ -77,5 +77,9 @@ export class ProblemWatch {
 
 /** A session that tries again and again, or another number of routes, is no new problem. */
 function keyOf(problem: string): string {
-  return problem.replace(/^(peer .+?) is .*$/s, "$1").replace(/^\d+ (.*?)[,:].*$/s, "$1");
+  return problem
+    .replace(/^(peer .+?) is .*$/s, "$1")
+    .replace(/^\d+ (.*?)[,:].*$/s, "$1")
+    .replace(/ (again and again since|which underlayd keeps, has|IPv6 routes, and) .*$/s, "$1")
+    .replace(/: there are \d+ IPv6/, ": IPv6");
 }

@@ -141,6 +141,17 @@ describe("problems", () => {
     expect(await look(["peer a is Connect: y", "4 routes refused by the kernel, first 10.0.0.0/8: EINVAL"])).toEqual(
       [],
     );
+    const fight = (times: number) =>
+      `rule 7 has been changed or deleted again and again since 2026, by ip (pid ${times}), and put back ${times} times`;
+    expect(
+      await look(["peer a is Connect", "4 routes refused by the kernel, first 10.0.0.0/8: EINVAL", fight(5)]),
+    ).toEqual([`appeared: ${fight(5)}`]);
+    expect(
+      await look(["peer a is Connect", "4 routes refused by the kernel, first 10.0.0.0/8: EINVAL", fight(6)]),
+    ).toEqual([]);
+    expect(await look(["peer a is Connect", "4 routes refused by the kernel, first 10.0.0.0/8: EINVAL"])).toEqual([
+      `gone: ${fight(5)}`,
+    ]);
     expect(await look(["peer a is Connect", "peer b is Idle"])).toEqual([
       "gone: 3 routes refused by the kernel, first 10.0.0.0/8: EINVAL",
       "appeared: peer b is Idle",
