@@ -46,8 +46,6 @@ export async function status({ client, output, options }: Invocation): Promise<n
   await output.line(output.paint(`${plain(view.name)}  AS ${view.asn}  router id ${view.routerId}`, "bold"));
   for (const [key, value] of lines) await output.line(`  ${key.padEnd(11)}${value}`);
   for (const problem of view.problems) await output.line(`  ${output.paint("problem", "red")}    ${plain(problem)}`);
-  for (const { text, cure } of kernel.hazards.filter(({ severity }) => severity === "note"))
-    await output.line(`  ${output.paint("note", "yellow")}       ${plain(`${text}; ${cure}`)}`);
   return code;
 }
 
