@@ -1,5 +1,5 @@
 // The commands: what each asks the daemon, and how the answer reads. All return the exit code.
-import type { PeerView, RouteView } from "../bgp/views.ts";
+import type { PeerView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
@@ -9,16 +9,17 @@ import { dump } from "./dump.ts";
 import { type ExplainOptions, explain, explainOptions } from "./explain.ts";
 import { history } from "./history.ts";
 import { type HistoryOptions, historyOptions } from "./history-options.ts";
-import { type Colour, duration, type Output, plain, type Row } from "./output.ts";
+import { simpleList } from "./lists.ts";
+import { duration, type Output, type Row } from "./output.ts";
 import { peerDetails, stateColour } from "./peer-details.ts";
 import { policy } from "./policy.ts";
 import { type PolicyOptions, policyOptions } from "./policy-options.ts";
 import { plan, reload } from "./reload.ts";
+import { peerRoutes, routes } from "./routes.ts";
 import { refresh, reset } from "./session.ts";
 import { status } from "./status.ts";
 import { uninstall } from "./uninstall.ts";
 import { watch } from "./watch.ts";
-import { why } from "./why.ts";
 
 export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions {
   readonly json: boolean;
@@ -47,14 +48,6 @@ export interface Command {
   /** Options of its own. */
   readonly options: readonly (keyof Options)[];
   readonly run: (invocation: Invocation) => Promise<number>;
-}
-
-/** One JSON array, one item per line, whatever its length. Returns the number of items. */
-async function jsonList({ client, output }: Invocation, path: string): Promise<number> {
-  let count = 0;
-  for await (const line of client.lines(path)) await output.write(count++ === 0 ? `[\n${line}` : `,\n${line}`);
-  await output.line(count === 0 ? "[]" : "\n]");
-  return count;
 }
 
 async function peers(invocation: Invocation): Promise<number> {
@@ -97,108 +90,6 @@ async function peers(invocation: Invocation): Promise<number> {
     );
   return code;
 }
-
-function routesPath(base: string, { options }: Invocation, prefix: string | undefined): string {
-  const query = new URLSearchParams();
-  if (prefix !== undefined) query.set("prefix", prefix);
-  if (options.table !== undefined) query.set("table", options.table);
-  if (options.family !== undefined) query.set("family", options.family);
-  if (options.best) query.set("best", "true");
-  return query.size > 0 ? `${base}?${query}` : base;
-}
-
-function routeState(route: RouteView): { text: string; colour?: Colour } {
-  if (route.rejected !== null) return { text: `rejected: ${route.rejected}`, colour: "dim" };
-  const words = [
-    route.best && "best",
-    route.multipath && "multipath",
-    route.installed && "installed",
-    route.stale && "stale",
-    route.weight > 0 && `weight ${route.weight}`,
-  ];
-  const text = words.filter(Boolean).join(" ");
-  if (route.refused) return { text: `${text} refused by the kernel: ${route.refused}`, colour: "red" };
-  return { text: text || "-", colour: route.stale ? "yellow" : route.best ? "green" : undefined };
-}
-
-async function routeTable(invocation: Invocation, path: string, empty: string): Promise<number> {
-  const { client, output, options } = invocation;
-  if (options.json) return (await jsonList(invocation, path)) > 0 ? 0 : 1;
-  const items = client.items<RouteView>(path);
-  const first = await items.next();
-  if (first.done) {
-    process.stderr.write(`${empty}\n`);
-    return 1;
-  }
-  async function* rows(): AsyncGenerator<Row> {
-    for (let next: IteratorResult<RouteView> = first; !next.done; next = await items.next()) {
-      const route = next.value;
-      yield [
-        route.prefix,
-        route.table,
-        route.pathId === null ? route.peer : `${route.peer} #${route.pathId}`,
-        route.nextHops.join(" "),
-        route.asPath,
-        route.origin,
-        route.localPref,
-        route.med,
-        route.communities.join(" "),
-        routeState(route),
-      ];
-    }
-  }
-  await output.table(
-    [
-      { title: "PREFIX" },
-      { title: "TABLE" },
-      { title: "PEER" },
-      { title: "NEXT HOPS" },
-      { title: "AS PATH" },
-      { title: "ORIGIN" },
-      { title: "PREF", align: "right" },
-      { title: "MED", align: "right" },
-      { title: "COMMUNITIES" },
-      { title: "STATE" },
-    ],
-    rows(),
-  );
-  return 0;
-}
-
-async function routes(invocation: Invocation): Promise<number> {
-  const [prefix] = invocation.arguments;
-  if (invocation.options.why) {
-    if (prefix === undefined) throw new CliError("routes --why: say which prefix or address", 2);
-    return why(invocation);
-  }
-  const empty = prefix === undefined ? "no routes" : `no route to ${plain(prefix)}`;
-  const code = await routeTable(invocation, routesPath("/v1/routes", invocation, prefix), empty);
-  // An empty table is not a fault; an address asked for and not found is.
-  return prefix === undefined ? 0 : code;
-}
-
-const peerRoutes =
-  (base: string, empty: string) =>
-  async (invocation: Invocation): Promise<number> => {
-    const [peer, prefix] = invocation.arguments;
-    const path = routesPath(`${base}/${encodeURIComponent(peer)}`, invocation, prefix);
-    const code = await routeTable(invocation, path, `${empty} ${plain(peer)}`);
-    return prefix === undefined ? 0 : code;
-  };
-
-const simpleList =
-  <T>(path: string, columns: readonly { title: string; align?: "right" }[], row: (item: T) => Row, empty: string) =>
-  async (invocation: Invocation): Promise<number> => {
-    const { client, output, options } = invocation;
-    if (options.json) {
-      await jsonList(invocation, path);
-      return 0;
-    }
-    const items = await client.get<T[]>(path);
-    if (items.length === 0) process.stderr.write(`${empty}\n`);
-    else await output.table(columns, items.map(row));
-    return 0;
-  };
 
 const pods = simpleList<PodView>(
   "/v1/pods",

@@ -78,7 +78,13 @@ beforeAll(async () => {
   });
   if (code !== 0) throw new Error(stdout);
   pod = addresses[0];
-  await waitFor(async () => (await underlay.kernel(4)).length === 2, "two routes", { interval: 20 });
+  const heard = async (peer: string) => (await underlay.peer(peer)).received === 6;
+  await waitFor(async () => (await heard("tor-a")) && (await heard("tor-b")), "all routes", { interval: 20 });
+  await waitFor(
+    async () => (await underlay.kernel(4)).find(({ dst }) => dst === "default")?.gateways.length === 2,
+    "both ways out",
+    { interval: 20 },
+  );
 });
 afterAll(async () => {
   pods?.close();

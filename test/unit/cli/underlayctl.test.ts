@@ -381,6 +381,7 @@ describe("routes --why", () => {
       stdout: "192.0.2.0/24: no neighbour has announced it, and it is not ours\nno learned route covers it\n",
     });
     expect(await ask("routes", "--why")).toMatchObject({ code: 2, stderr: expect.stringContaining("which prefix") });
+    expect(await ask("routes", "192.0.2.0/24", "--why", "--best")).toMatchObject({ code: 2 });
     const hostBits = await ask("routes", "192.0.2.7/24", "--why");
     expect(hostBits).toMatchObject({ code: 2, stderr: expect.stringContaining("did you mean 192.0.2.0/24?") });
   });
