@@ -10,7 +10,7 @@ import { type ExplainOptions, explain, explainOptions } from "./explain.ts";
 import { history } from "./history.ts";
 import { type HistoryOptions, historyOptions } from "./history-options.ts";
 import { simpleList } from "./lists.ts";
-import { duration, type Output, type Row } from "./output.ts";
+import { type Colour, duration, type Output, type Row } from "./output.ts";
 import { peerDetails, stateColour } from "./peer-details.ts";
 import { policy } from "./policy.ts";
 import { type PolicyOptions, policyOptions } from "./policy-options.ts";
