@@ -124,9 +124,12 @@ describe("drain of one session", () => {
     expect(peer).toMatchObject({ state: "Idle", lastError: expect.stringContaining("drained for maintenance") });
     expect(await rig.status()).toMatchObject({ state: "ok", problems: [] });
 
-    await rig.underlay.restart();
-    expect((await rig.underlay.peer(tor)).state).toBe("Idle");
-    await waitFor(async () => (await rig.status()).kernel.stale === 0, "convergence without it", { interval: 20 });
+    // Once is enough: it stays drained over a restart, and nobody waits for it.
+    if (tor === "tor1") {
+      await rig.underlay.restart();
+      expect((await rig.underlay.peer(tor)).state).toBe("Idle");
+      await waitFor(async () => (await rig.status()).kernel.stale === 0, "convergence without it", { interval: 20 });
+    }
     expectNothingLost(
       await rig.traffic.during(async () => {
         expect(await rig.underlay.ctl("undrain", tor)).toEqual({ state: "serving", since: null, peers: [] });

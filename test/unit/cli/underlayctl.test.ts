@@ -115,6 +115,48 @@ describe("monitoring", () => {
   });
 });
 
+describe("ways out of service", () => {
+  it("drains a neighbour, says how it comes back, and shows it in the status", async () => {
+    expect(await ask("drain", "tor-a", "--wait", "2s")).toEqual({
+      code: 0,
+      stdout: "tor-a is drained: `underlayctl undrain tor-a` brings it back\n",
+      stderr: "",
+    });
+    expect(harness.backend.drains).toEqual([{ peer: "tor-a", wait: 2000 }]);
+    harness.backend.statusView = { ...harness.backend.statusView, drain: harness.backend.drainView };
+    expect((await ask("status")).stdout).toContain("tor-a is out of service (drained) since 2026-01-02T03:04:05.000Z");
+    expect(await ask("undrain", "tor-a")).toMatchObject({ code: 0, stdout: "tor-a is back in service\n" });
+    expect(await ask("undrain", "tor-a")).toMatchObject({ code: 2, stderr: expect.stringContaining("not drained") });
+    expect(await ask("drain", "--wait", "soon")).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("--wait soon: write seconds"),
+    });
+  });
+
+  it("says who has been told of a shutdown, and who has not acknowledged it", async () => {
+    const { code, stdout } = await ask("shutdown");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/told tor-a.*\nnot acknowledged in time by tor\/b\n$/);
+  });
+
+  it("does not uninstall without being sure", async () => {
+    expect(await ask("uninstall")).toMatchObject({
+      code: 2,
+      stdout: "",
+      stderr: expect.stringContaining("Confirm with --yes"),
+    });
+    expect(await ask("uninstall", "--yes")).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringContaining("1 pods are attached"),
+    });
+    expect(await ask("uninstall", "--yes", "--force")).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("ip_forward is 0 again"),
+    });
+  });
+});
+
 describe("--json", () => {
   it("gives what the API has", async () => {
     const { backend } = harness;
