@@ -127,9 +127,9 @@ export const foreignChecks: readonly Check[] = [
     severity: "warning",
     title: "net.ipv4.nexthop_compat_mode is on: losing an uplink takes time for every route, instead of one message.",
     cure: "sysctl -w net.ipv4.nexthop_compat_mode=0",
-    needs: ["kernel"],
+    needs: ["kernel", "config"],
     *run(facts) {
-      if (setting(facts, "net/ipv4/nexthop_compat_mode") === "1")
+      if (facts.config.routing.install && setting(facts, "net/ipv4/nexthop_compat_mode") === "1")
         yield { subject: "net.ipv4.nexthop_compat_mode", text: "is 1" };
     },
   }),
@@ -138,9 +138,9 @@ export const foreignChecks: readonly Check[] = [
     severity: "warning",
     title: "All flows between two hosts take the same uplink: the kernel hashes addresses only, without ports.",
     cure: "sysctl -w net.ipv4.fib_multipath_hash_policy=1 net.ipv6.fib_multipath_hash_policy=1",
-    needs: ["kernel"],
+    needs: ["kernel", "config"],
     *run(facts) {
-      for (const family of ["ipv4", "ipv6"])
+      for (const family of facts.config.routing.install ? ["ipv4", "ipv6"] : [])
         if (setting(facts, `net/${family}/fib_multipath_hash_policy`) === "0")
           yield { subject: `net.${family}.fib_multipath_hash_policy`, text: "is 0: ports do not count" };
     },

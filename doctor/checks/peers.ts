@@ -2,8 +2,16 @@
 import type { PeerView } from "../../bgp/views.ts";
 import { type Check, check, type Facts, type Observation } from "../types.ts";
 
+interface Cause extends Pick<Check, "id" | "title" | "cure"> {
+  readonly fits: RegExp;
+  /** Only of a peer with TCP MD5. */
+  readonly withPassword?: boolean;
+}
+
+const UNANSWERED = /timed out|ETIMEDOUT|no answer|^$/;
+
 /** Why a session is down, told by its last error; the first that fits. */
-const causes: readonly (Pick<Check, "id" | "title" | "cure"> & { readonly fits: RegExp })[] = [
+const causes: readonly Cause[] = [
   {
     id: "peer-refused",
     fits: /connection refused/,
@@ -60,11 +68,18 @@ const causes: readonly (Pick<Check, "id" | "title" | "cure"> & { readonly fits: 
     cure: "compare `role` with the neighbour's local role",
   },
   {
-    id: "peer-timeout",
-    fits: /timed out|ETIMEDOUT|^$/,
+    id: "peer-key",
+    fits: UNANSWERED,
+    withPassword: true,
     title:
-      "The neighbour does not answer. With a password this is also what a wrong or missing key at either end looks like, and with ttlSecurity a closed port.",
-    cure: "ping the neighbour; does a firewall drop TCP 179; with a password compare the keys (nstat -az TcpExtTCPMD5Failure TcpExtTCPMD5NotFound TcpExtTCPMD5Unexpected counts)",
+      "A neighbour with a password does not answer: TCP drops in silence what is signed with another key, or signed at one end only.",
+    cure: "compare the keys, and whether the neighbour has one for this node's address; nstat -az TcpExtTCPMD5Failure TcpExtTCPMD5NotFound TcpExtTCPMD5Unexpected counts at both ends",
+  },
+  {
+    id: "peer-timeout",
+    fits: UNANSWERED,
+    title: "The neighbour does not answer. With ttlSecurity this is also what a closed port looks like.",
+    cure: "ping the neighbour; does a firewall drop TCP 179, does the neighbour want a password?",
   },
 ];
 
@@ -73,21 +88,27 @@ const down = ({ peers, outOfService }: Pick<Facts, "peers" | "outOfService">) =>
   peers.filter(({ name, state, dynamic }) => state !== "Established" && !dynamic && !outOfService.peers.includes(name));
 const established = ({ peers }: Pick<Facts, "peers">) => peers.filter(({ state }) => state === "Established");
 const words = ({ lastError }: PeerView) => lastError ?? "";
-const causeOf = (peer: PeerView) => causes.find(({ fits }) => fits.test(words(peer)));
+
+function causeOf({ config }: Pick<Facts, "config">, peer: PeerView): Cause | undefined {
+  const signed = config.peers.some(({ name, password }) => name === peer.name && password !== null);
+  return causes.find(({ fits, withPassword }) => fits.test(words(peer)) && (signed || !withPassword));
+}
 
 function isDown(peer: PeerView): Observation {
   const why = peer.lastError === null ? "no answer yet" : peer.lastError;
   return { subject: peer.name, text: `is ${peer.state} with ${peer.address ?? "a neighbour yet to be found"}: ${why}` };
 }
 
-const downChecks = causes.map(({ fits: _, ...cause }) =>
+const downChecks = causes.map(({ id, title, cure }) =>
   check({
-    ...cause,
+    id,
+    title,
+    cure,
     severity: "fault",
-    needs: ["peers", "outOfService"],
+    needs: ["peers", "config", "outOfService"],
     run: (facts) =>
       down(facts)
-        .filter((peer) => causeOf(peer)?.id === cause.id)
+        .filter((peer) => causeOf(facts, peer)?.id === id)
         .map(isDown),
   }),
 );
@@ -99,10 +120,10 @@ export const peerChecks: readonly Check[] = [
     severity: "fault",
     title: "A session is down for another reason, which the finding has in words.",
     cure: "underlayctl peers PEER has the last NOTIFICATION each way",
-    needs: ["peers", "outOfService"],
+    needs: ["peers", "config", "outOfService"],
     run: (facts) =>
       down(facts)
-        .filter((peer) => causeOf(peer) === undefined)
+        .filter((peer) => causeOf(facts, peer) === undefined)
         .map(isDown),
   }),
   check({

@@ -58,7 +58,9 @@ describe("examining", () => {
   ])("%s: %s is %s", async (check, path, value) => {
     const state = { rules: [], links: [], addresses: [], neighbours: [], nextHops: [], local: [] };
     const kernel = { state, comparison: null, hazards: [], settings: { [path]: value } } as unknown as Facts["kernel"];
-    const findings = await examine(gathered({ kernel }));
+    const config = { routing: { install: true, localTable: 7000, nextHopIds: {} }, tables: [], pools: [], peers: [] };
+    const only = registry.filter(({ id }) => id === check);
+    const findings = await examine(gathered({ kernel, config: config as unknown as Facts["config"] }), only);
     expect(findings).toMatchObject([{ check, severity: "warning", subject: path.replaceAll("/", ".") }]);
   });
 

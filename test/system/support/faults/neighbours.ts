@@ -1,4 +1,6 @@
 // Neighbours, and the uplinks that they are on. Sessions that end come last: it takes a moment until they are back.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { type Fault, fault, nope, reloaded, torConfigured } from "./fault.ts";
 
 export const neighboursFaults: readonly Fault[] = [
@@ -64,6 +66,24 @@ export const neighboursFaults: readonly Fault[] = [
       peers: "  deaf: { address: 10.0.0.5, port: 1179, asn: 65002, import: all, export: none, connectRetry: 1s }",
     }),
   ),
+  fault("peer-key", "a neighbour without the key", /locked: is \w+ with 10\.0\.0\.5: no answer/, async (sick) => {
+    writeFileSync(join(sick.underlay.directory, "locked.key"), "secret", { mode: 0o600 });
+    return reloaded({
+      peers: "  locked: { address: 10.0.0.5, asn: 65002, import: all, export: none, password: { file: locked.key } }",
+    })(sick);
+  }),
+  fault("peer-timeout", "a neighbour behind a firewall", /walled: is \w+ with 10\.0\.0\.5: no answer/, async (sick) => {
+    const rules =
+      "add table ip wall; add chain ip wall in { type filter hook input priority 0; }; add rule ip wall in ip daddr 10.0.0.5 drop";
+    await sick.tor.exec("nft", rules);
+    const undo = await reloaded({ peers: "  walled: { address: 10.0.0.5, asn: 65002, import: all, export: none }" })(
+      sick,
+    );
+    return async () => {
+      await undo();
+      await sick.tor.exec("nft", "delete table ip wall");
+    };
+  }),
   fault("uplink-down", "an uplink without a carrier", /eth1: has no carrier; side cannot be reached/, async (sick) => {
     sick.tor.ip("link", "set", "eth1", "down");
     const undo = await reloaded({
