@@ -1,5 +1,6 @@
 // From the first run of many in which something is wrong, the fewest deeds with which it still is, and the story that they tell.
-import { type Deed, deedsOf, Simulation, type Variant } from "./simulation.ts";
+import { type Deed, deedsOf } from "./deeds.ts";
+import { Simulation, type Variant } from "./simulation.ts";
 
 /** The first configuration and the deeds are chance, but always the same. */
 function programOf(seed: number): { first: number; deeds: readonly Deed[] } {

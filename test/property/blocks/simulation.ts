@@ -3,79 +3,19 @@
 // invariant that does not hold, in words, or null.
 
 import type { BlocksConfig } from "../../../daemon/blocks/blocks.ts";
-import { parseAddress } from "../../../net/address.ts";
-import { contains, hostPrefix, prefix as prefixOf } from "../../../net/prefix.ts";
 import type { Fib } from "../../../routing/types.ts";
 import { CONFIGS, PREFIXES, TABLES, wantedBlocks } from "./configs.ts";
+import { type Deed, SILENT } from "./deeds.ts";
 import { Crash, Kernel } from "./kernel.ts";
 import { Neighbour } from "./neighbours.ts";
-import { ideal, type Pod, Process } from "./process.ts";
-import { random, VirtualClock } from "./scheduler.ts";
-
-export interface Deed {
-  readonly kind: DeedKind;
-  readonly n: number;
-}
-
-/** How often each happens. */
-const WEIGHTS = {
-  worker: 24,
-  main: 24,
-  send: 10,
-  receive: 10,
-  time: 10,
-  calm: 3,
-  reload: 9,
-  podAdd: 5,
-  podRemove: 5,
-  peerUp: 6,
-  peerDown: 3,
-  crash: 1,
-  crashInWrite: 2,
-  start: 4,
-  refuse: 2,
-  takeAway: 3,
-  obstruct: 1,
-  replace: 2,
-  clear: 2,
-  drain: 1,
-  undrain: 2,
-  stop: 1,
-  shutdown: 1,
-  uninstall: 1,
-} as const;
-
-export type DeedKind = keyof typeof WEIGHTS;
-
-const LOTS = Object.entries(WEIGHTS).flatMap(([kind, weight]) => Array<DeedKind>(weight).fill(kind as DeedKind));
-
-export function deedsOf(seed: number, count: number): Deed[] {
-  const next = random(seed);
-  const deeds = Array.from({ length: count }, () => ({ kind: LOTS[next(LOTS.length)], n: next(1 << 16) }));
-  // Most of what can go wrong goes wrong after a start, not in it.
-  return seed % 3 === 0 ? deeds : [{ kind: "calm", n: 0 }, ...deeds];
-}
+import { networksOf, Oracle } from "./oracle.ts";
+import { type Pod, Process } from "./process.ts";
+import { VirtualClock } from "./scheduler.ts";
 
 export type Variant = (fib: Pick<Fib, "formerBlocks" | "setOwned" | "onBlock">, process: Process) => typeof fib;
 
 /** Timers, one after the other. */
 const LONGEST_QUIET = 2000;
-
-const SILENT: ReadonlySet<DeedKind> = new Set([
-  "worker",
-  "send",
-  "receive",
-  "peerDown",
-  "refuse",
-  "takeAway",
-  "replace",
-  "obstruct",
-  "clear",
-]);
-
-class Violation extends Error {}
-
-const NETWORKS = PREFIXES.map((text) => ({ text, prefix: prefixOf(text) }));
 
 export class Simulation {
   readonly #kernel = new Kernel();
@@ -87,22 +27,20 @@ export class Simulation {
   /** Null: it is not running. */
   #process: Process | null = null;
   #config: BlocksConfig;
-  /** Wanted by the configuration, the old and the new one while it changes. */
-  #wanted = new Set<string>();
-  /** Have been in the kernel while they were wanted. */
-  readonly #there = new Set<string>();
-  /** Have been announced while they were wanted and nothing spoke against it. */
-  readonly #announced = new Set<string>();
-  /** Somebody has disturbed, and not everybody may have heard of its end so far. */
-  readonly #disturbed = new Set<string>();
+  readonly #oracle: Oracle;
   #drained = false;
-  #problem: string | null = null;
 
   constructor(first: number, say: (line: string) => void = () => {}, variant?: Variant) {
     this.#variant = variant;
     this.#say = say;
     this.#config = CONFIGS[first % CONFIGS.length];
-    this.#kernel.changed = () => this.#look();
+    this.#oracle = new Oracle({
+      kernel: this.#kernel,
+      neighbours: this.#neighbours,
+      pods: () => this.#pods,
+      process: () => this.#process,
+    });
+    this.#kernel.changed = () => this.#oracle.look();
   }
 
   /** What went wrong first. `toTheEnd`: until everything has come to its end, too. */
@@ -112,16 +50,13 @@ export class Simulation {
       await settle();
       for (const deed of deeds) {
         await this.#step(deed);
-        if (this.#problem) return this.#problem;
+        if (this.#oracle.problem) return this.#oracle.problem;
       }
       if (toTheEnd) await this.#quiesce();
-    } catch (error) {
-      if (!(error instanceof Violation)) throw error;
-      this.#problem ??= error.message;
     } finally {
       this.#process?.end();
     }
-    return this.#problem;
+    return this.#oracle.problem;
   }
 
   async #step(deed: Deed): Promise<void> {
@@ -144,8 +79,8 @@ export class Simulation {
     }
     process?.converge(this.#neighbours.every(({ up }) => up));
     for (const neighbour of this.#neighbours) neighbour.passed(this.#clock.now());
-    this.#look();
-    this.#lookAtWhatIsAnnounced();
+    this.#oracle.look();
+    this.#oracle.lookAtWhatIsAnnounced();
   }
 
   async #do({ kind, n }: Deed): Promise<void> {
@@ -252,13 +187,7 @@ export class Simulation {
 
   #takeOver(config: BlocksConfig): void {
     this.#config = config;
-    this.#wanted = new Set(wantedBlocks(config).map(({ prefix }) => prefix));
-    this.#forgetUnwanted();
-  }
-
-  #forgetUnwanted(): void {
-    for (const since of [this.#there, this.#announced])
-      for (const prefix of since) if (!this.#wanted.has(prefix)) since.delete(prefix);
+    this.#oracle.want(wantedBlocks(config).map(({ prefix }) => prefix));
   }
 
   #crashed(when: string): void {
@@ -271,7 +200,7 @@ export class Simulation {
   #ends(gracefully: boolean): void {
     this.#process?.end();
     this.#process = null;
-    this.#announced.clear();
+    this.#oracle.announced.clear();
     this.#kernel.crashAfter = -1;
     this.#clock.clear();
     for (const neighbour of this.#neighbours) neighbour.lose(gracefully, this.#clock.now());
@@ -281,7 +210,7 @@ export class Simulation {
     return this.#clock.advance(milliseconds, async () => {
       await settle();
       for (const neighbour of this.#neighbours) neighbour.passed(this.#clock.now());
-      this.#look();
+      this.#oracle.look();
     });
   }
 
@@ -290,7 +219,7 @@ export class Simulation {
     process.busy = true;
     work()
       .catch((error: Error) => {
-        this.#problem ??= error.message;
+        this.#oracle.fail(error.message);
       })
       .finally(() => {
         process.busy = false;
@@ -303,8 +232,7 @@ export class Simulation {
     this.#say(`reloads ${describe(config)}`);
     const before = this.#config;
     const wanted = new Set(wantedBlocks(config).map(({ prefix }) => prefix));
-    this.#wanted = new Set([...this.#wanted].filter((prefix) => wanted.has(prefix)));
-    this.#forgetUnwanted();
+    this.#oracle.want([...this.#oracle.wanted].filter((prefix) => wanted.has(prefix)));
     this.#config = config;
     this.#background(process, async () => {
       try {
@@ -329,13 +257,13 @@ export class Simulation {
 
   /** Whoever has a session has been sent every withdrawal, unless time has run out. */
   async #withdrawn(process: Process): Promise<void> {
-    this.#announced.clear();
+    this.#oracle.announced.clear();
     const began = this.#clock.now();
     await process.blocks.withdrawAll(2000);
     const untold = this.#neighbours.filter(({ up, told }) => up && !told).map(({ name }) => name);
-    if (process.speaker.local.size > 0) this.#fail("withdrawAll() has left something announced");
+    if (process.speaker.local.size > 0) this.#oracle.fail("withdrawAll() has left something announced");
     if (untold.length > 0 && this.#clock.now() - began < 2000)
-      this.#fail(`withdrawAll() is done before ${untold} has been sent everything`);
+      this.#oracle.fail(`withdrawAll() is done before ${untold} has been sent everything`);
   }
 
   #shutDown(uninstall: boolean): void {
@@ -351,12 +279,11 @@ export class Simulation {
       if (!uninstall) return;
       for (const neighbour of this.#neighbours) neighbour.lose(false, 0);
       for (const neighbour of this.#neighbours) neighbour.believes.clear();
-      this.#wanted.clear();
-      this.#there.clear();
+      this.#oracle.want([]);
       this.#pods = [];
       this.#kernel.refusals = 0;
       process.removeEverything();
-      if (this.#kernel.list().length > 0) this.#fail(`an uninstall has left ${this.#kernel.list()}`);
+      if (this.#kernel.list().length > 0) this.#oracle.fail(`an uninstall has left ${this.#kernel.list()}`);
     });
   }
 
@@ -373,7 +300,8 @@ export class Simulation {
     }
     this.#say(`a pod gets ${addresses}`);
     for (const address of addresses)
-      if (!this.#isServed(address)) this.#fail(`a pod was given ${address}, which the kernel has no block for`);
+      if (!this.#oracle.isServed(address))
+        this.#oracle.fail(`a pod was given ${address}, which the kernel has no block for`);
     this.#pods.push({ pool: name, addresses });
   }
 
@@ -382,70 +310,6 @@ export class Simulation {
     const [pod] = this.#pods.splice(n % this.#pods.length, 1);
     this.#say(`the pod with ${pod.addresses} is gone`);
     this.#process.allocator.release(pod.addresses);
-  }
-
-  #fail(text: string): void {
-    this.#problem ??= text;
-  }
-
-  /** The invariants that hold at any moment. */
-  #look(): void {
-    if (this.#problem) return;
-    const kernel = this.#kernel;
-    if (kernel.violation) this.#fail(kernel.violation);
-    for (const { name, table, believes } of this.#neighbours)
-      for (const prefix of believes.keys()) {
-        if (kernel.excuses(prefix)) continue;
-        if (!kernel.hasBlackhole(prefix))
-          this.#fail(`${name} believes in ${prefix}, and the kernel has no blackhole for it`);
-        if (!kernel.hasRule(prefix, table))
-          this.#fail(`${name} believes in ${prefix}, and the kernel has no rule for it`);
-      }
-    for (const prefix of this.#wanted) {
-      const whole = kernel.hasBlackhole(prefix) && kernel.hasRule(prefix, null);
-      if (whole && !this.#there.has(prefix) && this.#isAcknowledged(prefix)) this.#there.add(prefix);
-      else if (!whole && this.#there.has(prefix) && !kernel.excuses(prefix))
-        this.#fail(`${prefix} is wanted, was there, and is not whole in the kernel`);
-    }
-    for (const { addresses } of this.#pods)
-      for (const address of addresses)
-        if (!this.#isServed(address)) this.#fail(`a pod has ${address}, and its block has gone`);
-  }
-
-  /** Not between two writes of the worker: it tells of them when it is done. */
-  #lookAtWhatIsAnnounced(): void {
-    const process = this.#process;
-    if (!process || this.#problem) return;
-    const kernel = this.#kernel;
-    const local = [...process.speaker.local.values()];
-    for (const prefix of [...kernel.taken.values(), ...kernel.refused]) this.#disturbed.add(prefix);
-    // Whoever could have heard of a loss has heard of it.
-    const quiet = process.toWorker.length === 0 && process.toMain.length === 0;
-    if (quiet)
-      for (const { prefix, table } of local)
-        if (!kernel.hasBlackhole(prefix) || !kernel.hasRule(prefix, table))
-          this.#fail(`${prefix} is announced, and the kernel does not have it`);
-    const now = new Set(local.map(({ prefix }) => prefix));
-    for (const prefix of this.#announced)
-      if (!now.has(prefix)) {
-        if (!this.#disturbed.has(prefix))
-          this.#fail(`${prefix} is wanted, was announced, and is not announced any more`);
-        this.#announced.delete(prefix);
-      }
-    for (const prefix of now) if (this.#wanted.has(prefix)) this.#announced.add(prefix);
-    if (quiet) this.#disturbed.clear();
-  }
-
-  #isAcknowledged(prefix: string): boolean {
-    const blocks = this.#process?.blocks.status() ?? [];
-    return blocks.some((block) => block.prefix === prefix && ["installed", "announced"].includes(block.state.phase));
-  }
-
-  #isServed(address: string): boolean {
-    return networksOf(address).some(
-      (prefix) =>
-        (this.#kernel.hasBlackhole(prefix) && this.#kernel.hasRule(prefix, null)) || this.#kernel.excuses(prefix),
-    );
   }
 
   /** Nothing disturbs any more: in the end everything is as it is wanted to be, and nothing else is there. */
@@ -458,15 +322,15 @@ export class Simulation {
       if (!this.#process) this.#start(this.#config);
       const process = this.#process as Process;
       await this.#calm();
-      if (this.#problem) return;
+      if (this.#oracle.problem) return;
       if (this.#process !== process) continue;
       const next = this.#clock.next;
-      if (next === null) return this.#lookAtTheEnd(process);
+      if (next === null) return this.#oracle.lookAtTheEnd(process, this.#config, this.#drained);
       await this.#pass(next);
       this.#afterwards();
-      if (this.#problem) return;
+      if (this.#oracle.problem) return;
     }
-    this.#fail("there is no end to it");
+    this.#oracle.fail("there is no end to it");
   }
 
   /** Everything under way arrives, and neighbours are up. */
@@ -489,49 +353,9 @@ export class Simulation {
       }
       this.#afterwards();
       await settle();
-      if (this.#problem) return;
+      if (this.#oracle.problem) return;
     }
   }
-
-  #lookAtTheEnd(process: Process): void {
-    const retiring = process.allocator.retiring().map(({ prefix }) => prefix);
-    const kept = process.blocks.status().filter(({ configured }) => !configured);
-    for (const { prefix, state } of kept)
-      if (!retiring.includes(prefix)) this.#fail(`${prefix} is not wanted, and is still ${state.phase}`);
-    const wanted = [
-      ...wantedBlocks(this.#config),
-      ...kept.map(({ prefix, table }) => ({ prefix, table, attributes: null })),
-    ];
-    const blocks = wanted.map(({ prefix, table }) => ({ prefix, table }));
-    const kernel = this.#kernel.list();
-    const expected = ideal({ blocks, tables: this.#config.tables }, this.#config, () => new Kernel());
-    if (JSON.stringify(kernel) !== JSON.stringify(expected))
-      this.#fail(`in the end the kernel has ${kernel.join("; ")} and not ${expected.join("; ")}`);
-    for (const { name, table, believes } of this.#neighbours) {
-      const told = this.#drained ? [] : wanted.filter((block) => block.table === table);
-      for (const { prefix, attributes } of told)
-        if (!believes.has(prefix)) this.#fail(`in the end ${name} does not know of ${prefix}`);
-        else if (attributes !== null && believes.get(prefix) !== attributes)
-          this.#fail(`in the end ${name} knows ${prefix} with other attributes`);
-      for (const prefix of believes.keys())
-        if (!told.some((block) => block.prefix === prefix))
-          this.#fail(`in the end ${name} still believes in ${prefix}`);
-    }
-  }
-}
-
-const networks = new Map<string, readonly string[]>();
-
-/** Those that an address is in. */
-function networksOf(address: string): readonly string[] {
-  let found = networks.get(address);
-  if (!found) {
-    const host = hostPrefix(parseAddress(address) as Uint8Array);
-    const around = NETWORKS.filter(({ prefix }) => prefix.family === host.family && contains(prefix, host));
-    found = around.map(({ text }) => text);
-    networks.set(address, found);
-  }
-  return found;
 }
 
 function describe({ pools, tables }: BlocksConfig): string {
