@@ -4,7 +4,7 @@ import { registry } from "./registry.ts";
 import type { Check, Facts, Finding, Gathered } from "./types.ts";
 
 /** Milliseconds between two looks at what may just be changing. */
-const SECOND_LOOK = 100;
+const SECOND_LOOK = 50;
 /** Milliseconds of one turn of the event loop. */
 const TURN = 4;
 /** Findings of one check: the rest of many is one line. */

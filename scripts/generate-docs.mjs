@@ -242,7 +242,7 @@ Neighbours
 - \`fault\`: something does not work, or will not work at the next occasion. The exit code is 1.
 - \`warning\`: worth a look. \`info\`: good to know. The exit code is 0 when there is nothing worse.
 - What could not be looked at is named in the last lines, with the reason.
-- What may be changing at this moment counts when it is there a second time, 100 ms later.
+- What may be changing at this moment counts when it is there a second time, 50 ms later.
 - A daemon that does not run is the first fault. The configuration file, the state directory, what the daemon left in the kernel, other
   programs' rules, the firewall, systemd and the runtime's files are checked all the same; the file is
   \`/etc/underlay/underlay.yaml\`, or \`--config FILE\`.
