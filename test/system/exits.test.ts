@@ -124,11 +124,13 @@ describe("drain of one session", () => {
     expect(peer).toMatchObject({ state: "Idle", lastError: expect.stringContaining("drained for maintenance") });
     expect(await rig.status()).toMatchObject({ state: "ok", problems: [] });
 
-    // Once is enough: it stays drained over a restart, and nobody waits for it.
+    // Once is enough: it stays drained over a restart, and nobody waits for it; and over a reload that would reset it.
     if (tor === "tor1") {
       await rig.underlay.restart();
       expect((await rig.underlay.peer(tor)).state).toBe("Idle");
       await waitFor(async () => (await rig.status()).kernel.stale === 0, "convergence without it", { interval: 20 });
+      await rig.reload((yaml) => yaml.replace("holdTime: 9s", "holdTime: 12s"));
+      expect(await rig.underlay.peer(tor)).toMatchObject({ state: "Idle", timers: { holdTime: { local: 12 } } });
     }
     expectNothingLost(
       await rig.traffic.during(async () => {

@@ -147,6 +147,12 @@ export class LossRig {
     await waitFor(known, "each ToR's second path", { interval: 20 });
   }
 
+  /** Another configuration on node1, taken over by a reload. */
+  async reload(change: (yaml: string) => string): Promise<void> {
+    this.underlay.configure(change(nodeYaml(1, "")));
+    await this.underlay.ctl("reload");
+  }
+
   /** node2, with a pod of the same addresses. */
   async addSecond(): Promise<void> {
     const node = this.lab.addNode("node2");
