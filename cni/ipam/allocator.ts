@@ -26,6 +26,8 @@ interface Retiring {
 export class Allocator {
   #pools: ReadonlyMap<string, Pool>;
   #retiring: readonly Retiring[] = [];
+  /** In use, and in no block so far: pods from before the pools were changed while nobody ran. */
+  readonly #outside = new Set<string>();
   readonly #onRetired: () => void;
 
   /** `onRetired` is called when a retiring block has given its last address back. */
@@ -45,6 +47,7 @@ export class Allocator {
       for (const address of old.releasedAddresses) this.#blockOf(address)?.release(address);
       if (left.length > 0) this.#retire(old.prefix, pool, left);
     }
+    for (const address of this.#outside) if (this.#blockOf(address)?.take(address)) this.#outside.delete(address);
   }
 
   /** At start, before adopt(): blocks of a former run that are in no pool now. */
@@ -118,7 +121,10 @@ export class Allocator {
 
   /** Gives addresses back, to the end of the queue. Addresses outside every block are nobody's. */
   release(addresses: readonly string[]): void {
-    for (const address of addresses) this.#blockOf(address)?.release(address);
+    for (const address of addresses) {
+      this.#outside.delete(address);
+      this.#blockOf(address)?.release(address);
+    }
     const left = this.#retiring.filter(({ block }) => block.used > 0);
     if (left.length === this.#retiring.length) return;
     this.#retiring = left;
@@ -128,8 +134,10 @@ export class Allocator {
   /** At start: an address that is in use according to the store or the kernel. False when it already has an owner. */
   adopt(addresses: readonly string[], pool = ""): boolean {
     const blocks = addresses.map((address) => this.#blockOf(address));
-    if (blocks.some((block, i) => block?.isUsed(addresses[i]))) return false;
-    blocks.forEach((block, i) => void block?.take(addresses[i]));
+    if (addresses.some((address, i) => blocks[i]?.isUsed(address) ?? this.#outside.has(address))) return false;
+    addresses.forEach((address, i) => {
+      if (!blocks[i]?.take(address)) this.#outside.add(address);
+    });
     for (const retiring of this.#retiring) if (blocks.includes(retiring.block)) retiring.pool ||= pool;
     return true;
   }

@@ -70,6 +70,7 @@ export class Blocks {
   readonly #forgetting: Forgetting<Unit>;
   /** What pods still have addresses of is known. */
   #podsKnown = false;
+  #converged = false;
   #open = false;
   #stopped = false;
   #evaluating = false;
@@ -155,6 +156,7 @@ export class Blocks {
 
   /** Neighbours know by now what this run announces: what a former one did is forgotten. */
   converged(): void {
+    this.#converged = true;
     this.#forgetting.release();
   }
 
@@ -235,7 +237,8 @@ export class Blocks {
     const key = keyOf(text, table);
     let unit = this.#units.get(key);
     if (!unit) {
-      const state = { ...absent, open: this.#open };
+      // Before they are told anew, neighbours may remember anything of a former run.
+      const state = { ...absent, open: this.#open, believed: !this.#converged };
       const fresh = { configured: false, retained: false, state, attributes: noAttributes };
       unit = { prefix: text, parsed: prefixOf(text), table, pool: "", ...fresh };
       this.#units.set(key, unit);

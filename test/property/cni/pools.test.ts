@@ -78,3 +78,15 @@ it("keeps every owner over any change", () => {
     { numRuns: 500 },
   );
 });
+
+it("knows the owner of an address whose block comes back", () => {
+  const pool = (blocks: string[]) => [{ name: "a", blocks, exclude: [], table: 7100 }];
+  const allocator = new Allocator(pool([]));
+  expect(allocator.adopt(["10.0.0.8"])).toBe(true);
+  expect(allocator.adopt(["10.0.0.8"])).toBe(false);
+  allocator.setPools(pool(["10.0.0.8/30"]));
+  expect(allocator.blocks()).toMatchObject([{ used: 1 }]);
+  expect(allocator.allocate("a", [])).toEqual(["10.0.0.9"]);
+  allocator.release(["10.0.0.8"]);
+  expect(allocator.blocks()).toMatchObject([{ used: 1 }]);
+});
