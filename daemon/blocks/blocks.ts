@@ -363,7 +363,7 @@ export class Blocks {
   #hold({ prefix }: Unit): void {
     const units = [...this.#units.values()].filter((unit) => unit.prefix === prefix);
     if (!units.some(({ configured }) => configured)) return;
-    const ready = units.some(({ state: { phase } }) => ["installed", "announced", "withdrawing"].includes(phase));
+    const ready = units.some(({ state }) => "proof" in state && state.proof !== null);
     const error = units.map(({ state }) => errorOf(state)).find((text) => text !== null);
     const reason = error ? `the kernel refuses it: ${error}` : "the kernel does not have it yet";
     this.#deps.pods.hold(prefix, ready ? null : reason);
