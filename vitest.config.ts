@@ -1,10 +1,12 @@
 // Three suites: `unit` (unit, property, fuzz: no privileges), `interop` (real BGP daemons in namespaces) and
 // `system` (kernel, CNI callers, the rack). The last two need root; `system` runs one file at a time.
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./test/interop/support/sequencer.ts";
 
 export default defineConfig({
   test: {
     pool: "forks",
+    sequence: { sequencer: LongestFirst },
     reporters: ["default", "./test/interop/support/matrix-reporter.ts"],
     projects: [
       {

@@ -58,6 +58,6 @@ it("what is said to remove every trace does", async () => {
   };
   await underlay.stop();
   expect((await traces()).length).toBeGreaterThan(8);
-  await underlay.node.exec("sh", "-c", codeAfter("docs/operations.md", "To remove every trace by hand"));
+  await underlay.node.exec("sh", "-c", codeAfter("docs/operations.md", "With neither daemon nor programs, by hand"));
   expect(await traces()).toEqual([]);
 });

@@ -248,6 +248,7 @@ it("every operation of a load reaches who watches, and a flood stays within the 
     "the watcher",
     { interval: 100 },
   );
+  const before = (history().at(-1) as Line).seq;
   await flood(0, LOAD);
   await waitFor(
     () => adds().length + told().reduce((sum, line) => sum + ((line["dropped"] as number) ?? 0), 0) >= LOAD,
@@ -261,6 +262,7 @@ it("every operation of a load reaches who watches, and a flood stays within the 
   expect(told().some(({ kind }) => kind === "operations")).toBe(false);
   watching.kill();
 
+  await waitFor(() => counted(before) >= LOAD, "the record of the load", { interval: 100 });
   const { seq } = history().at(-1) as Line;
   await flood(LOAD, FLOOD);
   await waitFor(() => counted(seq) >= FLOOD, "the record of the flood", { interval: 100 });
@@ -292,10 +294,10 @@ it("a full disk pauses the recording, and nothing else", async () => {
   expect(history().at(-1)).toMatchObject({ type: "daemon", kind: "stopped" });
   rmSync(directory, { recursive: true });
   mkdirSync(directory);
-  spawnSync("mount", ["-t", "tmpfs", "-o", "size=64k", "tmpfs", directory]);
+  spawnSync("mount", ["-t", "tmpfs", "-o", "size=2m", "tmpfs", directory]);
   await underlay.start();
   try {
-    writeFileSync(join(directory, "filler"), Buffer.alloc(1 << 20));
+    writeFileSync(join(directory, "filler"), Buffer.alloc(4 << 20));
   } catch (error) {
     expect((error as NodeJS.ErrnoException).code).toBe("ENOSPC");
   }

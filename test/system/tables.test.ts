@@ -150,6 +150,8 @@ beforeAll(async () => {
     node.spawn(process.execPath, ["-e", server, router]);
   }
   host.spawn(process.execPath, ["-e", server, "host"]);
+  // A pod that is told "unreachable" is told so every time.
+  await host.exec("sysctl", "-qw", "net.ipv4.icmp_ratelimit=0", "net.ipv6.icmp.ratelimit=0");
   host.ip("route", "add", "default", "via", link4("m", 1));
   host.ip("route", "add", "default", "via", link6("m", 1));
   host.ip("route", "add", "198.18.0.0/15", "via", link4("m", 1));
