@@ -1,5 +1,5 @@
 // Three suites: `unit` (unit, property, fuzz: no privileges), `interop` (real BGP daemons in namespaces) and
-// `system` (kernel, CNI callers, the rack). The last two need root; `system` runs one file at a time.
+// `system` (kernel, CNI callers, the rack). The last two need root; each file has namespaces of its own.
 import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./test/interop/support/sequencer.ts";
 
@@ -15,6 +15,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/{unit,property,fuzz}/**/*.test.ts"],
           testTimeout: 30_000,
+          maxWorkers: 2,
         },
       },
       {
@@ -37,7 +38,7 @@ export default defineConfig({
           include: ["test/system/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          maxWorkers: 2,
         },
       },
     ],
