@@ -168,6 +168,7 @@ export class LossRig {
     const { code, stdout } = await pods.call("ADD", "a", { args: `IP=${this.addresses.join(",")}` });
     if (code !== 0) throw new Error(`ADD on node2: ${stdout}`);
     await Promise.all(["tor1", "tor2"].map((peer) => underlay.waitEstablished(peer)));
+    await this.#addressesUsable();
     await this.traffic.close();
     await this.#startTraffic();
   }
@@ -262,6 +263,13 @@ export class LossRig {
     this.addresses = [addresses[0], addresses[1]];
     await this.#startTraffic();
     await this.whole();
+    await this.#addressesUsable();
+  }
+
+  /** A link whose link-local address is still being checked for duplicates (a second or two) cannot ask for a neighbour. */
+  async #addressesUsable(): Promise<void> {
+    const usable = () => this.lab.nodes.every((node) => node.ip("-6", "address", "show", "tentative").trim() === "");
+    await waitFor(usable, "the end of duplicate address detection", { interval: 20 });
   }
 
   #connect(node: Node, n: 1 | 2): void {
