@@ -6,9 +6,7 @@
 //                                 \-> Adj-RIB-Out -> sessions
 //   BFD worker ~> Bfd -> sessions
 //   CNI client -> ApiServer -> CniServer ~> attach worker -> pod namespace
-import { release, type } from "node:os";
 import { dirname, join } from "node:path";
-import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import { Speaker } from "../bgp/speaker.ts";
 import type { SpeakerOptions } from "../bgp/speaker-types.ts";
 import { WarmUp } from "../bgp/warm-up/warm-up.ts";
@@ -34,9 +32,9 @@ import { LoopDelay } from "./loop-delay.ts";
 import { Recording } from "./recording.ts";
 import { Reloader } from "./reload.ts";
 import { RestartBits } from "./restart-bits.ts";
+import { monitoringOf, speakerOptionsOf } from "./speaker-options.ts";
 import { startWatchdog } from "./systemd.ts";
 import { Tables } from "./tables.ts";
-import { version } from "./version.ts";
 
 export type DaemonState = "starting" | "running" | "stopping";
 
@@ -82,20 +80,7 @@ export class Daemon {
     this.#fib = new FibClient(config.routing, { log: log("routing"), stateDir: config.paths.state });
     this.#fib.onFailure((error) => this.#failed(error));
     this.#interfaces = new InterfaceTable(this.#fib);
-    this.#speakerOptions = {
-      asn: config.node.asn,
-      routerId: config.node.routerId,
-      tables: config.tables,
-      bestPath: {
-        ...config.bgp.bestPath,
-        maxPaths: config.bgp.maxPaths,
-        maxPathsIbgp: config.bgp.maxPathsIbgp,
-      },
-      clusterId: config.bgp.clusterId ?? config.node.routerId,
-      listenPort: config.bgp.listenPort,
-      listenAddresses: config.bgp.listenAddresses,
-      monitoring: monitoringOf(config),
-    };
+    this.#speakerOptions = speakerOptionsOf(config);
     this.#speaker = new Speaker(this.#speakerOptions, {
       clock: deps.clock,
       log: log("bgp"),
@@ -403,10 +388,4 @@ export class Daemon {
     const established = peers.filter((peer) => peer.state === "Established").length;
     this.#summary(`${established} of ${peers.length} sessions Established`);
   }
-}
-
-/** With how we introduce ourselves. */
-function monitoringOf({ monitoring, node }: Config): MonitoringOptions {
-  const sysDescr = `underlayd ${version} on ${type()} ${release()}`;
-  return { ...monitoring, sysName: node.name, sysDescr };
 }
