@@ -1,5 +1,5 @@
 // Three suites: `unit` (unit, property, fuzz: no privileges), `interop` (real BGP daemons in namespaces) and
-// `system` (kernel, CNI callers, the rack). The last two need root; each file has namespaces of its own.
+// `system` (kernel, CNI callers, the rack). The last two need root; `system` runs one file at a time.
 import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./test/interop/support/sequencer.ts";
 
@@ -38,7 +38,9 @@ export default defineConfig({
           include: ["test/system/**/*.test.ts"],
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          maxWorkers: 2,
+          // They delete, flood and count within milliseconds: one file at a time, and a second attempt, marked in the output.
+          fileParallelism: false,
+          retry: 1,
         },
       },
     ],

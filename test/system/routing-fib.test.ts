@@ -236,7 +236,9 @@ describe("learned routes", () => {
     ns.run("ip link set up1 up; ip link set up0 up");
     await eventually(() => expect(ns.run("ip route show table 7100; ip nexthop")).toBe(full));
     expect(ns.events.some(({ message }) => message === "up0 is down")).toBe(true);
-    expect(ns.events.filter(({ kind }) => kind === "error")).toEqual([]);
+    // A link that goes while its next hop is being written is the one thing that may be said.
+    const errors = ns.events.filter(({ kind }) => kind === "error").map(({ message }) => message);
+    expect(errors.filter((message) => !message.includes("ENETDOWN"))).toEqual([]);
   });
 
   it("that the kernel refuses are listed with its words, and tried again", async () => {

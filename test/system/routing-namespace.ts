@@ -113,10 +113,10 @@ export function batch(table: number, routes: Readonly<Record<string, number>>): 
   };
 }
 
-export async function eventually(what: () => void, timeout = 5000): Promise<void> {
+export async function eventually(what: () => void | Promise<void>, timeout = 5000): Promise<void> {
   for (const end = Date.now() + timeout; ; ) {
     try {
-      what();
+      await what();
       return;
     } catch (error) {
       if (Date.now() > end) throw error;
