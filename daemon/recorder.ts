@@ -3,13 +3,13 @@
 //
 // What there may be too much of is held to a rate. Of best routes and sessions that change without end the record says
 // how many were left out; bulk loads into the kernel come summed up already.
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { StateFields } from "../history/format.ts";
 import { type LastRun, lastRun } from "../history/last-run.ts";
 import { Ring } from "../history/ring.ts";
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
+import { bootId } from "../net/proc.ts";
 import { TokenBucket } from "../net/token-bucket.ts";
 import type { WatchEvent } from "./api/events.ts";
 import type { HistoryView } from "./api/types.ts";
@@ -207,14 +207,6 @@ function isImportant({ type, kind, from, to, problem }: WatchEvent): boolean {
       return kind !== "operation" && kind !== "operations" && kind !== "link" && kind !== "routesInstalled";
     default:
       return false;
-  }
-}
-
-function bootId(): string {
-  try {
-    return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-  } catch {
-    return "unknown";
   }
 }
 

@@ -1,7 +1,8 @@
 // What is drained, on disk: `drain.json` in the state directory, so that neither a restart of the daemon nor a reboot
-// brings a node back into service that somebody has taken out of it. Written beside itself, fsynced and renamed.
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from "node:fs";
+// brings a node back into service that somebody has taken out of it.
+import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { replaceFile } from "../../net/durable-file.ts";
 
 export interface DrainRecord {
   /** ISO 8601: since when the whole node is drained; null: it is not. */
@@ -36,14 +37,7 @@ export function writeDrainState(directory: string, { node, peers }: DrainRecord)
   const path = join(directory, DRAIN_FILE);
   try {
     if (node === null && peers.size === 0) return void rmSync(path, { force: true });
-    const fd = openSync(`${path}.new`, "w", 0o644);
-    try {
-      writeSync(fd, `${JSON.stringify({ node, peers: Object.fromEntries(peers) }, null, 2)}\n`);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(`${path}.new`, path);
+    replaceFile(path, `${JSON.stringify({ node, peers: Object.fromEntries(peers) }, null, 2)}\n`, 0o644);
   } catch (error) {
     throw new Error(`cannot write ${path}: ${(error as Error).message}`);
   }

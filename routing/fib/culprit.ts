@@ -1,7 +1,8 @@
 // Who changed something: a notification carries the port id of the socket that asked for the change. The kernel gives a
 // program's first socket its process id, so a live process of that id in our network namespace is taken for it; programs that
 // end at once, such as `ip`, are found only when we are quick.
-import { readFileSync, readlinkSync } from "node:fs";
+import { readFileSync } from "node:fs";
+import { linkTarget } from "../../net/proc.ts";
 import type { Culprit } from "../types.ts";
 
 const CACHED = 64;
@@ -42,18 +43,9 @@ export function culpritText(culprit: Culprit | null): string {
 function nameOf(pid: number): string | null {
   try {
     const name = readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-    const elsewhere = namespaceOf(`/proc/${pid}/ns/net`);
-    if (elsewhere !== null && elsewhere !== namespaceOf("/proc/thread-self/ns/net")) return null;
+    const elsewhere = linkTarget(`/proc/${pid}/ns/net`);
+    if (elsewhere !== null && elsewhere !== linkTarget("/proc/thread-self/ns/net")) return null;
     return readFileSync(`/proc/${pid}/cmdline`, "utf8") === "" ? null : name;
-  } catch {
-    return null;
-  }
-}
-
-/** Null: not ours to see. */
-function namespaceOf(path: string): string | null {
-  try {
-    return readlinkSync(path);
   } catch {
     return null;
   }

@@ -1,7 +1,7 @@
 // Looks for hazards (hazards.ts) from inside the worker: rules after each change of them, settings and files every few
 // seconds. Out: the list as it is, and an event for each problem that begins or ends.
-import { readlinkSync } from "node:fs";
 import { type Prefix, prefix } from "../../net/prefix.ts";
+import { linkTarget } from "../../net/proc.ts";
 import { type DeadDefault, readDeadDefaults } from "../dead-defaults.ts";
 import { type ForeignRouteCount, findHazards, type Hazard, hazardText } from "../hazards.ts";
 import type { Rule } from "../netlink/rule.ts";
@@ -106,17 +106,9 @@ export class HazardWatch {
     if (now - this.#networkdRead < NETWORKD_INTERVAL_MS) return this.#networkd;
     this.#networkdRead = now;
     // It works in the namespace that the host was started in.
-    const namespaces = ["/proc/1/ns/net", "/proc/thread-self/ns/net"].map((path) => linkOf(path));
+    const namespaces = ["/proc/1/ns/net", "/proc/thread-self/ns/net"].map(linkTarget);
     this.#networkd = namespaces[0] === null || namespaces[0] === namespaces[1] ? readNetworkd(hostFiles) : null;
     return this.#networkd;
-  }
-}
-
-function linkOf(path: string): string | null {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return null;
   }
 }
 

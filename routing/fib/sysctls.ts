@@ -3,19 +3,10 @@
 //
 // What a setting was before we changed it is on disk before it is changed, so that an uninstall can put it back. The file
 // is of one boot and one network namespace; of another one it says nothing.
-import {
-  closeSync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
+import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { replaceFile } from "../../net/durable-file.ts";
+import { bootId } from "../../net/proc.ts";
 import type { RestoredSetting } from "../types.ts";
 
 const IPV4_FORWARDING = "net/ipv4/ip_forward";
@@ -229,10 +220,6 @@ function dotted(path: string): string {
     .join(".");
 }
 
-function bootId(): string {
-  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
-}
-
 function namespaceId(): string {
   return readlinkSync("/proc/thread-self/ns/net");
 }
@@ -249,13 +236,5 @@ function recall(stateDir: string): Memory | null {
 }
 
 function store(stateDir: string, memory: Memory): void {
-  const file = join(stateDir, FILE);
-  const fd = openSync(`${file}.new`, "w", 0o600);
-  try {
-    writeSync(fd, `${JSON.stringify(memory, null, 2)}\n`);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${file}.new`, file);
+  replaceFile(join(stateDir, FILE), `${JSON.stringify(memory, null, 2)}\n`, 0o600);
 }

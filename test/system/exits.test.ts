@@ -18,6 +18,9 @@ const TORS = ["tor1", "tor2"] as const;
 /** Between the ToRs' addresses: a neighbour as each calls it. */
 const NODE1 = { tor1: "10.1.1.2", tor2: "node1" } as const;
 
+/** A packet that was lost at the first attempt is lost. */
+const ONCE = { retry: 0 };
+
 let rig: LossRig;
 beforeAll(async () => {
   rig = await LossRig.start("exits");
@@ -60,7 +63,7 @@ async function expectUnnoticed(restart: () => Promise<void>): Promise<void> {
   expect(deleted).toEqual([[], []]);
 }
 
-describe("restart", () => {
+describe("restart", ONCE, () => {
   it.each(["SIGTERM", "SIGKILL"] as const)("%s and start: nothing is lost", async (signal) => {
     const pid = (await rig.status()).pid;
     await expectUnnoticed(() => rig.underlay.restart(signal));
@@ -80,7 +83,7 @@ describe("restart", () => {
   });
 });
 
-describe("a ToR that restarts gracefully", () => {
+describe("a ToR that restarts gracefully", ONCE, () => {
   it("FRR: nothing is lost", async () => {
     expectNothingLost(
       await rig.traffic.during(async () => {
@@ -102,7 +105,7 @@ describe("a ToR that restarts gracefully", () => {
   });
 });
 
-describe("drain of one session", () => {
+describe("drain of one session", ONCE, () => {
   beforeAll(() => rig.joinTors());
 
   it.each(TORS)("with %s and back: nothing is lost, and nothing goes that way", async (tor) => {
@@ -142,7 +145,7 @@ describe("drain of one session", () => {
   });
 });
 
-describe("drain of the node", () => {
+describe("drain of the node", ONCE, () => {
   beforeAll(async () => {
     await rig.addSecond();
     rig.addDefaultRoute();
@@ -190,7 +193,7 @@ describe("drain of the node", () => {
   });
 });
 
-describe("shutdown", () => {
+describe("shutdown", ONCE, () => {
   /** Routes of node1 that a ToR knows, of any state. */
   const known = {
     tor1: async () =>
