@@ -1,48 +1,36 @@
-// The life of an attachment: allocate, make durable, wire, route; and back. Also what a restart finds.
+// The life of an attachment: allocate, make durable, wire, route; and back.
 //
 //   addresses -> store (fsync) -> veth in the pod -> routes of the host -> the caller is told
 //   the way back in the opposite order; an address is free for others only when nothing leads to its pod any more
-import { createHash, randomBytes } from "node:crypto";
-import { parseAddress } from "../net/address.ts";
 import type { Log } from "../net/log.ts";
 import type { KernelOperation, KernelOperations } from "../routing/types.ts";
-import { decodeAlias, encodeAlias, isOurAlias } from "./attach/alias.ts";
 import { Attacher, HostNameTakenError } from "./attach/attacher.ts";
 import { formatMac } from "./attach/gateway.ts";
 import type { HostLink } from "./attach/messages.ts";
+import {
+  type Attachment,
+  type AttachmentId,
+  aliasOf,
+  bytesOf,
+  hostRoutes,
+  type NewAttachment,
+  NO_LINK,
+  podView,
+  randomMac,
+} from "./attachment.ts";
+import { hostName } from "./host-name.ts";
 import { Allocator } from "./ipam/allocator.ts";
+import { forget } from "./ipam/forget.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
 import { Store } from "./ipam/store.ts";
 import { Locks } from "./locks.ts";
 import { isNamespace } from "./namespace.ts";
-import { type PodRequest, parseMac } from "./protocol/config.ts";
+import { parseMac } from "./protocol/config.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
+import { type RecoveryParts, recover } from "./recovery.ts";
 import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
 
 const NAME_ATTEMPTS = 5;
-/** In place of an interface's index. */
-const NO_LINK = 0;
-
-export interface AttachmentId {
-  readonly network: string;
-  readonly containerId: string;
-  readonly ifname: string;
-}
-
-export interface NewAttachment extends AttachmentId {
-  readonly pool: string;
-  readonly netns: string;
-  readonly netnsId: string;
-  readonly mtu: number;
-  readonly request: PodRequest;
-}
-
-export interface Attachment {
-  readonly record: PodRecord;
-  /** Of the host end; 0: somebody deleted it. */
-  readonly ifindex: number;
-}
-
 export class Attachments {
   readonly allocator: Allocator;
   readonly #store: Store;
@@ -122,26 +110,8 @@ export class Attachments {
   /** Brings store, allocator and kernel together. Rejects when the store is damaged. */
   async start(): Promise<void> {
     await this.#store.open();
-    for (const [key, record] of this.#store.pods) {
-      if (this.allocator.adopt(record.addresses, record.pool)) continue;
-      this.#log.error({ key, addresses: record.addresses }, "an address has two owners in the allocation store");
-    }
-    const links = new Map((await this.#hostLinks()).map((link) => [link.name, link]));
-    const kept: Attachment[] = [];
-    for (const [key, record] of [...this.#store.pods]) {
-      const link = links.get(record.hostInterface);
-      links.delete(record.hostInterface);
-      if (link?.alias === aliasOf(record)) kept.push({ record, ifindex: link.ifindex });
-      else await this.#dropUnfinished(key, record, link);
-    }
-    for (const link of links.values()) {
-      const recovered = await this.#adoptLink(link);
-      if (recovered) kept.push(recovered);
-    }
-    this.#store.keepReleased(this.allocator.restoreReleased(this.#store.released));
-    await this.#restoreRoutes(kept);
+    const kept = await recover(this.#parts, () => this.#hostLinks());
     for (const attachment of kept) this.#attached.set(podKey(attachment.record), attachment);
-    this.#reportOutside(kept);
     this.#log.info({ pods: kept.length, store: this.#store.path }, "pods recovered");
     const gone = this.#goneEarly ?? [];
     this.#goneEarly = null;
@@ -206,7 +176,7 @@ export class Attachments {
       } catch (error) {
         const retry = error instanceof HostNameTakenError && attempt < NAME_ATTEMPTS;
         if (!retry) {
-          await this.#forget(key, record);
+          await forget(this.#parts, record);
           throw error;
         }
       }
@@ -275,17 +245,6 @@ export class Attachments {
     await this.#attacher.detach({ hostInterface, ifindex: attachment.ifindex }).catch(report);
   }
 
-  /** Takes an allocation back that leads nowhere. When the store cannot be written the address stays taken. */
-  async #forget(key: string, record: PodRecord): Promise<void> {
-    try {
-      await this.#store.commit({ op: "remove", key });
-    } catch {
-      this.#log.warn({ key, addresses: record.addresses }, "address stays allocated until its DEL or a restart");
-      return;
-    }
-    this.allocator.release(record.addresses);
-  }
-
   #record(wanted: NewAttachment, addresses: readonly string[], mac: Uint8Array, attempt: number): PodRecord {
     return {
       network: wanted.network,
@@ -295,96 +254,27 @@ export class Attachments {
       addresses,
       netns: wanted.netns,
       netnsId: wanted.netnsId,
-      hostInterface: this.#hostName(podKey(wanted), attempt),
+      hostInterface: hostName(podKey(wanted), attempt, this.#takenNames(podKey(wanted))),
       mac: formatMac(mac),
       pod: wanted.request.pod,
     };
   }
 
-  /** `ul` and 13 hexadecimal digits: 15 bytes. */
-  #hostName(key: string, attempt: number): string {
+  /** Names of other attachments' host ends. */
+  #takenNames(key: string): Set<string> {
     const taken = new Set<string>();
     for (const [other, record] of this.#store.pods) if (other !== key) taken.add(record.hostInterface);
-    for (let salt = attempt; ; salt++) {
-      const name = `ul${createHash("sha256")
-        .update(salt === 0 ? key : `${key}#${salt}`)
-        .digest("hex")
-        .slice(0, 13)}`;
-      if (!taken.has(name)) return name;
-    }
+    return taken;
   }
 
-  /** All in one go; when the kernel refuses, one by one, so that a pod that just went does not take others along. */
-  async #restoreRoutes(kept: readonly Attachment[]): Promise<void> {
-    if (kept.length === 0) return;
-    try {
-      await this.#routes.addPodRoutes(kept.flatMap(hostRoutes));
-      return;
-    } catch (error) {
-      this.#log.debug({ error: (error as Error).message }, "pods' routes refused, trying one by one");
-    }
-    for (const attachment of kept) {
-      try {
-        await this.#routes.addPodRoutes(hostRoutes(attachment));
-      } catch (error) {
-        const { hostInterface, addresses, containerId } = attachment.record;
-        this.#log.error(
-          { hostInterface, addresses, containerId, error: (error as Error).message },
-          "a pod cannot be reached: the kernel refuses its routes",
-        );
-      }
-    }
-  }
-
-  /** Pods from before a change of the pools: they go on, but nobody announces their addresses any more. */
-  #reportOutside(kept: readonly Attachment[]): void {
-    for (const { record } of kept) {
-      const outside = record.addresses.filter((address) => !this.allocator.covers(address));
-      if (outside.length === 0) continue;
-      this.#log.warn(
-        { containerId: record.containerId, ifname: record.ifname, pod: record.pod, addresses: outside },
-        "a pod has addresses that are in no configured block: other nodes cannot reach it, recreate it or restore the block",
-      );
-    }
-  }
-
-  /** An allocation without a complete interface: its ADD never ended well, or its pod is gone. */
-  async #dropUnfinished(key: string, record: PodRecord, link: HostLink | undefined): Promise<void> {
-    const mine = link && (link.alias === null || link.alias === aliasOf(record));
-    if (link && mine) await this.#attacher.detach({ hostInterface: link.name, ifindex: link.ifindex });
-    await this.#forget(key, record);
-    this.#log.info({ key, addresses: record.addresses }, "allocation without a pod released");
-  }
-
-  /** An interface that the store does not know: the store was lost or replaced, the pod may be alive. */
-  async #adoptLink(link: HostLink): Promise<Attachment | null> {
-    if (!isOurAlias(link.alias)) return null;
-    const content = decodeAlias(link.alias);
-    if (!content) {
-      this.#log.error({ hostInterface: link.name, alias: link.alias }, "a pod's interface does not say its addresses");
-      return null;
-    }
-    if (!this.allocator.adopt(content.addresses, content.pool)) {
-      this.#log.error({ hostInterface: link.name, ...content }, "a pod unknown to the store has an address in use");
-      return null;
-    }
-    // Without a name no DEL will find it; it leaves the books when its interface vanishes.
-    const { network = "", containerId = link.name, ifname = "", pool = "", addresses } = content;
-    const record: PodRecord = {
-      network,
-      containerId,
-      ifname,
-      pool,
-      addresses,
-      netns: "",
-      netnsId: "",
-      hostInterface: link.name,
-      mac: "",
-      pod: null,
+  get #parts(): RecoveryParts {
+    return {
+      store: this.#store,
+      allocator: this.allocator,
+      attacher: this.#attacher,
+      routes: this.#routes,
+      log: this.#log,
     };
-    await this.#store.commit({ op: "add", pod: record }).catch(() => undefined);
-    this.#log.warn({ hostInterface: link.name, addresses }, "pod recovered from its interface, the store had lost it");
-    return { record, ifindex: link.ifindex };
   }
 
   /**
@@ -420,28 +310,4 @@ export class Attachments {
   #emit(kind: PodEvent["kind"], record: PodRecord): void {
     for (const listener of this.#listeners) listener({ kind, pod: podView(record) });
   }
-}
-
-function aliasOf(record: PodRecord): string {
-  return encodeAlias(record);
-}
-
-function bytesOf(record: PodRecord): Uint8Array[] {
-  return record.addresses.map((address) => parseAddress(address)!);
-}
-
-function hostRoutes({ record, ifindex }: Attachment): { address: Uint8Array; ifindex: number }[] {
-  return bytesOf(record).map((address) => ({ address, ifindex }));
-}
-
-function podView(record: PodRecord): PodView {
-  const { network, containerId, ifname, addresses, pool, netns, hostInterface, pod } = record;
-  return { network, containerId, ifname, addresses, pool, netns, hostInterface, pod };
-}
-
-/** Locally administered, unicast. Random: a pod that comes again is another station. */
-function randomMac(): Uint8Array {
-  const mac = Uint8Array.from(randomBytes(6));
-  mac[0] = (mac[0] & 0xfe) | 0x02;
-  return mac;
 }

@@ -1,0 +1,54 @@
+// One attachment: a pod's interface, as it was asked for and as it is; and what follows from its record.
+import { randomBytes } from "node:crypto";
+import { parseAddress } from "../net/address.ts";
+import { encodeAlias } from "./attach/alias.ts";
+import type { PodRecord } from "./ipam/records.ts";
+import type { PodRequest } from "./protocol/config.ts";
+import type { PodView } from "./types.ts";
+
+/** In place of an interface's index. */
+export const NO_LINK = 0;
+
+export interface AttachmentId {
+  readonly network: string;
+  readonly containerId: string;
+  readonly ifname: string;
+}
+
+export interface NewAttachment extends AttachmentId {
+  readonly pool: string;
+  readonly netns: string;
+  readonly netnsId: string;
+  readonly mtu: number;
+  readonly request: PodRequest;
+}
+
+export interface Attachment {
+  readonly record: PodRecord;
+  /** Of the host end; 0: somebody deleted it. */
+  readonly ifindex: number;
+}
+
+export function aliasOf(record: PodRecord): string {
+  return encodeAlias(record);
+}
+
+export function bytesOf(record: PodRecord): Uint8Array[] {
+  return record.addresses.map((address) => parseAddress(address)!);
+}
+
+export function hostRoutes({ record, ifindex }: Attachment): { address: Uint8Array; ifindex: number }[] {
+  return bytesOf(record).map((address) => ({ address, ifindex }));
+}
+
+export function podView(record: PodRecord): PodView {
+  const { network, containerId, ifname, addresses, pool, netns, hostInterface, pod } = record;
+  return { network, containerId, ifname, addresses, pool, netns, hostInterface, pod };
+}
+
+/** Locally administered, unicast. Random: a pod that comes again is another station. */
+export function randomMac(): Uint8Array {
+  const mac = Uint8Array.from(randomBytes(6));
+  mac[0] = (mac[0] & 0xfe) | 0x02;
+  return mac;
+}
