@@ -5,21 +5,23 @@ import type { SpeakerGroup } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import { communityChanges, originatedAttributes, PolicyBuilder } from "./build-policies.ts";
 import { buildRules, sessionAsn } from "./build-rules.ts";
+import type { EtcdFiles } from "./check-etcd.ts";
 import { rangesOf } from "./check-groups.ts";
 import { type CommonKeys, isInternal, type Secrets } from "./check-peers.ts";
 import { buildLimits, buildLimitsOut } from "./limits.ts";
 import { bfd } from "./schema/peer.ts";
-import type { Parsed, ParsedPeer, ParsedPeerGroup } from "./schema.ts";
+import type { Parsed, ParsedEtcd, ParsedPeer, ParsedPeerGroup, ParsedPool } from "./schema.ts";
 import type { Passwords } from "./secret.ts";
-import type { Config } from "./types.ts";
+import type { Config, EtcdConfig, PoolConfig } from "./types.ts";
 import { socketPath } from "./validate.ts";
 
-type Complete = { [K in keyof Parsed]: NonNullable<Parsed[K]> };
+type Complete = { [K in keyof Parsed]: K extends "etcd" ? Parsed[K] : NonNullable<Parsed[K]> };
 
 export interface BuildContext {
   readonly file: string;
   readonly hostname: string;
   readonly secrets: Secrets;
+  readonly etcdFiles: EtcdFiles;
 }
 
 export function buildConfig(parsed: Complete, context: BuildContext): Config {
@@ -39,15 +41,15 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
   });
   return {
     file: context.file,
-    node: { name: node.name ?? context.hostname, asn: node.asn, routerId: node.routerId },
+    node: {
+      name: node.name ?? context.hostname,
+      asn: node.asn,
+      routerId: node.routerId,
+      rack: node.rack ?? null,
+    },
+    etcd: parsed.etcd && buildEtcd(parsed.etcd, context.etcdFiles),
     bgp: { ...bgp, clusterId: bgp.clusterId ?? null, maxPathsIbgp: bgp.maxPathsIbgp ?? bgp.maxPaths },
-    pools: [...parsed.pools].map(([name, pool]) => ({
-      name,
-      blocks: pool.blocks.map(formatPrefix),
-      exclude: pool.exclude.map((exclusion) => exclusion.text),
-      table: tableId(pool.table),
-      announced: { ...originatedAttributes(pool.communities), tables: pool.announceIn.map(tableId) },
-    })),
+    pools: [...parsed.pools].map(([name, pool]) => buildPool(name, pool, tableId)),
     tables: [...parsed.tables].map(([name, table]) => ({ name, ...table })),
     peerGroups: [...parsed.peerGroups]
       .filter(([, group]) => group.listen.length > 0)
@@ -132,6 +134,33 @@ function buildCommon(name: string, peer: CommonKeys & Asn, context: PeerContext)
     requireRole: peer.requireRole,
     ...buildRules(peer, { asn: context.node.asn, internal, allowAsSets: context.bgp.allowAsSets }),
   };
+}
+
+function buildPool(name: string, pool: ParsedPool, tableId: (given: string | undefined) => number): PoolConfig {
+  const tables = pool.announceIn.map(tableId);
+  const { budget, ranges, communities } = pool.exceptions;
+  return {
+    name,
+    blocks: (pool.blocks ?? []).map(formatPrefix),
+    exclude: pool.exclude.map((exclusion) => exclusion.text),
+    table: tableId(pool.table),
+    announced: { ...originatedAttributes(pool.communities), tables },
+    source: pool.source,
+    ranges: (pool.ranges ?? []).map(formatPrefix),
+    blockSize: pool.blockSize,
+    maxBlocks: pool.maxBlocks,
+    affinity: pool.affinity,
+    releaseAfter: pool.releaseAfter,
+    exceptions: {
+      budget,
+      ranges: ranges.map(formatPrefix),
+      announced: { ...originatedAttributes(communities ?? pool.communities), tables },
+    },
+  };
+}
+
+function buildEtcd({ endpoints, prefix, username, timeout }: ParsedEtcd, files: EtcdFiles): EtcdConfig {
+  return { endpoints, prefix: prefix.replace(/\/+$/, ""), username: username ?? null, timeout, ...files };
 }
 
 function buildMonitoring({ bmp, mrt }: Complete["monitoring"], state: string): Config["monitoring"] {

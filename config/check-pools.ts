@@ -1,10 +1,11 @@
-// Pools: their tables, blocks that overlap, exclusions that exclude nothing.
+// Pools: their tables, where their blocks come from, what overlaps, exclusions that exclude nothing.
 import { formatPrefix, overlaps, type Prefix } from "../net/prefix.ts";
 import type { Check } from "./check.ts";
 import type { Exclusion } from "./scalars.ts";
 import type { ParsedPool } from "./schema.ts";
 import type { Path } from "./source.ts";
 
+/** A block, or a range that blocks are claimed out of. */
 export interface PlacedBlock {
   readonly prefix: Prefix;
   readonly pool: string;
@@ -17,8 +18,10 @@ export function checkPools(check: Check): PlacedBlock[] {
     check.tableName(["pools", pool], value.table);
     for (const [index, name] of value.announceIn.entries())
       check.reference(["pools", pool, "announceIn", index], name, "table", check.names.tables);
-    for (const [index, prefix] of value.blocks.entries())
-      blocks.push({ prefix, pool, path: ["pools", pool, "blocks", index] });
+    checkSource(check, pool, value);
+    for (const key of ["blocks", "ranges"] as const)
+      for (const [index, prefix] of (value[key] ?? []).entries())
+        blocks.push({ prefix, pool, path: ["pools", pool, key, index] });
     for (const [index, exclusion] of value.exclude.entries())
       checkExclusion(check, value, ["pools", pool, "exclude", index], exclusion);
   }
@@ -26,15 +29,62 @@ export function checkPools(check: Check): PlacedBlock[] {
   return blocks;
 }
 
+const placeOf = ({ blocks, ranges }: ParsedPool) => [...(blocks ?? []), ...(ranges ?? [])];
+
+/** Keys that say something with one source only. */
+const ofEtcd = ["ranges", "blockSize", "maxBlocks", "affinity", "releaseAfter"] as const;
+
+function checkSource(check: Check, name: string, pool: ParsedPool): void {
+  const at = (...path: Path) => ["pools", name, ...path];
+  if (pool.source === "static") {
+    if (pool.blocks === undefined)
+      check.problem(
+        at("blocks"),
+        "is missing",
+        pool.ranges ? "did you mean source: etcd?" : "write blocks: [10.244.1.0/26], or source: etcd and ranges",
+      );
+    for (const key of ofEtcd)
+      if (check.isWritten(at(key)))
+        check.problem(at(key), "is for source: etcd", "remove it, or add source: etcd", "key");
+    return;
+  }
+  if (pool.blocks !== undefined)
+    check.problem(
+      at("blocks"),
+      "is for source: static: with etcd, blocks are claimed",
+      "write the prefix that all nodes share under ranges, and remove blocks",
+      "key",
+    );
+  if (pool.exceptions.ranges.length > 0)
+    check.problem(
+      at("exceptions", "ranges"),
+      "is for source: static: with etcd, every address of ranges can be asked for",
+      "remove it",
+      "key",
+    );
+  if (pool.ranges === undefined) check.problem(at("ranges"), "is missing", "write ranges: [10.244.0.0/16]");
+  for (const [index, range] of (pool.ranges ?? []).entries()) {
+    const key = range.family === 4 ? "ipv4" : "ipv6";
+    const size = pool.blockSize[key];
+    if (size < range.length)
+      check.problem(
+        check.isWritten(at("blockSize", key)) ? at("blockSize", key) : at("ranges", index),
+        `a /${size} does not fit into ${formatPrefix(range)}`,
+        `write ${key}: ${Math.min(range.bytes.length * 8, range.length + 6)}, or a larger range`,
+      );
+  }
+}
+
 function checkExclusion(check: Check, pool: ParsedPool, path: Path, exclusion: Exclusion): void {
-  const inside = pool.blocks.some((block) => {
+  const inside = placeOf(pool).some((block) => {
     if (block.bytes.length !== exclusion.from.length) return false;
     const last = lastAddress(block);
     return Buffer.compare(exclusion.from, block.bytes) >= 0 && Buffer.compare(exclusion.to, last) <= 0;
   });
   if (inside) return;
-  const hint = `the pool's blocks: ${pool.blocks.map(formatPrefix).join(", ")}`;
-  check.problem(path, `${exclusion.text} is not inside of any block of this pool`, hint);
+  const what = pool.source === "etcd" ? "range" : "block";
+  const hint = `the pool's ${what}s: ${placeOf(pool).map(formatPrefix).join(", ")}`;
+  check.problem(path, `${exclusion.text} is not inside of any ${what} of this pool`, hint);
 }
 
 function lastAddress({ bytes, length }: Prefix): Uint8Array {

@@ -104,6 +104,8 @@ function diffSection(section: Section, before: unknown, after: unknown): ConfigC
       return { kind: old ? "removed" : "added", path, impact: renamed ? "restart" : impact, from: null, to: null };
     });
   }
+  if (before === null || after === null)
+    return [{ kind: before === null ? "added" : "removed", path: section, impact, from: null, to: null }];
   return diffKeys(section, impactOf, before as object, after as object);
 }
 
@@ -122,8 +124,9 @@ function diffKeys(path: string, impactOf: (key: string) => Impact, before: objec
 }
 
 function changed(path: string, impact: Impact, from: unknown, to: unknown): ConfigChange {
-  const secret = /assword(s|\.accept)?$/.test(path);
-  const text = (value: unknown) => (secret && value !== null ? "a secret" : describe(value));
+  const secret = /assword(s|\.accept)?$|^etcd\.(ca|cert|key)$/.test(path);
+  const text = (value: unknown) =>
+    secret && value !== null ? (/(ca|cert)$/.test(path) ? "a certificate" : "a secret") : describe(value);
   return { kind: "changed", path, impact, from: text(from), to: text(to) };
 }
 

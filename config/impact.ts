@@ -85,6 +85,7 @@ export const tableImpact: Readonly<Record<Exclude<keyof TableConfig, "name">, Im
 /** Everything but the peers and their groups, by section. */
 export const sectionImpact: Readonly<Record<Exclude<keyof Config, "file" | "peers" | "peerGroups">, Impact>> = {
   node: "restart",
+  etcd: "live",
   bgp: "restart",
   monitoring: "live",
   pools: "live",

@@ -52,7 +52,7 @@ export function parseConfig(text: string, file: string, readSecret: ReadSecret =
     throw new ConfigError([source.problem([], `${quote(root)} is not a map`, "a configuration begins with node:")]);
   const result = parseSections(source, root);
   const check = new Check(source, result);
-  const secrets = validate(check, readSecret);
+  const { secrets, etcdFiles } = validate(check, readSecret);
   const host = hostname();
   if (result.parsed.node && result.parsed.node.name === undefined && nodeName.parse(host) instanceof Refusal)
     check.problem(["node", "name"], `is missing, and the host's name "${host}" cannot stand for it`);
@@ -60,7 +60,7 @@ export function parseConfig(text: string, file: string, readSecret: ReadSecret =
   // Without problems every section is there.
   const parsed = result.parsed as Parameters<typeof buildConfig>[0];
   return {
-    config: buildConfig(parsed, { file, hostname: host, secrets }),
+    config: buildConfig(parsed, { file, hostname: host, secrets, etcdFiles }),
     warnings: distinct(check.warnings).sort(byPlace),
   };
 }

@@ -72,6 +72,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
   const [largeCommunitySets, largeNames] = parseMap("largeCommunitySets", maps.largeCommunitySets);
   const [asPathSets, asPathSetNames] = parseMap("asPathSets", maps.asPathSets);
   const section = <K extends keyof typeof sections>(key: K): Parsed[K] => {
+    if (key === "etcd" && (top[key] ?? null) === null) return null;
     const value = top[key] ?? (key === "node" ? undefined : {});
     return parseOne(sections[key] as unknown as z.ZodType<NonNullable<Parsed[K]>>, value, [key]);
   };
@@ -88,6 +89,7 @@ export function parseSections(source: Source, top: Record<string, unknown>): Par
       largeCommunitySets,
       asPathSets,
       node: section("node"),
+      etcd: section("etcd"),
       routing: section("routing"),
       bgp: section("bgp"),
       monitoring: section("monitoring"),

@@ -225,3 +225,24 @@ export const portOrFalse: Scalar<number | null> = {
     return new Refusal(`${quote(value)} is not a port`, "write a number from 1 to 65535, or false");
   },
 };
+
+/** `http://host:port` or `https://host:port`, nothing more. */
+export const etcdEndpoint: Scalar<string> = {
+  json: { title: "etcd URL", type: "string", pattern: "^https?://" },
+  parse(value) {
+    const hint = "write https://10.0.0.5:2379";
+    if (typeof value !== "string" || !/^https?:\/\//.test(value) || !URL.canParse(value)) {
+      const bare = typeof value === "string" && URL.canParse(`https://${value}`);
+      return new Refusal(
+        `${quote(value)} is not the URL of an etcd member`,
+        bare ? `write https://${value} (or http:// when it has no TLS)` : hint,
+      );
+    }
+    const url = new URL(value);
+    if (url.username || url.password)
+      return new Refusal("a URL with a password would be shown in logs", "use username and password: { file: ... }");
+    if (url.pathname !== "/" || url.search || url.hash)
+      return new Refusal(`${quote(value)} has something after the port`, hint);
+    return `${url.protocol}//${url.hostname}:${url.port || (url.protocol === "https:" ? 443 : 80)}`;
+  },
+};

@@ -9,40 +9,23 @@ import * as s from "./scalars.ts";
 import { otherwise } from "./schema/common.ts";
 import { monitoring } from "./schema/monitoring.ts";
 import { peer, peerAsWritten, peerGroup } from "./schema/peer.ts";
-import { originatedCommunities, sets, type statement, statements } from "./schema/policy.ts";
+import { sets, type statement, statements } from "./schema/policy.ts";
+import { etcd, pool } from "./schema/pool.ts";
 import { sizeOrFalse } from "./sizes.ts";
 
 export const node = z
   .strictObject({
     name: one(s.nodeName, "Name in logs and status.").optional().meta(otherwise("the host's name")),
     asn: one(s.asn, "The node's own AS number, for all its sessions."),
+    rack: one(
+      s.name,
+      "The rack, or whatever nodes share a ToR. Blocks of a shared pool are chosen beside those of the same rack, so that the ToR can aggregate them.",
+    )
+      .optional()
+      .meta(otherwise("none")),
     routerId: one(s.routerId, "BGP identifier: an IPv4 address of the node, unique in the fabric."),
   })
   .describe("Who this node is.");
-
-export const pool = z
-  .strictObject({
-    blocks: list(
-      s.block,
-      "Prefixes of either family that pods get addresses from, and that are announced. No two blocks overlap.",
-      {
-        nonEmpty: true,
-      },
-    ),
-    exclude: list(
-      s.exclusion,
-      "Addresses in the blocks that no pod gets: single ones, ranges (`10.244.1.1-10.244.1.9`) or prefixes.",
-    ).prefault([]),
-    communities: originatedCommunities.prefault([]),
-    table: one(s.name, "Table that packets from these pods are routed by, and that the blocks are announced from.")
-      .optional()
-      .meta(otherwise("`fabric`, or the only table there is")),
-    announceIn: list(
-      s.name,
-      "Further tables: their neighbours are told of the blocks as well as those of the pool's own table. For a neighbour whose routes go to several tables by policy.",
-    ).prefault([]),
-  })
-  .describe("One pool of pod addresses; its name is what the CNI configuration's `pool` says.");
 
 export const table = z
   .strictObject({
@@ -225,7 +208,7 @@ export const maps = {
   ...sets,
 } as const;
 /** Maps that are there once. */
-export const sections = { node, routing, bgp, monitoring, cni, drain, api, paths, history, log } as const;
+export const sections = { node, etcd, routing, bgp, monitoring, cni, drain, api, paths, history, log } as const;
 
 const named = <T extends z.ZodType>(entry: T, description: string) =>
   z.record(z.string().meta(s.name.json), entry).describe(description);
@@ -234,6 +217,7 @@ export const schema = z
   .strictObject({
     node,
     pools: named(pool, "Pools of pod addresses, by name.").prefault({}),
+    etcd: etcd.optional(),
     tables: named(table, "Kernel routing tables, by name.").prefault({ fabric: { id: 7100 } }),
     peers: named(peerAsWritten, "BGP neighbours, by name.").prefault({}),
     peerGroups: named(
@@ -269,6 +253,7 @@ export const schema = z
 export type Parsed = {
   [K in keyof typeof maps]: Map<string, z.output<(typeof maps)[K]>>;
 } & { [K in keyof typeof sections]: z.output<(typeof sections)[K]> | null };
+export type ParsedEtcd = z.output<typeof etcd>;
 export type ParsedPeer = z.output<typeof peer>;
 export type ParsedPeerGroup = z.output<typeof peerGroup>;
 export type ParsedPool = z.output<typeof pool>;

@@ -1,4 +1,4 @@
-// Reads a peer's secret from its file. TCP MD5 takes at most 80 bytes (TCP_MD5SIG_MAXKEYLEN).
+// Reads a secret from its file. TCP MD5 takes at most 80 bytes (TCP_MD5SIG_MAXKEYLEN).
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 
 export interface Secret {
@@ -13,15 +13,15 @@ export interface Passwords {
   readonly accepted: readonly Uint8Array[];
 }
 
-/** Throws a system error (ENOENT, EACCES, EISDIR). Never reads more than a little over what is allowed. */
-export type ReadSecret = (file: string) => Secret;
+/** Throws a system error (ENOENT, EACCES, EISDIR). Never reads more than a little over `limit`: MAX_SECRET, or as many bytes. */
+export type ReadSecret = (file: string, limit?: number) => Secret;
 
 export const MAX_SECRET = 80;
 
-export const readSecretFile: ReadSecret = (file) => {
+export const readSecretFile: ReadSecret = (file, limit = MAX_SECRET) => {
   const fd = openSync(file, "r");
   try {
-    const buffer = new Uint8Array(MAX_SECRET + 64);
+    const buffer = new Uint8Array(limit + 64);
     const length = readSync(fd, buffer);
     return { bytes: buffer.subarray(0, length), worldReadable: (fstatSync(fd).mode & 0o004) !== 0 };
   } finally {

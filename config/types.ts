@@ -20,11 +20,56 @@ export interface TableConfig {
 export interface PoolConfig extends PoolOptions {
   /** What the blocks are announced with. */
   readonly announced: OriginatedAttributes;
+  /** `etcd`: `blocks` is empty, and blocks are claimed out of `ranges`. */
+  readonly source: "static" | "etcd";
+  /** Canonical prefixes. */
+  readonly ranges: readonly string[];
+  /** Prefix lengths of claimed blocks. */
+  readonly blockSize: { readonly ipv4: number; readonly ipv6: number };
+  /** Of each family. */
+  readonly maxBlocks: number;
+  readonly affinity: "strict" | "borrow";
+  /** Seconds that a block has to be empty before it goes back. */
+  readonly releaseAfter: number;
+  readonly exceptions: ExceptionsConfig;
+}
+
+/** Single addresses outside of the node's blocks. */
+export interface ExceptionsConfig {
+  /** Most of them, of both families together. */
+  readonly budget: number;
+  /** With `source: static`: canonical prefixes whose addresses may be asked for by name. */
+  readonly ranges: readonly string[];
+  /** What they are announced with. */
+  readonly announced: OriginatedAttributes;
+}
+
+/** Where blocks of shared pools are claimed. Files have been read. */
+export interface EtcdConfig {
+  readonly endpoints: readonly string[];
+  /** Begins with /, does not end with it. */
+  readonly prefix: string;
+  /** PEM; null: the system's own certificates, or no client certificate. */
+  readonly ca: Uint8Array | null;
+  readonly cert: Uint8Array | null;
+  readonly key: Uint8Array | null;
+  readonly username: string | null;
+  readonly password: Uint8Array | null;
+  /** Milliseconds. */
+  readonly timeout: number;
 }
 
 export interface Config {
   readonly file: string;
-  readonly node: { readonly name: string; readonly asn: number; readonly routerId: number };
+  readonly node: {
+    readonly name: string;
+    readonly asn: number;
+    readonly routerId: number;
+    /** Nodes that share a ToR; null: not told. */
+    readonly rack: string | null;
+  };
+  /** Null: no pool is shared. */
+  readonly etcd: EtcdConfig | null;
   readonly bgp: {
     /** Null: do not listen. */
     readonly listenPort: number | null;

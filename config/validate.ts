@@ -1,5 +1,6 @@
 // What takes more than one key to judge. Works on what could be parsed, so that one fault does not hide another.
 import type { Check } from "./check.ts";
+import { checkEtcd, type EtcdFiles } from "./check-etcd.ts";
 import { checkGroups } from "./check-groups.ts";
 import { checkMonitoring } from "./check-monitoring.ts";
 import { checkPeers, type Secrets } from "./check-peers.ts";
@@ -41,8 +42,8 @@ type RulePriority = NonNullable<Check["parsed"]["routing"]>["rulePriority"];
 /** Linux's sun_path without its closing zero byte. */
 const MAX_SOCKET_PATH = 107;
 
-/** Adds to check.problems and check.warnings; returns the secrets. */
-export function validate(check: Check, readSecret: ReadSecret): Secrets {
+/** Adds to check.problems and check.warnings; returns what was read from files. */
+export function validate(check: Check, readSecret: ReadSecret): { secrets: Secrets; etcdFiles: EtcdFiles } {
   checkNode(check);
   checkTables(check);
   checkRouting(check);
@@ -53,7 +54,7 @@ export function validate(check: Check, readSecret: ReadSecret): Secrets {
   const blocks = checkPools(check);
   const secrets = { peerGroups: checkGroups(check, readSecret), peers: checkPeers(check, blocks, readSecret) };
   checkUnused(check);
-  return secrets;
+  return { secrets, etcdFiles: checkEtcd(check, readSecret) };
 }
 
 function checkNode(check: Check): void {

@@ -111,6 +111,7 @@ const sets = ["prefixSets", "communitySets", "extendedCommunitySets", "largeComm
 const order = [
   "node",
   "pools",
+  "etcd",
   "tables",
   "peers",
   "peerGroups",
@@ -186,7 +187,7 @@ it, with examples, and what FRR's and BIRD's words for it are.
 | \`all\` | import, export | every route. As export it makes the node transit: for route servers and labs |
 | \`none\` | import, export | no route |
 | \`default-route\` | import | 0.0.0.0/0 and ::/0 only |
-| \`blocks\` | export | the blocks of this node's pools only |
+| \`blocks\` | export | the blocks of this node's pools, and the exceptions within their budget |
 
 Without \`import\` and \`export\`, a peer in another AS imports and exports nothing (RFC 8212), and the log says so; a peer
 in our own AS imports all and exports the blocks.
@@ -215,6 +216,12 @@ Two fabrics and policies of one's own (\`config/examples/policies.yaml\`):
 
 \`\`\`yaml
 ${example("policies.yaml")}
+\`\`\`
+
+Blocks claimed out of a pool that all nodes share (\`config/examples/shared-pool.yaml\`):
+
+\`\`\`yaml
+${example("shared-pool.yaml")}
 \`\`\`
 `;
 

@@ -7,7 +7,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Speaker } from "../../bgp/speaker.ts";
 import type { OriginatedAttributes } from "../../bgp/speaker-types.ts";
-import type { RetiringBlock } from "../../cni/types.ts";
+import type { PoolOptions, RetiringBlock } from "../../cni/types.ts";
 import type { Config, PoolConfig } from "../../config/types.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
@@ -21,12 +21,17 @@ const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 60_000;
 const TOLD_POLL_MS = 10;
 
-export type BlocksConfig = Pick<Config, "pools" | "tables" | "routing">;
+/** A pool with the blocks that it has now. */
+export type BlocksPool = Pick<PoolConfig, keyof PoolOptions | "announced">;
+
+export interface BlocksConfig extends Pick<Config, "tables" | "routing"> {
+  readonly pools: readonly BlocksPool[];
+}
 
 /** The allocator's side. */
 export interface BlockPods {
   /** New pods get addresses out of these pools; nothing is taken from those who have some. */
-  setPools(pools: readonly PoolConfig[]): void;
+  setPools(pools: readonly BlocksPool[]): void;
   retiring(): readonly RetiringBlock[];
   /** No addresses out of this block, for this reason; null: none. */
   hold(prefix: string, reason: string | null): void;
