@@ -9,6 +9,7 @@ import { CniError, CniErrorCode } from "../protocol/error.ts";
 import type { PoolOptions, RetiringBlock } from "../types.ts";
 import { Block } from "./block.ts";
 import { buildPool, type Pool } from "./pools.ts";
+import type { ReleasedAddress } from "./records.ts";
 
 export interface BlockUse {
   readonly prefix: string;
@@ -148,13 +149,13 @@ export class Allocator {
   }
 
   /** At start: the released addresses, oldest first. Returns those that belong to a block. */
-  restoreReleased(addresses: Iterable<string>): string[] {
-    const kept: string[] = [];
-    for (const address of addresses) {
-      const block = this.#blockOf(address);
-      if (!block || block.isUsed(address)) continue;
-      block.release(address);
-      kept.push(address);
+  restoreReleased(released: Iterable<ReleasedAddress>): ReleasedAddress[] {
+    const kept: ReleasedAddress[] = [];
+    for (const entry of released) {
+      const block = this.#blockOf(entry.address);
+      if (!block || block.isUsed(entry.address)) continue;
+      block.release(entry.address);
+      kept.push(entry);
     }
     return kept;
   }

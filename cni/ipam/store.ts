@@ -6,9 +6,11 @@ import { constants, readFileSync } from "node:fs";
 import { type FileHandle, mkdir, open, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../../net/log.ts";
+import { bootId } from "../../net/proc.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import { decodeJournal, encodeLine, JOURNAL_HEADER, JournalError } from "./journal.ts";
-import { type PodRecord, podKey, type StoreOperation } from "./records.ts";
+import { type PodRecord, podKey, type ReleasedAddress, type StoreOperation } from "./records.ts";
+import { ReleasedList } from "./released-list.ts";
 
 interface Waiting {
   readonly operation: StoreOperation;
@@ -25,9 +27,11 @@ export class Store {
   readonly path: string;
   readonly #directory: string;
   readonly #log: Log;
+  readonly #boot: string;
+  /** The file does not say yet that the machine has booted. It is said with the next operation. */
+  #bootPending = false;
   readonly #pods = new Map<string, PodRecord>();
-  /** Insertion order is release order. */
-  #released = new Set<string>();
+  readonly #released = new ReleasedList();
   #file: FileHandle | null = null;
   #length = 0;
   /** Length right after the last rewrite. */
@@ -37,8 +41,10 @@ export class Store {
   #waiting: Waiting[] = [];
   #writing: Promise<void> | null = null;
 
-  constructor(directory: string, log: Log) {
+  /** `boot`: of this boot of the machine. */
+  constructor(directory: string, log: Log, boot = bootId()) {
     this.#directory = directory;
+    this.#boot = boot;
     this.path = join(directory, "allocations.journal");
     this.#log = log;
   }
@@ -48,13 +54,18 @@ export class Store {
   }
 
   /** Addresses given back and not given out since, oldest first. */
-  get released(): ReadonlySet<string> {
-    return this.#released;
+  get released(): Iterable<ReleasedAddress> {
+    return this.#released.entries;
+  }
+
+  /** The greatest sequence of an allocation so far. */
+  get lastSequence(): number {
+    return this.#released.lastSequence;
   }
 
   /** Forgets released addresses outside every block, so that the list cannot grow with each change of the pools. */
-  keepReleased(addresses: readonly string[]): void {
-    this.#released = new Set(addresses);
+  keepReleased(addresses: Iterable<ReleasedAddress>): void {
+    this.#released.replace(addresses);
   }
 
   /** Reads the journal. Rejects when it is damaged in a way that is not a torn tail; the file is then left as it is. */
@@ -65,6 +76,8 @@ export class Store {
       if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw this.#readable(error);
       this.#rewrite = true;
     }
+    this.#bootPending = this.#released.boot !== this.#boot;
+    this.#apply(this.#bootOperation);
     try {
       await this.#prepare();
     } catch (error) {
@@ -90,8 +103,10 @@ export class Store {
   async #drain(): Promise<void> {
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0);
+      const operations = batch.map(({ operation }) => operation);
       try {
-        await this.#append(encodeLine(batch.map(({ operation }) => operation)));
+        await this.#append(encodeLine(this.#bootPending ? [this.#bootOperation, ...operations] : operations));
+        this.#bootPending = false;
         for (const { operation, resolve } of batch) {
           this.#apply(operation);
           resolve();
@@ -145,8 +160,7 @@ export class Store {
   }
 
   async #rewriteFile(): Promise<void> {
-    const operations: StoreOperation[] = [];
-    if (this.#released.size > 0) operations.push({ op: "released", addresses: [...this.#released] });
+    const operations = this.#released.operations();
     for (const pod of this.#pods.values()) operations.push({ op: "add", pod });
     const lines = operations.length > 0 ? [encodeLine(operations)] : [];
     const content = Buffer.concat([Buffer.from(JOURNAL_HEADER), ...lines]);
@@ -177,6 +191,11 @@ export class Store {
       await directory.close();
     }
     this.#rewrite = false;
+    this.#bootPending = this.#released.size === 0;
+  }
+
+  get #bootOperation(): StoreOperation {
+    return { op: "boot", id: this.#boot };
   }
 
   #load(bytes: Buffer): void {
@@ -193,22 +212,10 @@ export class Store {
   }
 
   #apply(operation: StoreOperation): void {
-    if (operation.op === "released") {
-      for (const address of operation.addresses) this.#released.add(address);
-      return;
-    }
-    if (operation.op === "add") {
-      this.#pods.set(podKey(operation.pod), operation.pod);
-      for (const address of operation.pod.addresses) this.#released.delete(address);
-      return;
-    }
-    const pod = this.#pods.get(operation.key);
-    if (!pod) return;
-    this.#pods.delete(operation.key);
-    for (const address of pod.addresses) {
-      this.#released.delete(address);
-      this.#released.add(address);
-    }
+    const before = operation.op === "remove" ? this.#pods.get(operation.key) : undefined;
+    this.#released.apply(operation, before);
+    if (operation.op === "add") this.#pods.set(podKey(operation.pod), operation.pod);
+    if (operation.op === "remove") this.#pods.delete(operation.key);
   }
 
   #readable(error: unknown): Error {
