@@ -3,6 +3,7 @@ import type { PeerView } from "../bgp/views.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
+import { type CniOptions, cni, cniOptions } from "./cni.ts";
 import { doctor } from "./doctor.ts";
 import { drain, shutdown, undrain } from "./drain.ts";
 import { dump } from "./dump.ts";
@@ -21,7 +22,7 @@ import { status } from "./status.ts";
 import { uninstall } from "./uninstall.ts";
 import { watch } from "./watch.ts";
 
-export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions {
+export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions, CniOptions {
   readonly json: boolean;
   readonly table?: string;
   readonly family?: string;
@@ -228,6 +229,13 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [0, 0],
     options: ["yes", "force", "config"],
     run: uninstall,
+  },
+  cni: {
+    usage: "cni install [--chain P,P], cni uninstall",
+    summary: "put the plugin and its network configuration where container runtimes look, or take both away",
+    arity: [1, 1],
+    options: [...(Object.keys(cniOptions) as (keyof CniOptions)[]), "force", "config"],
+    run: cni,
   },
   pods: { usage: "pods", summary: "pods and their addresses", arity: [0, 0], options: [], run: pods },
   blocks: {

@@ -3,6 +3,7 @@
 // Exit codes: 0 success, 1 what was asked about is not well, 2 wrong usage or no daemon.
 import { parseArgs } from "node:util";
 import { CliError, Client, DEFAULT_SOCKET } from "./client.ts";
+import { cniOptions } from "./cni.ts";
 import { type Command, checkUsage, commands, type Options } from "./commands.ts";
 import { explainOptions } from "./explain.ts";
 import { historyOptions } from "./history-options.ts";
@@ -41,6 +42,16 @@ For \`uninstall\`:
   --yes          do not ask
   --force        although pods are attached: they lose their network
   --config FILE  where no daemon runs: its configuration, /etc/underlay/underlay.yaml by default
+
+For \`cni install\`:
+  --chain P,P    call these plugins after ours: portmap (published ports), bandwidth
+  --network NAME the name of the network, underlay by default
+  --pool POOL    where its pods' addresses come from, instead of the pool called default or the only one
+  --config FILE  the directories (cni.confDir, cni.binDir) and the socket; /etc/underlay/underlay.yaml by default
+
+For \`cni uninstall\`:
+  --force        although pods are attached: their runtime cannot detach them
+  --config FILE  as above
 
 A route for \`policy test\`:
   --import PEER, --export PEER  test that peer's policy; no NAME then
@@ -86,6 +97,7 @@ function readArguments(args: string[]) {
         ...policyOptions,
         ...historyOptions,
         ...explainOptions,
+        ...cniOptions,
         help: { type: "boolean", short: "h" },
         version: { type: "boolean" },
       },

@@ -147,9 +147,11 @@ export const cni = z
       .meta(otherwise("the smallest among the uplinks")),
     confDir: one(
       s.absolutePath,
-      "Where the container runtime reads network configurations. `underlayctl doctor` looks there.",
+      "Where the container runtime reads network configurations. `underlayctl cni install` writes there, `underlayctl doctor` looks there.",
     ).prefault("/etc/cni/net.d"),
-    binDir: one(s.absolutePath, "Where it looks for plugins; `underlayctl doctor` does, too.").prefault("/opt/cni/bin"),
+    binDir: one(s.absolutePath, "Where it looks for plugins; Debian's containerd: `/usr/lib/cni`.").prefault(
+      "/opt/cni/bin",
+    ),
   })
   .describe("Pods.");
 

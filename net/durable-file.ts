@@ -1,15 +1,16 @@
 // Small files that must be whole and there after a crash or a loss of power.
-import { closeSync, fsyncSync, openSync, renameSync, writeSync } from "node:fs";
+import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 
 /**
  * Replaces a file: written beside itself as `<path>.new`, fsynced, renamed, and the directory fsynced, so that the name is on
  * disk too. Throws the system's error; what was there stays then.
  */
-export function replaceFile(path: string, text: string, mode: number): void {
+export function replaceFile(path: string, content: string | Uint8Array, mode: number): void {
   const fd = openSync(`${path}.new`, "w", mode);
   try {
-    writeSync(fd, text);
+    fchmodSync(fd, mode);
+    writeFileSync(fd, content);
     fsyncSync(fd);
   } finally {
     closeSync(fd);

@@ -19,7 +19,7 @@ export const cniChecks: readonly Check[] = [
     id: "cni-network-missing",
     severity: "fault",
     title: "No network configuration names the plugin: no runtime will call it.",
-    cure: "write 10-underlay.conflist into the runtime's directory (README, step 5); another directory: cni.confDir",
+    cure: "underlayctl cni install; another directory: cni.confDir",
     needs: ["cni", "config"],
     *run(facts) {
       if (serves(facts) && ours(facts).length === 0)
@@ -97,7 +97,7 @@ export const cniChecks: readonly Check[] = [
     id: "cni-plugin-missing",
     severity: "fault",
     title: "The plugin is not where runtimes look for it, or may not be executed.",
-    cure: "install -D -m 755 dist/underlay /opt/cni/bin/underlay; another directory: cni.binDir",
+    cure: "underlayctl cni install; another directory: cni.binDir",
     needs: ["cni", "config"],
     *run(facts) {
       const { path, state } = facts.cni.plugin;
@@ -109,7 +109,7 @@ export const cniChecks: readonly Check[] = [
     id: "cni-plugin-version",
     severity: "warning",
     title: "The plugin is not the one of this build: an upgrade forgot it, or it was replaced.",
-    cure: "install -D -m 755 dist/underlay /opt/cni/bin/underlay",
+    cure: "underlayctl cni install",
     needs: ["cni", "config"],
     *run(facts) {
       const { path, state } = facts.cni.plugin;

@@ -43,7 +43,11 @@ export class Lab {
 
   /** A namespace with loopback up. */
   addNode(name: string): Node {
-    const node = new Node(this, name);
+    return this.add(new Node(this, name));
+  }
+
+  /** A node that is more than a network namespace; ends with the lab. */
+  add<T extends Node>(node: T): T {
     this.nodes.push(node);
     return node;
   }
@@ -96,6 +100,11 @@ export class Node {
     return join(NETNS_DIRECTORY, this.netns);
   }
 
+  /** What `nsenter` enters, as its arguments. */
+  protected get namespaces(): readonly string[] {
+    return [`--net=${this.path}`];
+  }
+
   /** `ip -n <this namespace> ...`, waits. */
   ip(...args: string[]): string {
     return ip("-n", this.netns, ...args);
@@ -107,12 +116,12 @@ export class Node {
 
   /** Runs a command inside, returns its standard output. Rejects with its standard error. */
   exec(command: string, ...args: string[]): Promise<string> {
-    return run("nsenter", [`--net=${this.path}`, "--", command, ...args]);
+    return run("nsenter", [...this.namespaces, "--", command, ...args]);
   }
 
   /** Starts a process inside; it ends with the lab at the latest. */
   spawn(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-    const child = spawn("nsenter", [`--net=${this.path}`, "--", command, ...args], { stdio: "ignore", ...options });
+    const child = spawn("nsenter", [...this.namespaces, "--", command, ...args], { stdio: "ignore", ...options });
     this.#processes.add(child);
     child.once("exit", () => this.#processes.delete(child));
     return child;

@@ -1,12 +1,11 @@
 // A Docker daemon of the test's own: its namespaces (network, mounts, processes), its data in one directory. Whatever
 // happens, ending its PID 1 takes all containers with it; nothing of the machine's own Docker is touched.
 import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { sleep, waitFor } from "../../interop/support/wait.ts";
-
-const cgroups = "/sys/fs/cgroup";
+import { removeCgroups } from "./cgroups.ts";
 
 export class Docker {
   readonly directory: string;
@@ -109,33 +108,6 @@ export class Docker {
       // It has ended already.
     }
   }
-}
-
-/** Removes the (empty) control groups that the containers had; false while a process is still in one. */
-function removeCgroups(name: string): boolean {
-  const places = [cgroups, ...readdirSync(cgroups).map((entry) => join(cgroups, entry))];
-  let clean = true;
-  for (const place of places) {
-    let directories: string[];
-    try {
-      directories = execFileSync("find", [join(place, name), "-depth", "-type", "d"], {
-        encoding: "utf8",
-        stdio: ["ignore", "pipe", "ignore"],
-      })
-        .split("\n")
-        .filter(Boolean);
-    } catch {
-      continue;
-    }
-    for (const directory of directories) {
-      try {
-        rmdirSync(directory);
-      } catch {
-        clean = false;
-      }
-    }
-  }
-  return clean;
 }
 
 /** `docker compose` where there is the plugin, else `docker-compose`. */
