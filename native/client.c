@@ -3,11 +3,11 @@
 // In: CNI_* environment, network configuration on stdin. Out: stdout and exit code of a CNI plugin.
 // Answered here, without the daemon: the banner, VERSION, a bad environment, and a DEL while the daemon is away, which
 // is written to a spool directory beside the socket (fsync, rename) and counts as done: the daemon replays it.
-// A static program without dependencies, because a runtime starts it for every verb of every pod.
+// A static program without dependencies, because a runtime starts it for every verb of every pod; where client-system.c
+// knows the processor even without a C library, so only a handful of its functions may be used here.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,7 +43,7 @@ static void append(buffer *b, const void *data, size_t length) {
   if (b->length + length + 1 > b->size) {
     size_t size = (b->length + length + 1) * 2;
     char *grown = realloc(b->data, size);
-    if (!grown) { fputs("underlay: out of memory\n", stderr); exit(IO); }
+    if (!grown) _exit(IO);
     b->data = grown; b->size = size;
   }
   memcpy(b->data + b->length, data, length);
@@ -87,7 +88,7 @@ static _Noreturn void fail(int code, const char *format, ...) {
   append_json(&out, message);
   append_text(&out, "\"}\n");
   write_all(STDOUT_FILENO, out.data, out.length);
-  exit(1);
+  _exit(1);
 }
 
 // ---- the two keys of the configuration that matter here, found without building a tree ----
@@ -142,7 +143,7 @@ static void read_config(void) {
   for (;;) {
     ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(IO, "cannot read the network configuration from stdin: %s", strerror(errno));
+    if (n < 0) fail(IO, "cannot read the network configuration from stdin (errno %d)", errno);
     if (n == 0) break;
     if (config.length + (size_t)n > STDIN_LIMIT) fail(IO, "network configuration on stdin is longer than %u MiB", STDIN_LIMIT >> 20);
     append(&config, chunk, (size_t)n);
@@ -180,14 +181,19 @@ static _Noreturn void answer_version(void) {
     append_text(&out, "\"");
   }
   append_text(&out, "]}\n");
-  exit(write_all(STDOUT_FILENO, out.data, out.length) ? 1 : 0);
+  _exit(write_all(STDOUT_FILENO, out.data, out.length) ? 1 : 0);
 }
 
 static void banner(void) {
   static const char *const versions[] = { VERSIONS };
-  fputs("CNI underlay plugin " VERSION "\nCNI protocol versions supported: ", stderr);
-  for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) fprintf(stderr, "%s%s", i ? ", " : "", versions[i]);
-  fputc('\n', stderr);
+  buffer out = { 0 };
+  append_text(&out, "CNI underlay plugin " VERSION "\nCNI protocol versions supported: ");
+  for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+    append_text(&out, i ? ", " : "");
+    append_text(&out, versions[i]);
+  }
+  append_text(&out, "\n");
+  write_all(STDERR_FILENO, out.data, out.length);
 }
 
 // Missing variables are reported together; whether the values are good is the daemon's to say.
@@ -234,40 +240,51 @@ static int connect_daemon(const char *path) {
   return fd;
 }
 
-// Sends the request and prints the answer. Returns the exit code, or -1 when there was no whole answer: `*why` says so.
-static int ask_daemon(int fd, const buffer *body, const char **why) {
-  char head[256], chunk[16384];
+// Head and body leave in one piece when they fit the socket: the daemon then has the whole call when it wakes up.
+static void send_request(int fd, const buffer *body) {
+  char head[256];
   int length = snprintf(head, sizeof head, "POST /v1/cni HTTP/1.1\r\nHost: underlay\r\nContent-Type: application/vnd.underlay.cni\r\n"
     "Content-Length: %zu\r\nConnection: close\r\n\r\n", body->length);
-  buffer request = { 0 }, answer = { 0 };
-  append(&request, head, (size_t)length);
-  append(&request, body->data, body->length);
+  struct iovec parts[2] = { { head, (size_t)length }, { body->data, body->length } };
+  ssize_t n = writev(fd, parts, 2);
+  size_t sent = n > 0 ? (size_t)n : 0;
+  if (sent < (size_t)length) { // never seen on a fresh socket
+    if (write_all(fd, head + sent, (size_t)length - sent)) return;
+    sent = (size_t)length;
+  }
+  write_all(fd, body->data + (sent - (size_t)length), body->length - (sent - (size_t)length));
+}
+
+// Sends the request and prints the answer. Returns the exit code, or -1 when there was no whole answer: `*why` says so.
+static int ask_daemon(int fd, const buffer *body, const char **why) {
+  char chunk[16384];
+  buffer answer = { 0 };
+  size_t head = 0, wanted = 0; // bytes of the answer's head, and of its content
+  int code = IO;
   *why = "closed the connection before it had answered";
   // A daemon that refuses early closes its end: read its answer even when not everything could be sent.
-  write_all(fd, request.data, request.length);
-  for (;;) {
+  send_request(fd, body);
+  while (!head || answer.length - head < wanted) {
     ssize_t n = read(fd, chunk, sizeof chunk);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) *why = "did not answer in time";
-    if (n < 0) return -1;
-    if (n == 0) break;
+    if (n <= 0) return -1;
     append(&answer, chunk, (size_t)n);
     if (answer.length > ANSWER_LIMIT) { *why = "sent too long an answer"; return -1; }
+    char *end = head ? NULL : strstr(answer.data, "\r\n\r\n");
+    if (!end) continue;
+    *end = 0;
+    head = (size_t)(end - answer.data) + 4;
+    char *exit_code = strcasestr(answer.data, "\r\nunderlay-exit:");
+    char *declared = strcasestr(answer.data, "\r\ncontent-length:");
+    if (strncmp(answer.data, "HTTP/1.", 7) || !exit_code || !declared || strncmp(answer.data + 8, " 200", 4)) {
+      *why = "gave an answer that is not one to a CNI call; is another program listening there?";
+      return -1;
+    }
+    wanted = strtoul(declared + strlen("\r\ncontent-length:"), NULL, 10);
+    code = (int)strtoul(exit_code + strlen("\r\nunderlay-exit:"), NULL, 10);
   }
-  char *end = answer.data ? strstr(answer.data, "\r\n\r\n") : NULL;
-  if (!end) return -1;
-  *end = 0;
-  char *content = end + 4;
-  size_t available = answer.length - (size_t)(content - answer.data);
-  char *exit_code = strcasestr(answer.data, "\r\nunderlay-exit:"), *declared = strcasestr(answer.data, "\r\ncontent-length:");
-  if (strncmp(answer.data, "HTTP/1.", 7) || !exit_code || !declared || strncmp(answer.data + 8, " 200", 4)) {
-    *why = "gave an answer that is not one to a CNI call; is another program listening there?";
-    return -1;
-  }
-  size_t wanted = strtoul(declared + strlen("\r\ncontent-length:"), NULL, 10);
-  if (available < wanted) return -1;
-  if (write_all(STDOUT_FILENO, content, wanted)) return IO;
-  return atoi(exit_code + strlen("\r\nunderlay-exit:"));
+  return write_all(STDOUT_FILENO, answer.data + head, wanted) ? IO : code;
 }
 
 static int sync_directory(const char *path) {
@@ -281,9 +298,11 @@ static int sync_directory(const char *path) {
 // A DEL for later. Returns the path of the spooled file; does not return when it cannot be made to last.
 static const char *spool(const char *socket_path, const buffer *body, const char *why) {
   static char directory[PATH_MAX], temporary[PATH_MAX + 64], final[PATH_MAX + 64];
-  char copy[PATH_MAX];
-  snprintf(copy, sizeof copy, "%s", socket_path);
-  const char *parent = dirname(copy);
+  char parent[PATH_MAX];
+  snprintf(parent, sizeof parent, "%s", socket_path);
+  char *slash = strrchr(parent, '/');
+  if (slash) *slash = 0;
+  else strcpy(parent, ".");
   snprintf(directory, sizeof directory, "%s/spool", parent);
   mkdir(parent, 0700);
   mkdir(directory, 0700);
