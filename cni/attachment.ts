@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { parseAddress } from "../net/address.ts";
 import { encodeAlias } from "./attach/alias.ts";
 import type { PodRecord } from "./ipam/records.ts";
-import type { PodRequest } from "./protocol/config.ts";
+import type { PodRequest } from "./protocol/pod-request.ts";
 import type { PodView } from "./types.ts";
 
 /** In place of an interface's index. */

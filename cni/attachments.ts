@@ -25,8 +25,8 @@ import { type PodRecord, podKey } from "./ipam/records.ts";
 import { Store } from "./ipam/store.ts";
 import { Locks } from "./locks.ts";
 import { isNamespace } from "./namespace.ts";
-import { parseMac } from "./protocol/config.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
+import { parseMac } from "./protocol/pod-request.ts";
 import { type RecoveryParts, recover } from "./recovery.ts";
 import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
 

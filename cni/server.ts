@@ -8,9 +8,10 @@ import type { Log } from "../net/log.ts";
 import { buildResult } from "./attach-result.ts";
 import { Attachments } from "./attachments.ts";
 import { namespaceId, requireSameHost } from "./namespace.ts";
-import { type NetworkConfig, parseConfig, parsePodRequest, peekVersion, refuseUnsupported } from "./protocol/config.ts";
+import { type NetworkConfig, parseConfig, peekVersion, refuseUnsupported } from "./protocol/config.ts";
 import { type CniCall, readEnvironment, type Verb } from "./protocol/environment.ts";
 import { CniError, CniErrorCode, formatError } from "./protocol/error.ts";
+import { parsePodRequest } from "./protocol/pod-request.ts";
 import { appendResult, formatResult, parsePrevResult } from "./protocol/result.ts";
 import { type CniVersion, formatVersions, newestVersion, requireVerb } from "./protocol/version.ts";
 import { Spool } from "./spool.ts";
@@ -221,7 +222,7 @@ export class CniServer {
     refuseUnsupported(config);
     const request = parsePodRequest(config, call.args);
     const previous = config.prevResult === undefined ? null : parsePrevResult(config.prevResult, config.cniVersion);
-    const pool = this.#attachments.allocator.poolName(config.pool);
+    const pool = this.#attachments.allocator.poolName(request.pool ?? config.pool);
     const mtu = this.#mtu(config, pool);
     const attachment = await this.#attachments.add({
       network: config.name,

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -29,7 +30,7 @@
 #define DEFAULT_SOCKET "/run/underlay/underlayd.sock"
 #define VERSIONS "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"
 #define NEWEST "1.1.0"
-#define STDIN_LIMIT (15u << 20)
+#define STDIN_LIMIT (1u << 20)
 #define ANSWER_LIMIT (64u << 20)
 #define ANSWER_TIMEOUT 120 // seconds; a runtime gives up earlier
 enum { BAD_ENVIRONMENT = 4, IO = 5, DECODE = 6, TRY_AGAIN = 11, NOT_AVAILABLE = 50 };
@@ -125,7 +126,7 @@ static void find_key(const char *key, char *out, size_t size) {
       if (!close) return;
       const char *next = close + 1;
       while (next < end && strchr(" \t\r\n", *next)) next++;
-      if (depth == 1 && next < end && *next == ':' && (size_t)(close - start) == key_length && !memcmp(start, key, key_length)) {
+      if (depth == 1 && next < end && *next == ':' && (size_t)(close - start) == key_length && !strncasecmp(start, key, key_length)) {
         next++;
         while (next < end && strchr(" \t\r\n", *next)) next++;
         if (next >= end || *next != '"') return;

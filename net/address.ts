@@ -26,6 +26,12 @@ function parseDottedQuad(text: string): Uint8Array | null {
   return at === text.length ? bytes : null;
 }
 
+/** An IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) as the IPv4 address that it stands for. */
+export function unmapped(bytes: Uint8Array): Uint8Array {
+  const mapped = bytes.length === 16 && bytes.every((byte, i) => i >= 12 || byte === (i < 10 ? 0 : 255));
+  return mapped ? bytes.subarray(12) : bytes;
+}
+
 /** Canonical text of 4 or 16 bytes. */
 export function formatAddress(bytes: ArrayLike<number>): string {
   if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;

@@ -1,10 +1,11 @@
-// CNI_ARGS: `K=V;K=V`. Runtimes put the pod's name there, podman also a static address and MAC.
+// CNI_ARGS: `K=V;K=V`. Runtimes put the pod's name there, podman also a static address and MAC, and what its caller had.
 import { CniError, CniErrorCode } from "./error.ts";
 
 const known = new Set([
   "IgnoreUnknown",
   "IP",
   "MAC",
+  "POOL",
   "K8S_POD_NAME",
   "K8S_POD_NAMESPACE",
   "K8S_POD_INFRA_CONTAINER_ID",
@@ -21,8 +22,10 @@ export function parseCniArgs(text: string): ReadonlyMap<string, string> {
       throw new CniError(CniErrorCode.invalidEnvironment, `CNI_ARGS: invalid pair "${pair}"`, text);
     pairs.set(parts[0], parts[1]);
   }
-  const ignore = pairs.get("IgnoreUnknown")?.toLowerCase();
-  if (ignore !== "1" && ignore !== "true") {
+  const ignore = pairs.get("IgnoreUnknown")?.toLowerCase() ?? "0";
+  if (!["0", "1", "false", "true"].includes(ignore))
+    throw new CniError(CniErrorCode.invalidEnvironment, `CNI_ARGS: IgnoreUnknown="${ignore}" is not a boolean`, text);
+  if (ignore === "0" || ignore === "false") {
     const unknown = [...pairs.keys()].filter((key) => !known.has(key));
     if (unknown.length > 0)
       throw new CniError(

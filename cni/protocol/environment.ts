@@ -39,6 +39,8 @@ export function ifnameProblem(name: string): string | null {
   if (/[/:%\s]/u.test(name)) return "interface name contains / or : or % or whitespace";
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
   if (/[\u0000-\u001f\u007f\u0085]/u.test(name)) return "interface name contains a control character";
+  // What the client could not carry as UTF-8.
+  if (name.includes("\ufffd")) return "interface name is not UTF-8";
   return null;
 }
 
@@ -53,7 +55,7 @@ export function readEnvironment(env: Readonly<Record<string, string>>): CniCall 
     netns: env.CNI_NETNS ?? "",
     ifname: env.CNI_IFNAME ?? "",
     args: env.CNI_ARGS ?? "",
-    netnsOverride: env.CNI_NETNS_OVERRIDE === "1" || env.CNI_NETNS_OVERRIDE === "true",
+    netnsOverride: ["1", "true"].includes((env.CNI_NETNS_OVERRIDE ?? "").toLowerCase()),
   };
   const attachment = verb === "ADD" || verb === "DEL" || verb === "CHECK";
   if (attachment && call.containerId && !isIdentifier(call.containerId))

@@ -1,6 +1,7 @@
 // The result of an ADD in one internal shape (that of 1.1.0), and its text in each specification version.
 // Only fields of the requested version are written. `prevResult` comes in the version of the configuration.
-import { parseAddress } from "../../net/address.ts";
+import { parseAddress, unmapped } from "../../net/address.ts";
+import { readDns } from "./config.ts";
 import { CniError, CniErrorCode } from "./error.ts";
 import { field, isObject, type JsonObject } from "./json.ts";
 import { atLeast, type CniVersion, isSupported } from "./version.ts";
@@ -58,7 +59,9 @@ export function formatResult(result: CniResult, version: CniVersion): string {
 }
 
 function familyOf(cidr: string): 4 | 6 {
-  return cidr.includes(":") ? 6 : 4;
+  if (!cidr.includes(":")) return 4;
+  const bytes = parseAddress(cidr.split("/")[0]);
+  return bytes && unmapped(bytes).length === 4 ? 4 : 6;
 }
 
 /** 0.3.0 and later: lists; `ips[].version` up to 0.4.0; MTU and route attributes from 1.1.0. */
@@ -100,7 +103,7 @@ function old(result: CniResult, version: CniVersion): object {
 /** Reads prevResult; a result of another major shape than `version` is refused with code 6. */
 export function parsePrevResult(value: unknown, version: CniVersion): CniResult {
   if (!isObject(value)) throw undecodable("must be an object");
-  const own = value.cniVersion ?? version;
+  const own = field(value, "cniVersion") ?? version;
   if (typeof own !== "string" || !isSupported(own)) throw undecodable(`has cniVersion ${JSON.stringify(own)}`);
   const listed = atLeast(version, "0.3.0");
   if (listed !== atLeast(own, "0.3.0"))
@@ -110,9 +113,10 @@ export function parsePrevResult(value: unknown, version: CniVersion): CniResult 
 
 function parseModern(value: JsonObject): CniResult {
   const interfaces = objects(value, "interfaces").map((entry): ResultInterface => {
-    if (typeof entry.name !== "string") throw undecodable("has an interface without a name");
+    const name = optional<string>(entry, "name", "string");
+    if (name === undefined) throw undecodable("has an interface without a name");
     return defined({
-      name: entry.name,
+      name,
       mac: optional(entry, "mac", "string"),
       mtu: optional(entry, "mtu", "number"),
       sandbox: optional(entry, "sandbox", "string"),
@@ -125,7 +129,7 @@ function parseModern(value: JsonObject): CniResult {
     if (index !== undefined && (!Number.isInteger(index) || index < 0 || index >= interfaces.length))
       throw undecodable(`has an address of interface ${index}, which is not in its list`);
     return defined({
-      address: cidr(entry.address),
+      address: cidr(field(entry, "address")),
       gateway: optional(entry, "gateway", "string"),
       interface: index,
     });
@@ -140,7 +144,7 @@ function parseOld(value: JsonObject): CniResult {
     const part = field(value, key) ?? null;
     if (part === null) continue;
     if (!isObject(part)) throw undecodable(`has an ${key} that is no object`);
-    ips.push(defined({ address: cidr(part.ip), gateway: optional(part, "gateway", "string") }));
+    ips.push(defined({ address: cidr(field(part, "ip")), gateway: optional(part, "gateway", "string") }));
     routes.push(...routesOf(part));
   }
   return { interfaces: [], ips, routes, dns: dnsOf(value) };
@@ -150,7 +154,7 @@ function routesOf(value: JsonObject): ResultRoute[] {
   return objects(value, "routes").map(
     (entry): ResultRoute =>
       defined({
-        dst: cidr(entry.dst),
+        dst: cidr(field(entry, "dst")),
         gw: optional(entry, "gw", "string"),
         mtu: optional(entry, "mtu", "number"),
         advmss: optional(entry, "advmss", "number"),
@@ -164,7 +168,7 @@ function routesOf(value: JsonObject): ResultRoute[] {
 function dnsOf(value: JsonObject): JsonObject {
   const dns = field(value, "dns") ?? {};
   if (!isObject(dns)) throw undecodable("has a dns that is no object");
-  return dns;
+  return readDns(dns);
 }
 
 function objects(value: JsonObject, key: string): JsonObject[] {
@@ -174,7 +178,7 @@ function objects(value: JsonObject, key: string): JsonObject[] {
 }
 
 function optional<T extends string | number>(entry: JsonObject, key: string, type: "string" | "number"): T | undefined {
-  const value = entry[key] ?? undefined;
+  const value = field(entry, key) ?? undefined;
   if (value !== undefined && typeof value !== type) throw undecodable(`has a ${key} that is no ${type}`);
   return value as T | undefined;
 }

@@ -10,7 +10,8 @@ import { BodyReader } from "./body.ts";
 import { type ApiBackend, ApiError } from "./types.ts";
 
 export const CNI_MEDIA_TYPE = "application/vnd.underlay.cni";
-const MAX_BODY = 16 << 20;
+/** The client takes 1 MiB of configuration; the rest is for variables. Parsing it is the work of one turn of the loop. */
+const MAX_BODY = 2 << 20;
 /** All bodies that are being received at once. */
 const MAX_ALL = 64 << 20;
 const MAX_VARIABLES = 64;

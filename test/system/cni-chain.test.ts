@@ -38,13 +38,14 @@ describe("CNI in a chain", () => {
   const [older, newer] = [client("1.1"), client("1.3")];
 
   beforeAll(async () => {
+    host.pools = [...host.pools, { name: "edge", blocks: ["10.244.9.0/28"], exclude: [], table: 7100 }];
     mkdirSync(bin);
     symlinkSync(join(import.meta.dirname, "../../dist/underlay"), join(bin, "underlay"));
     expect(await host.start()).toBe("ready");
   });
   afterEach(async () => {
     host.removePod("a");
-    await expect.poll(() => host.used(), { interval: 10 }).toEqual([0, 0]);
+    await expect.poll(() => host.used(), { interval: 10 }).toEqual([0, 0, 0]);
     expect(host.links()).toEqual([]);
   });
   afterAll(() => host.close());
@@ -82,7 +83,7 @@ describe("CNI in a chain", () => {
     host.inPod("a", `ping -c1 -W1 -I ${v6} 2001:db8:ffff::1`);
     await older.check(without(list, "portmap"), conf);
     await older.del(list, conf);
-    expect(await host.used()).toEqual([0, 0]);
+    expect(await host.used()).toEqual([0, 0, 0]);
     expect(host.inHost("iptables -t nat -S")).not.toContain(v4);
     expect(older.cached(list, conf)).toBeUndefined();
     await older.del(without(list, "sbr"), conf);
@@ -113,6 +114,27 @@ describe("CNI in a chain", () => {
     await newer.del(list, conf);
   });
 
+  it("takes pool, addresses and MAC from the pod's annotations", async () => {
+    const name = "io.kubernetes.cri.pod-annotations";
+    const list = older.parse(conflist([ours({ capabilities: { [name]: true, dns: true } }), bandwidth]));
+    const annotations = {
+      "underlay.dev/pool": "edge",
+      "underlay.dev/addresses": "10.244.9.7",
+      "Underlay.dev/MAC": "02:00:00:00:09:07",
+      "other.example/x": "y",
+    };
+    const dns = { Servers: ["10.0.0.53"], Searches: null, Options: [] };
+    const conf = pod({ capabilityArgs: { ...capabilityArgs, [name]: annotations, dns } });
+    const result = await older.add(list, conf);
+    expect(result.ips).toEqual([{ interface: 1, address: "10.244.9.7/32", gateway: "169.254.1.1" }]);
+    expect(result.interfaces[1].mac).toBe("02:00:00:00:09:07");
+    expect(result.dns).toEqual({ nameservers: ["10.0.0.53"] });
+    expect((await host.pods())[0].pool).toBe("edge");
+    // Without the capability it is not asked for: what ADD has chosen stays.
+    await older.check(older.parse(conflist([ours()])), conf);
+    await older.del(list, conf);
+  });
+
   it("is asked for its status and its garbage is collected", async () => {
     const list = newer.parse(conflist([ours()], { cniVersions: ["0.4.0", "1.1.0", "9.0.0"] }));
     expect(list.cniVersion).toBe("1.1.0");
@@ -121,9 +143,9 @@ describe("CNI in a chain", () => {
     expect((await newer.add(list, conf)).interfaces[1]).toMatchObject({ name: "eth0", mtu: 1500 });
     await newer.check(list, conf);
     await newer.gc(list, [{ containerID: "c1", ifname: "eth0" }]);
-    expect(await host.used()).toEqual([1, 1]);
+    expect(await host.used()).toEqual([1, 1, 0]);
     await newer.gc(list, null);
-    expect(await host.used()).toEqual([0, 0]);
+    expect(await host.used()).toEqual([0, 0, 0]);
     expect(newer.calls.slice(-2).map(({ verb }) => verb)).toEqual(["DEL", "GC"]);
     await newer.del(list, conf);
   });
@@ -132,9 +154,9 @@ describe("CNI in a chain", () => {
     const list = older.parse(conflist([ours()], { cniVersion: "1.1.0" }));
     const conf = pod();
     await expect(older.add(list, conf)).rejects.toThrow('unsupported CNI result version "1.1.0"');
-    expect(await host.used()).toEqual([1, 1]);
+    expect(await host.used()).toEqual([1, 1, 0]);
     await older.del(list, conf);
-    expect(await host.used()).toEqual([0, 0]);
+    expect(await host.used()).toEqual([0, 0, 0]);
     expect(older.parse(conflist([ours()], { cniVersions: ["1.1.0"] })).cniVersion).toBe("1.0.0");
   });
 });

@@ -280,13 +280,13 @@ describe("CNI calls", () => {
     expect(seen).toEqual({ env, stdin: '{"a":"\0b"}', pid: process.pid });
   });
 
-  it("carry 16 MiB, and not more", async () => {
+  it("carry 2 MiB, and not more", async () => {
     await start();
-    const body = new Uint8Array(16 << 20).fill(0x78);
+    const body = new Uint8Array(2 << 20).fill(0x78);
     body.set(encode("A=1\0\0"));
-    expect((await post(body)).body).toHaveLength((16 << 20) - 5);
-    const answer = await post(new Uint8Array((16 << 20) + 1));
-    expect([answer.status, JSON.parse(answer.body).error]).toEqual([413, "the request is larger than 16 MiB"]);
+    expect((await post(body)).body).toHaveLength((2 << 20) - 5);
+    const answer = await post(new Uint8Array((2 << 20) + 1));
+    expect([answer.status, JSON.parse(answer.body).error]).toEqual([413, "the request is larger than 2 MiB"]);
   });
 
   it.each([

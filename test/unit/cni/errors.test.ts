@@ -1,7 +1,8 @@
 // Every error that needs no kernel: what a caller gets wrong -> code, words, and the version of the error object.
 import { describe, expect, it } from "vitest";
-import { parseConfig, parsePodRequest, refuseUnsupported } from "../../../cni/protocol/config.ts";
+import { type NetworkConfig, parseConfig, refuseUnsupported } from "../../../cni/protocol/config.ts";
 import type { CniError } from "../../../cni/protocol/error.ts";
+import { parsePodRequest } from "../../../cni/protocol/pod-request.ts";
 import { CniServer } from "../../../cni/server.ts";
 import { systemClock } from "../../../net/clock.ts";
 import { silentLog } from "../../../net/log.ts";
@@ -69,15 +70,16 @@ const refused: readonly [string, Record<string, string>, unknown, number, string
     "1.1.0",
   ],
   ["GC before 1.1.0", { CNI_COMMAND: "GC" }, config, 1, "does not allow GC", "1.0.0"],
-  ["mtu", {}, { ...config, mtu: 20 }, 7, '"mtu": 20', "1.0.0"],
   [
-    "mtu nested deeply",
-    {},
-    `{"cniVersion":"1.0.0","name":"n","type":"underlay","mtu":${"[".repeat(100_000)}${"]".repeat(100_000)}}`,
-    7,
-    "nested too deeply",
+    "DEL only for what it needs",
+    { CNI_COMMAND: "DEL", CNI_ARGS: "garbage" },
+    { ...config, mtu: 20, pool: 5, dns: 7, prevResult: "x", runtimeConfig: 1, ipMasq: true },
+    11,
+    "starting or stopping",
     "1.0.0",
   ],
+  ["ifname that is not UTF-8", { CNI_IFNAME: "a\ufffd" }, config, 4, "not UTF-8", "1.0.0"],
+  ["a version under another case", { CNI_COMMAND: "CHECK" }, { CNIVersion: "0.3.1", Name: "n" }, 1, "CHECK", "0.3.1"],
   ["runtimeConfig on a daemon that is not up", {}, config, 11, "starting or stopping", "1.0.0"],
 ];
 
@@ -101,47 +103,60 @@ describe("CNI errors", () => {
   });
 });
 
-describe("what a pod may ask for", () => {
-  const parse = (extra: object, args = "") =>
-    parsePodRequest(parseConfig(Buffer.from(JSON.stringify({ ...config, ...extra }))), args);
-  const ips = (request: { addresses: readonly Uint8Array[] }) => request.addresses.map((bytes) => [...bytes].join("."));
+describe("settings", () => {
+  const parsed = (extra: object | string) =>
+    parseConfig(Buffer.from(typeof extra === "string" ? extra : JSON.stringify({ ...config, ...extra })));
+  const nested = `{"cniVersion":"1.0.0","name":"n","mtu":${"[".repeat(100_000)}${"]".repeat(100_000)}}`;
 
-  // runtimeConfig | args | CNI_ARGS | the IPv4 address that wins
-  it.each([
-    [{ ips: ["10.0.0.1/24"] }, { cni: { ips: ["10.0.0.2"] } }, "IP=10.0.0.3", "10.0.0.1"],
-    [{ IPS: ["10.0.0.1"] }, {}, "", "10.0.0.1"],
-    [{ ips: null }, { cni: { ips: ["10.0.0.2/32"] } }, "IP=10.0.0.3", "10.0.0.2"],
-    [{}, {}, "IgnoreUnknown=true;FOO=1;IP=10.0.0.3", "10.0.0.3"],
-  ])("address from %j, %j, %s", (runtimeConfig, args, cniArgs, expected) => {
-    expect(ips(parse({ runtimeConfig, args }, cniArgs))).toEqual([expected]);
+  it.each<[keyof NetworkConfig, object | string, unknown]>([
+    ["mtu", { mtu: 0 }, null],
+    ["mtu", { MTU: 1400 }, 1400],
+    ["pool", { pool: null }, null],
+    ["pool", { Pool: "p" }, "p"],
+    ["dns", { dns: null }, {}],
+    [
+      "dns",
+      { dns: { nameservers: ["10.0.0.53"], search: null, Options: ["a"], domain: "" } },
+      { nameservers: ["10.0.0.53"], options: ["a"] },
+    ],
+    [
+      "dns",
+      { dns: { nameservers: ["10.0.0.53"] }, runtimeConfig: { dns: { Servers: null, Searches: ["x"], Options: [] } } },
+      { search: ["x"] },
+    ],
+    ["prevResult", { prevResult: null }, undefined],
+    ["validAttachments", {}, null],
+    ["validAttachments", { "cni.dev/valid-attachments": null }, []],
+    ["validAttachments", { "cni.dev/attachments": [] }, []],
+    [
+      "validAttachments",
+      { "cni.dev/valid-attachments": [{ ContainerID: "c", IfName: "e" }] },
+      [{ containerId: "c", ifname: "e" }],
+    ],
+  ])("%s of %j", (key, extra, expected) => expect(parsed(extra)[key]).toEqual(expected));
+
+  it.each<[keyof NetworkConfig, object | string, number, string]>([
+    ["mtu", { mtu: 20 }, 7, '"mtu": 20'],
+    ["mtu", { mtu: "1500" }, 7, '"mtu": "1500"'],
+    ["mtu", nested, 7, "nested too deeply"],
+    ["pool", { pool: 5 }, 6, '"pool" must be a string'],
+    ["dns", { dns: [] }, 6, '"dns" must be an object'],
+    ["dns", { dns: { nameservers: "10.0.0.53" } }, 6, "nameservers must be a list"],
+    ["validAttachments", { "cni.dev/valid-attachments": {} }, 6, "must be a list"],
+    ["validAttachments", { "cni.dev/valid-attachments": [{ containerID: "c" }] }, 6, "needs containerID and ifname"],
+  ])("%s refused: %j", (key, extra, code, message) => {
+    const refusal = expect.objectContaining({ code, message: expect.stringContaining(message) }) as Error;
+    expect(() => parsed(extra)[key]).toThrow(refusal);
   });
+});
 
-  it.each([
-    ["K8S_POD_NAME=p;K8S_POD_NAMESPACE=n", "n/p"],
-    ["K8S_POD_NAME=p", "p"],
-    ["", null],
-  ])("pod name from %s", (args, expected) => expect(parse({}, args).pod).toBe(expected));
-
-  it.each([
-    [{}, "A", 4],
-    [{}, "A=1=2;IgnoreUnknown=1", 4],
-    [{}, "IP=10.0.0.1;;MAC=02:00:00:00:00:01", 4],
-    [{}, "FOO=1", 4],
-    [{}, "IP=10.0.0.256", 7],
-    [{}, "MAC=03:00:00:00:00:01", 7],
-    [{}, "MAC=zz", 7],
-    [{ runtimeConfig: { ips: ["10.0.0.1", "10.0.0.2"] } }, "", 7],
-    [{ runtimeConfig: { ips: "10.0.0.1" } }, "", 6],
-    [{ runtimeConfig: [] }, "", 6],
-    [{ runtimeConfig: { ips: ["10.0.0.1/33"] } }, "", 7],
-  ])("refuses %j with CNI_ARGS %s", (extra, args, code) => {
-    expect(() => parse(extra, args)).toThrow(expect.objectContaining({ name: "CniError", code }) as CniError);
-  });
-
+describe("settings that are not ours", () => {
   it.each([
     [{ ipMasq: true }, /ipMasq.*true/],
     [{ runtimeConfig: { PortMappings: [{ HostPort: 80 }] } }, /portMappings.*80.*portmap/],
     [{ runtimeConfig: { bandwidth: { IngressRate: 5 } } }, /bandwidth.*5/],
+    [{ RuntimeConfig: { ipRanges: [[{ subnet: "10.0.0.0/24" }]] } }, /ipRanges.*10\.0\.0\.0/],
+    [{ runtimeConfig: { deviceID: "0000:03:00.0" } }, /deviceID.*0000:03/],
   ])("refuses %j with code 2, naming key and value", (extra, message) => {
     const parsed = parseConfig(Buffer.from(JSON.stringify({ ...config, ...extra })));
     expect(() => refuseUnsupported(parsed)).toThrow(message);
@@ -151,14 +166,21 @@ describe("what a pod may ask for", () => {
   it("accepts what runtimes put in by habit", () => {
     const extra = {
       capabilities: { portMappings: true },
+      disableCheck: true,
       ipMasq: false,
       ipam: { type: "host-local" },
-      runtimeConfig: { portMappings: null, bandwidth: { IngressRate: 0 }, dns: { Servers: [] } },
+      runtimeConfig: {
+        portMappings: null,
+        bandwidth: { IngressRate: 0, IngressBurst: 4294967295 },
+        dns: { Servers: [] },
+        ipRanges: [],
+        cgroupPath: "/a",
+      },
       args: { labels: [] },
       "cni.dev/whatever": 1,
     };
     const parsed = parseConfig(Buffer.from(JSON.stringify({ ...config, ...extra })));
     expect(() => refuseUnsupported(parsed)).not.toThrow();
-    expect(parsePodRequest(parsed, "")).toEqual({ addresses: [], mac: null, pod: null });
+    expect(parsePodRequest(parsed, "")).toEqual({ addresses: [], mac: null, pool: null, pod: null });
   });
 });

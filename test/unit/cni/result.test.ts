@@ -73,6 +73,23 @@ describe("CNI results", () => {
     expect(both.ips.map((ip) => ip.interface)).toEqual([0, 2, 2]);
   });
 
+  it("reads what Go programs write: names in another case, null for nothing, IPv4 in IPv6", () => {
+    const written = {
+      CNIVersion: "0.4.0",
+      Interfaces: null,
+      IPs: [{ Address: "::ffff:10.0.0.1/128", Gateway: null }],
+      dns: { Nameservers: null, search: ["a"], options: [] },
+    };
+    const parsed = parsePrevResult(written, "0.4.0");
+    expect(JSON.parse(formatResult(parsed, "0.4.0"))).toEqual({
+      cniVersion: "0.4.0",
+      interfaces: [],
+      ips: [{ version: "4", address: "::ffff:10.0.0.1/128" }],
+      routes: [],
+      dns: { search: ["a"] },
+    });
+  });
+
   it.each([
     ["no object", 5],
     ["another shape", { cniVersion: "0.2.0", ip4: { ip: "10.0.0.1/24" } }],
