@@ -3,6 +3,7 @@
 // (stale-routes.ts).
 import { type Family, sameBytes } from "../net/address.ts";
 import type { Timer } from "../net/clock.ts";
+import type { Prefix } from "../net/prefix.ts";
 import type { SliceTask } from "../net/slices.ts";
 import type { UpdateSink } from "./adj-rib-in/update-reader.ts";
 import type { AdjRibOut, AdjRibOutOptions } from "./adj-rib-out/adj-rib-out.ts";
@@ -214,6 +215,20 @@ export class PeerRib implements UpdateSink, SliceTask {
   }
 
   /**
+   * How far the neighbour has heard of a prefix. `told`: it was sent; `waiting`: it is yet to be sent what there is to say;
+   * `withheld`: all was sent, and this was not among it. Null: it is not to be told, or cannot be.
+   */
+  heard({ family, bytes, length }: Prefix): "told" | "waiting" | "withheld" | null {
+    const part = this.families.get(family);
+    const adjRibOut = part?.adjRibOut;
+    if (!part || !adjRibOut) return null;
+    const id = part.locRib.prefixes.find(bytes, 0, length);
+    if (id === 0 || part.locRib.bestOf(id) === 0) return null;
+    if (adjRibOut.hasTold(id)) return "told";
+    return adjRibOut.idle ? "withheld" : "waiting";
+  }
+
+  /**
    * Without a session the neighbour may go on believing what it was told last: for the restart time that it was offered (RFC 4724
    * §4.2), or until its hold timer has noticed. From before our start, too.
    */
@@ -331,6 +346,7 @@ export class PeerRib implements UpdateSink, SliceTask {
       slices,
       enhancedRefresh: negotiated.enhancedRefresh,
       send: (messages) => session.send(messages),
+      onProgress: () => this.#core.onProgress(),
       onEndOfRib: (prefixes) => this.#core.onEndOfRib(this.#options.name, "sent", family, prefixes),
       isRestarting: () => this.#core.restarting,
       holdsEndOfRib: () => this.#endOfRibHold !== null,

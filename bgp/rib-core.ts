@@ -53,6 +53,8 @@ export class RibCore {
   readonly convergence: Convergence;
   /** End-of-RIB was sent to a peer, or received from it. */
   onEndOfRib: (peer: string, direction: "sent" | "received", family: Family, prefixes: number) => void = () => {};
+  /** A peer may have been told something. */
+  onProgress: () => void = () => {};
   readonly tables: Tables;
   readonly #revisits = new WeakMap<LocRib, Revisit>();
   readonly #sweep: Sweep;

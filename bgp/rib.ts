@@ -27,7 +27,7 @@ import type {
 } from "./session/types.ts";
 import type { EstablishedInterface, OriginatedAttributes, SpeakerOptions, SpeakerPeer } from "./speaker-types.ts";
 import type { Table } from "./tables.ts";
-import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
+import type { Heard, PeerView, PrefixCounts, RouteView } from "./views.ts";
 import { WireError } from "./wire/error.ts";
 import type { PathAttributes } from "./wire/path-attributes.ts";
 import { CeaseSubcode, ErrorCode } from "./wire/registry.ts";
@@ -106,6 +106,21 @@ export class Rib implements SessionHandler {
   /** Peers with a session that have something left to hear. */
   untold(): string[] {
     return [...this.#peers.values()].filter((peer) => peer.untold).map(({ options }) => options.name);
+  }
+
+  /** Peers that are to be told of a prefix, by how far that has come; see PeerRib.heard. */
+  heard(prefix: Prefix): Heard {
+    const heard = { told: [] as string[], waiting: [] as string[], withheld: [] as string[] };
+    for (const peer of this.#peers.values()) {
+      const state = peer.heard(prefix);
+      if (state) heard[state].push(peer.options.name);
+    }
+    return heard;
+  }
+
+  /** Called whenever a peer may have been told something. */
+  set onProgress(listener: () => void) {
+    this.#core.onProgress = listener;
   }
 
   /** Peers without a session that may still believe what they were told. */

@@ -24,7 +24,7 @@ import type {
 import type { Table } from "./tables.ts";
 import { NeighbourDiscovery } from "./unnumbered/discovery.ts";
 import type { LinkSource } from "./unnumbered/types.ts";
-import type { PeerView, PrefixCounts, RouteView } from "./views.ts";
+import type { Heard, PeerView, PrefixCounts, RouteView } from "./views.ts";
 import type { PathAttributes } from "./wire/path-attributes.ts";
 
 export interface SpeakerDependencies {
@@ -232,6 +232,16 @@ export class Speaker {
   /** Peers without a session that may still believe what they were told last, because they keep it or have not noticed. */
   rememberers(): string[] {
     return this.#rib.rememberers();
+  }
+
+  /** How far the neighbours with a session have heard of a prefix, as far as they are to be told of it. */
+  heard(prefix: Prefix): Heard {
+    return this.#rib.heard(prefix);
+  }
+
+  /** Called whenever a neighbour may have been told something: what heard() says may be otherwise. */
+  set onProgress(listener: () => void) {
+    this.#rib.onProgress = listener;
   }
 
   /** One per table and family. */

@@ -79,3 +79,13 @@ export interface RouteView {
   readonly rejected: string | null;
   readonly stale: boolean;
 }
+
+/** Names of peers by how far they have heard of a prefix. */
+export interface Heard {
+  /** The UPDATE has been written to the session. */
+  readonly told: readonly string[];
+  /** Not all that there is to say has been written yet. */
+  readonly waiting: readonly string[];
+  /** All has been written, and the prefix was not among it: the export policy keeps it back. */
+  readonly withheld: readonly string[];
+}

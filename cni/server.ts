@@ -6,16 +6,20 @@
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
 import { buildResult } from "./attach-result.ts";
+import type { Attachment } from "./attachment.ts";
 import { Attachments } from "./attachments.ts";
 import { namespaceId, requireSameHost } from "./namespace.ts";
 import { type NetworkConfig, parseConfig, peekVersion, refuseUnsupported } from "./protocol/config.ts";
 import { type CniCall, readEnvironment, type Verb } from "./protocol/environment.ts";
 import { CniError, CniErrorCode, formatError } from "./protocol/error.ts";
 import { parsePodRequest } from "./protocol/pod-request.ts";
+import { readyOf } from "./protocol/ready.ts";
 import { appendResult, formatResult, parsePrevResult } from "./protocol/result.ts";
 import { type CniVersion, formatVersions, newestVersion, requireVerb } from "./protocol/version.ts";
+import { type Caller, Readiness, type ReadyOptions, readyDefaults } from "./readiness.ts";
 import { Spool } from "./spool.ts";
 import type {
+  Announcements,
   BlockView,
   CniCallEvent,
   CniOptions,
@@ -50,14 +54,22 @@ export interface CniDependencies {
   readonly onRetired?: () => void;
   /** Can other nodes reach pods here, by what is known of the sessions? Absent: yes. Only STATUS tells of it. */
   readonly connected?: () => boolean;
+  /** How far neighbours have heard of the blocks; absent: there are none to wait for. */
+  readonly announcements?: Announcements;
   /** May pods be attached? Absent: always. */
   readonly ready?: () => { readonly ok: boolean; readonly reason?: string };
+}
+
+/** What a successful call has to say beside its result. */
+interface Notes {
+  notReady?: string;
 }
 
 export class CniServer {
   readonly #options: CniOptions;
   readonly #deps: CniDependencies;
   readonly #attachments: Attachments;
+  readonly #readiness: Readiness;
   readonly #spool: Spool;
   readonly #blockStates = new Map<string, Pick<BlockView, "state" | "reason">>();
   #running = false;
@@ -67,6 +79,11 @@ export class CniServer {
     this.#options = options;
     this.#deps = deps;
     this.#attachments = new Attachments(options, deps);
+    this.#readiness = new Readiness({
+      clock: deps.clock,
+      announcements: deps.announcements,
+      refusal: () => this.#refusal(),
+    });
     this.#spool = new Spool(options.spoolDir ?? null, deps.log, (request) => this.handle(request));
   }
 
@@ -86,11 +103,18 @@ export class CniServer {
   async stop(): Promise<void> {
     this.#running = false;
     this.#timer?.cancel();
+    this.#readiness.stop();
     await this.#attachments.stop();
   }
 
-  /** Resolves when the calls of now have been answered. */
+  /** The daemon is about to end: no ADD waits for its pod to be reachable any more. */
+  quiesce(): void {
+    this.#readiness.stop();
+  }
+
+  /** Resolves when the calls of now have been answered; an ADD that may not be any more does not wait. */
   idle(): Promise<void> {
+    this.#readiness.look();
     return this.#attachments.idle();
   }
 
@@ -164,6 +188,7 @@ export class CniServer {
   async handle(request: CniRequest): Promise<CniResponse> {
     const started = this.#deps.clock.now();
     const context = { verb: request.env.CNI_COMMAND, containerId: request.env.CNI_CONTAINERID };
+    const notes: Notes = {};
     const answered = (exitCode: number, error: string | null) =>
       this.onCall({
         verb: request.env.CNI_COMMAND ?? "",
@@ -172,9 +197,10 @@ export class CniServer {
         exitCode,
         error,
         milliseconds: Math.round((this.#deps.clock.now() - started) * 10) / 10,
+        ...notes,
       });
     try {
-      const stdout = await this.#dispatch(request);
+      const stdout = await this.#dispatch(request, notes);
       this.#deps.log.debug({ ...context, milliseconds: this.#deps.clock.now() - started }, "CNI call answered");
       answered(0, null);
       return { exitCode: 0, stdout };
@@ -187,7 +213,7 @@ export class CniServer {
     }
   }
 
-  async #dispatch(request: CniRequest): Promise<string> {
+  async #dispatch(request: CniRequest, notes: Notes): Promise<string> {
     const call = readEnvironment(request.env);
     if (call.verb === "VERSION") return formatVersions(peekVersion(request.stdin));
     const config = parseConfig(request.stdin);
@@ -203,9 +229,11 @@ export class CniServer {
       case "ADD":
         requireSameHost(request.pid);
         await this.#spool.replay();
-        return exclusively(() => this.#add(call, config));
-      case "DEL":
-        return exclusively(() => this.#del(call, config));
+        return exclusively(() => this.#add(call, config, request.caller, notes));
+      case "DEL": {
+        const left = this.#readiness.leaving(readinessKey(call));
+        return exclusively(() => this.#del(call, config)).finally(left);
+      }
       case "CHECK":
         return exclusively(() => this.#check(call, config));
       case "STATUS":
@@ -215,11 +243,11 @@ export class CniServer {
     }
   }
 
-  async #add(call: CniCall, config: NetworkConfig): Promise<string> {
-    const ready = this.#deps.ready?.();
-    if (ready && !ready.ok)
-      throw new CniError(CniErrorCode.tryAgainLater, `pods cannot be attached now: ${ready.reason ?? "not ready"}`);
+  async #add(call: CniCall, config: NetworkConfig, caller: Caller | undefined, notes: Notes): Promise<string> {
+    const refusal = this.#refusal();
+    if (refusal !== null) throw new CniError(CniErrorCode.tryAgainLater, `pods cannot be attached now: ${refusal}`);
     refuseUnsupported(config);
+    const ready = readyOf(config.raw, this.#ready);
     const request = parsePodRequest(config, call.args);
     const previous = config.prevResult === undefined ? null : parsePrevResult(config.prevResult, config.cniVersion);
     const pool = this.#attachments.allocator.poolName(request.pool ?? config.pool);
@@ -234,8 +262,47 @@ export class CniServer {
       mtu,
       request,
     });
+    await this.#untilReady(call, attachment, ready, caller, notes);
     const ours = buildResult(attachment.record, mtu, config.dns);
     return formatResult(previous ? appendResult(previous, ours) : ours, config.cniVersion);
+  }
+
+  /** Why no pod may be attached now; null: it may. */
+  #refusal(): string | null {
+    const ready = this.#deps.ready?.();
+    return ready && !ready.ok ? (ready.reason ?? "not ready") : null;
+  }
+
+  get #ready(): ReadyOptions {
+    return this.#options.ready ?? readyDefaults;
+  }
+
+  /** The pod is wired: waits until it can be reached. Rejects with code 11 and takes it back when it is not to be had. */
+  async #untilReady(
+    call: CniCall,
+    attachment: Attachment,
+    ready: ReadyOptions,
+    caller: Caller | undefined,
+    notes: Notes,
+  ): Promise<void> {
+    const { record } = attachment;
+    const blocks = this.#attachments.allocator.blocksOf(record.addresses);
+    const outcome = await this.#readiness.wait(readinessKey(call), ready, blocks, caller);
+    if (outcome.kind === "ready") return;
+    const { reason } = outcome;
+    if (outcome.kind === "late" && ready.fallback === "attach") {
+      notes.notReady = reason;
+      const { containerId, ifname, pod, addresses } = record;
+      this.#deps.log.warn({ containerId, ifname, pod, addresses, reason }, "pod attached before it can be reached");
+      return;
+    }
+    await this.#attachments.remove(record);
+    throw new CniError(
+      CniErrorCode.tryAgainLater,
+      outcome.kind === "late"
+        ? `the pod was taken back, it could not be reached within ${ready.timeout / 1000} s (ready: ${ready.level}): ${reason}`
+        : `the pod was taken back before it could be reached: ${reason}`,
+    );
   }
 
   /** Needs nothing but the name of the attachment, and succeeds when there is none. */
@@ -272,8 +339,8 @@ export class CniServer {
 
   #status(config: NetworkConfig): string {
     const pool = this.#attachments.allocator.poolName(config.pool);
-    const ready = this.#deps.ready?.();
-    if (ready && !ready.ok) throw new CniError(CniErrorCode.notAvailable, ready.reason ?? "not ready");
+    const refusal = this.#refusal();
+    if (refusal !== null) throw new CniError(CniErrorCode.notAvailable, refusal);
     const exhausted = this.#attachments.allocator.exhausted(pool);
     if (exhausted) throw new CniError(CniErrorCode.notAvailable, exhausted);
     const blocks = this.blocks().filter((block) => block.pool === pool);
@@ -283,8 +350,15 @@ export class CniServer {
         : blocks.every((block) => block.state === "withdrawn" || block.state === "failed")
           ? `no block of pool "${pool}" is announced`
           : null;
+    const { level, fallback } = readyOf(config.raw, this.#ready);
+    const missing = blocks.map(({ prefix }) => this.#readiness.missing(level, [prefix]));
+    const refused = fallback === "fail" && missing.length > 0 && !missing.includes(null);
     if (why !== null)
-      throw new CniError(CniErrorCode.limitedConnectivity, `${why}: pods cannot be reached from other nodes`);
+      throw new CniError(
+        CniErrorCode.limitedConnectivity,
+        `${why}: pods cannot be reached from other nodes${refused ? `, and new ones are refused (ready: ${level})` : ""}`,
+      );
+    if (refused) throw new CniError(CniErrorCode.notAvailable, `new pods are refused (ready: ${level}): ${missing[0]}`);
     return "";
   }
 
@@ -326,4 +400,8 @@ export class CniServer {
       void this.#spool.replay().then(() => this.#lookIntoSpool());
     });
   }
+}
+
+function readinessKey({ containerId, ifname }: CniCall): string {
+  return `${containerId}/${ifname}`;
 }

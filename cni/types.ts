@@ -1,6 +1,7 @@
 // What the daemon hands to the CNI server and gets back. The client executable only carries bytes.
 
 import type { PodEnd } from "./attach/messages.ts";
+import type { Caller, ReadyOptions } from "./readiness.ts";
 
 export interface CniRequest {
   /** CNI_* variables as the caller had them. */
@@ -8,6 +9,8 @@ export interface CniRequest {
   readonly stdin: Uint8Array;
   /** Process id of the client (SO_PEERCRED), null when unknown. */
   readonly pid: number | null;
+  /** Absent: it waits for the answer, whatever happens. */
+  readonly caller?: Caller | undefined;
 }
 
 export interface CniResponse {
@@ -71,6 +74,27 @@ export interface CniOptions {
   readonly mtu: number | null;
   /** Where the client leaves a DEL that found no daemon: the directory `spool` beside the socket. Absent: nowhere. */
   readonly spoolDir?: string;
+  /** What an ADD waits for, unless the network configuration says otherwise. Absent: readyDefaults. */
+  readonly ready?: ReadyOptions;
+}
+
+/** How far neighbours have heard of blocks of ours. */
+export interface Announcements {
+  look(block: string): Announcement;
+  /** Calls back whenever what look() says may be otherwise, until the returned function is called. */
+  onChange(listener: () => void): () => void;
+}
+
+/** Names of neighbours with a session that are to be told of a block. */
+export interface Announcement {
+  /** Why nobody is told, whoever has a session; null: it is announced. */
+  readonly heldBack: string | null;
+  /** They have been sent it. */
+  readonly told: readonly string[];
+  /** They are yet to be sent what there is to say. */
+  readonly waiting: readonly string[];
+  /** They have been sent everything but this: the export policy keeps it back. */
+  readonly withheld: readonly string[];
 }
 
 /** How the CNI server reaches the kernel's local table; routing's Fib satisfies it. */
@@ -87,6 +111,8 @@ export interface CniCallEvent {
   readonly exitCode: number;
   readonly error: string | null;
   readonly milliseconds: number;
+  /** Of an ADD that succeeded without waiting any longer: why the pod may not be reachable yet. */
+  readonly notReady?: string;
 }
 
 export interface PodEvent {

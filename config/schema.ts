@@ -145,6 +145,18 @@ export const cni = z
     mtu: one(integer("bytes", 1280, 65535), "MTU of pod interfaces.")
       .optional()
       .meta(otherwise("the smallest among the uplinks")),
+    ready: one(
+      word({ advertised: "advertised" as const, established: "established" as const, none: "none" as const }),
+      "What ADD waits for, beside address, interface and routes: `advertised`, that neighbours with a session have been sent the pod's blocks (with no session there is nobody to wait for); `established`, that at least one has a session and has been sent them; `none`, nothing. The network configuration's `ready` stands before it.",
+    ).prefault("advertised"),
+    readyTimeout: one(
+      milliseconds(0, 100_000),
+      "How long ADD waits for that at most; in the network configuration `readyTimeout`.",
+    ).prefault("10s"),
+    readyFallback: one(
+      word({ attach: "attach" as const, fail: "fail" as const }),
+      "When the time has passed: `attach`, the pod is attached all the same, with a warning in the log and a `notReady` in the event; `fail`, it is taken back and ADD fails with code 11. In the network configuration `readyFallback`.",
+    ).prefault("attach"),
     confDir: one(
       s.absolutePath,
       "Where the container runtime reads network configurations. `underlayctl cni install` writes there, `underlayctl doctor` looks there.",

@@ -3,6 +3,7 @@ import type { BestPathOptions } from "../bgp/loc-rib/best-path-options.ts";
 import type { MonitoringOptions } from "../bgp/monitor/types.ts";
 import type { Policy } from "../bgp/policy/types.ts";
 import type { OriginatedAttributes, SpeakerGroup, SpeakerPeer } from "../bgp/speaker-types.ts";
+import type { ReadyFallback, ReadyLevel } from "../cni/readiness.ts";
 import type { PoolOptions } from "../cni/types.ts";
 import type { HostRoutes, RoutingOptions } from "../routing/types.ts";
 
@@ -94,6 +95,10 @@ export interface Config {
   readonly routing: RoutingOptions & { readonly withdrawTime: number };
   readonly cni: {
     readonly mtu: number | null;
+    /** What an ADD waits for, milliseconds at most, and what becomes of it then. */
+    readonly ready: ReadyLevel;
+    readonly readyTimeout: number;
+    readonly readyFallback: ReadyFallback;
     /** Where container runtimes look for network configurations, and for plugins. */
     readonly confDir: string;
     readonly binDir: string;

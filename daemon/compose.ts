@@ -21,6 +21,7 @@ import { watchAcceptRa } from "./accept-ra.ts";
 import { ApiServer } from "./api/server.ts";
 import { Backend } from "./backend.ts";
 import { Bfd } from "./bfd.ts";
+import { BlockAnnouncements } from "./blocks/announcements.ts";
 import { Blocks } from "./blocks/blocks.ts";
 import { shown } from "./blocks/view.ts";
 import { EventHub } from "./events.ts";
@@ -100,12 +101,18 @@ export class Daemon {
       install: config.routing.install,
       log: log("tables"),
     });
+    const announcements = new BlockAnnouncements({ speaker: this.#speaker, blocks: () => this.#blocks });
     this.#cni = new CniServer(
       {
         pools: config.pools,
         stateDir: config.paths.state,
         spoolDir: join(dirname(config.api.socket), "spool"),
         mtu: config.cni.mtu,
+        ready: {
+          level: config.cni.ready,
+          timeout: config.cni.readyTimeout,
+          fallback: config.cni.readyFallback,
+        },
       },
       {
         clock: deps.clock,
@@ -113,6 +120,7 @@ export class Daemon {
         routes: this.#fib,
         uplinkMtu: () => this.#interfaces.smallestUplinkMtu(this.#config.peers.flatMap((peer) => peer.interface ?? [])),
         connected: () => this.#connected(),
+        announcements,
         ready: () => {
           const reason = this.#exit.refusal ?? this.#drain.refusal;
           return reason === null ? { ok: true } : { ok: false, reason };
@@ -131,6 +139,7 @@ export class Daemon {
         const { state, reason } = shown(block);
         this.#cni.setBlockState(block.prefix, state, reason);
         this.#events.emit("block", { prefix: block.prefix, pool: block.pool, state, reason });
+        announcements.changed();
       },
     });
     this.#drain = new Drain({
@@ -306,6 +315,7 @@ export class Daemon {
     this.#state = "stopping";
     this.#recording.stopping(kind === "restart" ? "stops for a restart" : "shuts down and tells the neighbours");
     this.#warmUp?.stop();
+    this.#cni.quiesce();
     this.#stopWatchdog();
     // Sessions that end now withdraw their routes from the Loc-RIB: the kernel must not hear of it.
     this.#tables.stop();

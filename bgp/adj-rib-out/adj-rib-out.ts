@@ -62,6 +62,8 @@ export interface AdjRibOutOptions {
   readonly isWithinLimit: () => boolean;
   /** End-of-RIB is on its way, after so many prefixes. */
   readonly onEndOfRib?: (prefixes: number) => void;
+  /** Something may have been sent, or nothing is left to be. */
+  readonly onProgress?: () => void;
 }
 
 /** A route that the peer was told. */
@@ -141,7 +143,17 @@ export abstract class AdjRibOut implements SliceTask {
 
   /** All that there is to say has been given to the socket, End-of-RIB too, and the socket takes more. */
   get told(): boolean {
-    return this.#endOfRibSent && this.pending === 0 && this.#presentAt < 0 && !this.#blocked;
+    return this.#endOfRibSent && this.idle;
+  }
+
+  /** Nothing waits to be given to the socket, and the socket takes more. */
+  get idle(): boolean {
+    return this.pending === 0 && this.#presentAt < 0 && !this.#blocked;
+  }
+
+  /** The peer was told of this prefix, and its socket has taken that. */
+  hasTold(id: number): boolean {
+    return !this.#blocked && this.advertised(id).length > 0;
   }
 
   get group(): UpdateGroup {
@@ -190,6 +202,12 @@ export abstract class AdjRibOut implements SliceTask {
   step(): boolean {
     if (this.#closed) return this.release();
     if (this.#blocked) return false;
+    const more = this.#send();
+    this.options.onProgress?.();
+    return more;
+  }
+
+  #send(): boolean {
     const { packer } = this.options;
     this.#markPresent();
     this.#beginRefresh();

@@ -148,6 +148,12 @@ export class Allocator {
     return this.#blockOf(address) !== undefined;
   }
 
+  /** Prefixes of the blocks that addresses are of, each once; an address that is in none counts for nothing. */
+  blocksOf(addresses: readonly string[]): string[] {
+    const blocks = new Set(addresses.map((address) => this.#blockOf(address)));
+    return [...blocks].flatMap((block) => (block ? [formatPrefix(block.prefix)] : []));
+  }
+
   /** At start: the released addresses, oldest first. Returns those that belong to a block. */
   restoreReleased(released: Iterable<ReleasedAddress>): ReleasedAddress[] {
     const kept: ReleasedAddress[] = [];

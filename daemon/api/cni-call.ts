@@ -3,8 +3,10 @@
 //   KEY=VALUE\0 for every CNI_* variable, one more \0, then stdin's bytes to the end
 //
 // The answer is 200 with the exit code in `Underlay-Exit` and stdout's bytes as body. A caller that vanishes does not
-// stop the work: the runtime will ask again, or send DEL.
+// stop the work, it only ends the wait for a pod that is attached and not reachable yet: the runtime will ask again, or
+// send DEL.
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Caller } from "../../cni/readiness.ts";
 import type { CniRequest } from "../../cni/types.ts";
 import { BodyReader } from "./body.ts";
 import { type ApiBackend, ApiError } from "./types.ts";
@@ -31,7 +33,7 @@ export class CniCalls {
       throw new ApiError(415, `Content-Type must be ${CNI_MEDIA_TYPE}`);
     const body = await this.#bodies.read(request);
     if (!body) return;
-    const answer = await this.#backend.cni(parseCniBody(body, pid));
+    const answer = await this.#backend.cni({ ...parseCniBody(body, pid), caller: callerOf(response) });
     if (response.destroyed) return;
     const bytes = Buffer.from(answer.stdout);
     response.writeHead(200, {
@@ -41,6 +43,16 @@ export class CniCalls {
     });
     response.end(bytes);
   }
+}
+
+/** The connection closes before the answer has been given: there is nobody to give it to. */
+function callerOf(response: ServerResponse): Caller {
+  return {
+    get gone() {
+      return response.destroyed;
+    },
+    onGone: (listener) => void response.once("close", listener),
+  };
 }
 
 /** Throws ApiError 400. */

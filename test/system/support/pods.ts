@@ -1,5 +1,5 @@
 // Pods of a node: namespaces beside it, attached by the CNI client as a runtime in the node's namespace runs it.
-import { execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { distFile } from "../../../net/dist.ts";
 import type { Node } from "../../interop/support/namespace.ts";
 
@@ -37,7 +37,7 @@ export class Pods {
   call(
     verb: "ADD" | "DEL" | "STATUS",
     name: string,
-    { id = `c-${name}`, args = "", pool = "default" } = {},
+    { id = `c-${name}`, args = "", pool = "default", config = {}, onStart = (_client: ChildProcess) => {} } = {},
   ): Promise<Answer> {
     const env = {
       CNI_COMMAND: verb,
@@ -62,8 +62,10 @@ export class Pods {
         type: "underlay",
         pool,
         socket: this.#socket,
+        ...config,
       }),
     );
+    onStart(child);
     return new Promise((resolve) =>
       child.once("close", (code) => {
         const ips: { address: string }[] = code === 0 && stdout ? JSON.parse(stdout).ips : [];

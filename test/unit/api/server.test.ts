@@ -269,7 +269,8 @@ describe("CNI calls", () => {
     await start();
     let seen: unknown;
     harness.backend.cniHandler = async (request) => {
-      seen = { ...request, stdin: new TextDecoder().decode(request.stdin) };
+      expect(request.caller?.gone).toBe(false);
+      seen = { ...request, stdin: new TextDecoder().decode(request.stdin), caller: undefined };
       return { exitCode: 3, stdout: '{"code":11}\n' };
     };
     const answer = await post(encode('CNI_COMMAND=ADD\0CNI_ARGS=A=1;B=\0__proto__=x\0\0{"a":"\0b"}'));
@@ -278,6 +279,20 @@ describe("CNI calls", () => {
     expect(answer.body).toBe('{"code":11}\n');
     const env = JSON.parse('{"CNI_COMMAND":"ADD","CNI_ARGS":"A=1;B=","__proto__":"x"}');
     expect(seen).toEqual({ env, stdin: '{"a":"\0b"}', pid: process.pid });
+  });
+
+  it("tell of a caller that closes its connection before the answer", async () => {
+    await start();
+    const gone = new Promise<boolean | undefined>((resolve) => {
+      harness.backend.cniHandler = ({ caller }) => {
+        caller?.onGone(() => resolve(caller.gone));
+        socket.destroy();
+        return new Promise(() => {});
+      };
+    });
+    const socket = harness.raw();
+    socket.write(`POST /v1/cni HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: 6\r\n\r\nA=b\0\0{`);
+    expect(await gone).toBe(true);
   });
 
   it("carry 2 MiB, and not more", async () => {

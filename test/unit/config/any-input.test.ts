@@ -6,8 +6,8 @@ import { expect, it } from "vitest";
 import { stringify } from "yaml";
 import { AsPathExpression } from "../../../bgp/policy/as-path-expression.ts";
 import { asPathFault } from "../../../config/as-path-syntax.ts";
-import { parseDuration } from "../../../config/durations.ts";
 import { ConfigError, parseConfig } from "../../../config/load.ts";
+import { parseDuration } from "../../../net/duration.ts";
 
 const noSecret = () => ({ bytes: Uint8Array.of(120), worldReadable: false });
 const examples = ["minimal", "dual-tor", "policies", "route-policy"].map((name) =>
