@@ -7,7 +7,8 @@ import { decodeRoute, encodeRouteDump } from "../../routing/netlink/route.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import { formatMac } from "./gateway.ts";
 import type { LookRequest, PodEnd } from "./messages.ts";
-import { getLink, inNamespace } from "./wiring.ts";
+import { inNamespace } from "./pod-namespace.ts";
+import { getLink } from "./wiring.ts";
 
 /** Null: there is no such namespace any more, or another one is in its place. */
 export function lookAtPod({ netns, netnsId, ifname }: LookRequest): PodEnd | null {

@@ -2,19 +2,17 @@
 import { writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { check, native } from "../../net/native.ts";
+import type { Ipv6Settings } from "../../routing/netlink/link-settings.ts";
 
 const CLONE_NEWNET = 0x40000000;
 
 /** Told of each setting that was written. */
 type Written = (name: string, value: string) => void;
 
-/** The host end: forwards, takes no addresses from advertisements, makes none up. Before it is raised. */
-export function prepareHostEnd(name: string, ipv6: boolean, written: Written): void {
-  set("ipv4", name, "forwarding", "1", written);
-  if (!ipv6) return;
-  set("ipv6", name, "addr_gen_mode", "1", written);
-  set("ipv6", name, "accept_ra", "0", written);
-  set("ipv6", name, "disable_ipv6", "0", written);
+/** The host end's IPv6: takes nothing from advertisements. What is so already (`now`) is not written. Before it is raised. */
+export function prepareHostEnd(name: string, now: Ipv6Settings | null, written: Written): void {
+  if (now?.acceptRa !== 0) set("ipv6", name, "accept_ra", "0", written);
+  if (now?.disabled !== 0) set("ipv6", name, "disable_ipv6", "0", written);
 }
 
 /** Runtimes may switch IPv6 off in new namespaces; a pod with an IPv6 address needs it on this interface. */
@@ -33,7 +31,7 @@ export function enableIpv6Inside(netnsFd: number, ifname: string, written: Writt
   }
 }
 
-function set(family: "ipv4" | "ipv6", name: string, key: string, value: string, written: Written): void {
+function set(family: "ipv6", name: string, key: string, value: string, written: Written): void {
   const path = `/proc/sys/net/${family}/conf/${name}/${key}`;
   try {
     writeFileSync(path, value);

@@ -3,19 +3,9 @@
 //
 // In: an AttachRequest. Out: the index of the host end, or an error and nothing left behind. Every call blocks for the
 // kernel's RTNL lock: this runs in the attach worker.
-import { fstatSync } from "node:fs";
 import { formatAddress } from "../../net/address.ts";
-import { check, native, SystemError } from "../../net/native.ts";
 import { decodeAddress, encodeAddressDump, encodeNewAddress } from "../../routing/netlink/address.ts";
-import {
-  AddressFlag,
-  Flag,
-  LinkFlag,
-  MessageType,
-  NextHopFlag,
-  RouteAttribute,
-  Scope,
-} from "../../routing/netlink/constants.ts";
+import { AddressFlag, LinkFlag, MessageType, RouteAttribute, Scope } from "../../routing/netlink/constants.ts";
 import { NetlinkError } from "../../routing/netlink/error.ts";
 import {
   decodeLink,
@@ -27,55 +17,79 @@ import {
   type Link,
   type LinkSelector,
 } from "../../routing/netlink/link.ts";
+import {
+  AddressGeneration,
+  decodeIpv6Settings,
+  encodeLinkSettings,
+  Ipv4Setting,
+  type Ipv6Settings,
+} from "../../routing/netlink/link-settings.ts";
+import type { MessageWriter } from "../../routing/netlink/message.ts";
 import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
-import { decodeRoute, encodeNewRoute, encodeRouteDump, type RouteSpec } from "../../routing/netlink/route.ts";
+import { decodeRoute, encodeRouteDump } from "../../routing/netlink/route.ts";
 import { NetlinkSocket } from "../../routing/netlink/socket.ts";
-import type { WriteLog } from "../../routing/netlink/write-log.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import { isOurAlias } from "./alias.ts";
-import { formatMac, gatewayIpv4, gatewayIpv6, HOST_MAC } from "./gateway.ts";
+import { type Step, sendOrThrow } from "./batch.ts";
+import { formatMac, gatewayIpv6, HOST_MAC } from "./gateway.ts";
+import type { LaterLog } from "./later-log.ts";
 import type { Attached, AttachRequest, HostLink, InspectRequest } from "./messages.ts";
+import { LOOPBACK_INDEX, wirePodEnd } from "./pod-end.ts";
+import { inNamespace } from "./pod-namespace.ts";
 import { enableIpv6Inside, prepareHostEnd } from "./sysctl.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
-const RTPROT_BOOT = 3;
-const TABLE_MAIN = 254;
-const LOOPBACK_INDEX = 1;
 const HOST_NAME = /^ul[0-9a-f]+$/;
 
 export class Wiring {
   readonly #host = new NetlinkSocket();
-  readonly #writeLog: WriteLog;
-  /** Names of the two ends of the cable at hand, which have one index each in their namespaces. */
-  #ends = { host: "", pod: "" };
+  readonly #log: LaterLog;
+  /** Name of the host end at hand. */
+  #hostEnd = "";
 
-  constructor(writeLog: WriteLog) {
-    this.#writeLog = writeLog;
-    const context = { nameOf: () => this.#ends.host };
-    this.#host.onWritten = (bytes, failures) => writeLog.written(bytes, failures, context);
+  constructor(log: LaterLog) {
+    this.#log = log;
+    this.#host.onWritten = (bytes, failures) => {
+      const name = this.#hostEnd;
+      log.written(bytes, failures, { nameOf: () => name });
+    };
   }
 
   attach(request: AttachRequest): Attached {
-    const { netns, netnsId, hostInterface, ifname, mac, mtu } = request;
+    const { netns, netnsId, hostInterface, ifname } = request;
     return inNamespace(netns, netnsId, (netnsFd, pod) => {
-      this.#ends = { host: hostInterface, pod: ifname };
-      const context = { netns, nameOf: (ifindex: number) => (ifindex === LOOPBACK_INDEX ? "lo" : this.#ends.pod) };
-      pod.onWritten = (bytes, failures) => this.#writeLog.written(bytes, failures, context);
+      this.#hostEnd = hostInterface;
+      const context = { netns, nameOf: (ifindex: number) => (ifindex === LOOPBACK_INDEX ? "lo" : ifname) };
+      pod.onWritten = (bytes, failures) => this.#log.written(bytes, failures, context);
+      const pair = this.#createPair(request, netnsFd);
       try {
-        this.#host.request((out) =>
-          encodeNewVeth(out, { name: hostInterface, mac: HOST_MAC, mtu }, { name: ifname, mac, mtu, netnsFd }, false),
-        );
-      } catch (error) {
-        throw this.#vethFailure(error, request);
-      }
-      try {
-        return { ifindex: this.#wire(request, netnsFd, pod) };
+        this.#wire(request, pair, netnsFd, pod);
+        return { ifindex: pair.near };
       } catch (error) {
         this.#takeBack(hostInterface);
         throw error;
       }
     });
+  }
+
+  /** The indexes of both ends come with the same system call. */
+  #createPair(request: AttachRequest, netnsFd: number): Pair {
+    const { hostInterface, ifname, mac, mtu } = request;
+    let near: Link | null = null;
+    let ipv6: Ipv6Settings | null = null;
+    const { out } = this.#host;
+    out.reset();
+    encodeNewVeth(out, { name: hostInterface, mac: HOST_MAC, mtu }, { name: ifname, mac, mtu, netnsFd }, false);
+    encodeGetLink(out, { name: hostInterface });
+    const [failure] = this.#host.flush((buffer, start, end) => {
+      near = decodeLink(buffer, start, end);
+      ipv6 = decodeIpv6Settings(buffer, start, end);
+    });
+    if (failure?.index === 0) throw this.#vethFailure(new NetlinkError("", failure.errno, failure.text), request);
+    if (near === null) throw new Error(`${hostInterface} vanished while it was being set up`);
+    const { ifindex, peerIndex } = near as Link;
+    return { near: ifindex, far: peerIndex, ipv6 };
   }
 
   /** After a failure, whose reason must not be hidden by a pair that went by itself. */
@@ -127,40 +141,17 @@ export class Wiring {
     this.#host.close();
   }
 
-  #wire(request: AttachRequest, netnsFd: number, pod: NetlinkSocket): number {
-    const { hostInterface, ifname, addresses, alias, mac } = request;
-    const ipv6 = addresses.some((address) => address.length === 16);
-    const near = getLink(this.#host, { name: hostInterface });
-    const far = getLink(pod, { name: ifname });
-    if (!near || !far) throw new Error(`${near ? ifname : hostInterface} vanished while it was being set up`);
-
+  #wire(request: AttachRequest, { near, far, ipv6 }: Pair, netnsFd: number, pod: NetlinkSocket): void {
+    const { hostInterface, ifname, netns, addresses, alias } = request;
     const setting = (netns?: string) => (name: string, value: string) =>
-      this.#writeLog.operation({ operation: "set", object: "sysctl", name, value }, undefined, netns);
-    prepareHostEnd(hostInterface, ipv6, setting());
-    this.#host.request((out) => encodeSetLink(out, { ifindex: near.ifindex }, { up: true }), "raise the host end");
-    pod.request((out) => {
-      encodeSetLink(out, { ifindex: LOOPBACK_INDEX }, { up: true });
-      encodeSetLink(out, { ifindex: far.ifindex }, { up: true });
-    }, "raise the pod's interfaces");
-    addPodAddresses(pod, far.ifindex, addresses, () => enableIpv6Inside(netnsFd, ifname, setting(request.netns)));
-    pod.request((out) => {
-      for (const gateway of gateways(addresses))
-        encodeNewNeighbour(out, { ifindex: far.ifindex, address: gateway, mac: HOST_MAC });
-    }, "set the gateway's neighbour entry");
-    for (const route of podRoutes(far.ifindex, addresses)) addRoute(pod, route);
-    this.#host.request((out) => {
-      for (const address of addresses) encodeNewNeighbour(out, { ifindex: near.ifindex, address, mac });
-      if (ipv6)
-        encodeNewAddress(out, {
-          ifindex: near.ifindex,
-          address: gatewayIpv6,
-          length: 64,
-          flags: AddressFlag.noDad,
-          scope: Scope.link,
-        });
-      encodeSetLink(out, { ifindex: near.ifindex }, { alias });
-    }, "set up the host end");
-    return near.ifindex;
+      this.#log.operation({ operation: "set", object: "sysctl", name, value }, undefined, netns);
+    if (addresses.some((address) => address.length === 16)) prepareHostEnd(hostInterface, ipv6, setting());
+    sendOrThrow(this.#host, hostSteps(request, near));
+    // The kernel leaves the other end's index out when it is the same number.
+    const podIndex = far || getLink(pod, { name: ifname })?.ifindex;
+    if (!podIndex) throw new Error(`${ifname} vanished while it was being set up`);
+    wirePodEnd(pod, podIndex, addresses, () => enableIpv6Inside(netnsFd, ifname, setting(netns)));
+    this.#host.request((out) => encodeSetLink(out, { ifindex: near }, { alias }), "set up the host end");
   }
 
   #routeTo(address: Uint8Array): number | null {
@@ -202,6 +193,34 @@ export class Wiring {
   }
 }
 
+interface Pair {
+  /** Indexes of the ends, each in its namespace; `far` 0: not known. */
+  readonly near: number;
+  readonly far: number;
+  /** Of the host end; null: the kernel does not say. */
+  readonly ipv6: Ipv6Settings | null;
+}
+
+/** The host end forwards, makes no addresses up, knows its pod, and is the gateway. */
+function hostSteps({ addresses, mac }: AttachRequest, ifindex: number): Step[] {
+  const ipv6 = addresses.some((address) => address.length === 16);
+  const settings = {
+    ipv4: [[Ipv4Setting.forwarding, 1]],
+    ...(ipv6 && { ipv6Addresses: AddressGeneration.none }),
+  } as const;
+  const what = "set up the host end";
+  return [
+    { what, encode: (out) => encodeLinkSettings(out, ifindex, settings) },
+    { what: "raise the host end", encode: (out) => encodeSetLink(out, { ifindex }, { up: true }) },
+    ...addresses.map((address): Step => {
+      return { what, encode: (out) => encodeNewNeighbour(out, { ifindex, address, mac }) };
+    }),
+    ...(ipv6 ? [{ what, encode: (out: MessageWriter) => encodeNewAddress(out, { ...gatewayAddress, ifindex }) }] : []),
+  ];
+}
+
+const gatewayAddress = { address: gatewayIpv6, length: 64, flags: AddressFlag.noDad, scope: Scope.link };
+
 /** Another interface of the host has the name that was chosen: choose another. */
 export class HostNameTaken extends Error {
   constructor(name: string) {
@@ -214,106 +233,12 @@ function isHostEnd(link: Link): boolean {
   return link.kind === "veth" && (link.alias === null ? HOST_NAME.test(link.name) : isOurAlias(link.alias));
 }
 
-/** Opens the namespace, checks that it is the one meant, and hands over its descriptor and a socket inside. */
-export function inNamespace<T>(path: string, expectedId: string, work: (fd: number, socket: NetlinkSocket) => T): T {
-  const n = native();
-  const fd = n.open(path, 0);
-  if (fd < 0) throw noNamespace(path, `cannot open it (${new SystemError("open", fd).code})`);
-  try {
-    const { dev, ino } = fstatSync(fd);
-    if (expectedId !== "" && `${dev}:${ino}` !== expectedId)
-      throw noNamespace(path, "another namespace has taken its place");
-    let socket: NetlinkSocket;
-    try {
-      socket = new NetlinkSocket({ netnsFd: fd });
-    } catch (error) {
-      if (error instanceof SystemError && error.code === "EINVAL") throw noNamespace(path, "it is none");
-      throw error;
-    }
-    try {
-      return work(fd, socket);
-    } finally {
-      socket.close();
-    }
-  } finally {
-    check(n.close(fd), "close");
-  }
-}
-
-function noNamespace(path: string, why: string): CniError {
-  return new CniError(CniErrorCode.invalidNetns, `CNI_NETNS is not a usable network namespace: ${why}`, path);
-}
-
 export function getLink(socket: NetlinkSocket, link: LinkSelector): Link | null {
   try {
     return socket.get((out) => encodeGetLink(out, link), decodeLink);
   } catch (error) {
     if (error instanceof NetlinkError && error.code === "ENODEV") return null;
     throw error;
-  }
-}
-
-function gateways(addresses: readonly Uint8Array[]): Uint8Array[] {
-  return addresses.map((address) => (address.length === 4 ? gatewayIpv4 : gatewayIpv6));
-}
-
-/** Host prefixes, usable at once: an address of ours has no duplicate, so nothing waits for detection. */
-function addPodAddresses(
-  pod: NetlinkSocket,
-  ifindex: number,
-  addresses: readonly Uint8Array[],
-  enableIpv6: () => void,
-): void {
-  for (const address of addresses) {
-    const add = () =>
-      pod.request(
-        (out) =>
-          encodeNewAddress(out, {
-            ifindex,
-            address,
-            length: address.length * 8,
-            flags: address.length === 16 ? AddressFlag.noDad : 0,
-          }),
-        `add ${formatAddress(address)} to the pod`,
-      );
-    try {
-      add();
-    } catch (error) {
-      if (address.length !== 16 || !(error instanceof NetlinkError) || error.code !== "EACCES") throw error;
-      enableIpv6();
-      add();
-    }
-  }
-}
-
-/** The way to the gateway, then the default route through it, per family. */
-function podRoutes(ifindex: number, addresses: readonly Uint8Array[]): RouteSpec[] {
-  const routes: RouteSpec[] = [];
-  for (const address of addresses) {
-    const family = address.length === 4 ? 4 : 6;
-    const common = { table: TABLE_MAIN, protocol: RTPROT_BOOT, oif: ifindex };
-    if (family === 4) routes.push({ ...common, family, destination: gatewayIpv4, length: 32, scope: Scope.link });
-    routes.push({
-      ...common,
-      family,
-      destination: null,
-      length: 0,
-      gateway: family === 4 ? gatewayIpv4 : gatewayIpv6,
-      flags: NextHopFlag.onlink,
-    });
-  }
-  return routes;
-}
-
-/** A route of the same destination through an earlier interface stays preferred: ours gets a higher metric. */
-function addRoute(pod: NetlinkSocket, route: RouteSpec): void {
-  const flags = Flag.create | Flag.exclusive;
-  try {
-    pod.request((out) => encodeNewRoute(out, flags, route), "add the pod's route");
-  } catch (error) {
-    if (!(error instanceof NetlinkError) || error.code !== "EEXIST") throw error;
-    const priority = 1024 + route.oif!;
-    pod.request((out) => encodeNewRoute(out, flags, { ...route, priority }), "add the pod's route");
   }
 }
 

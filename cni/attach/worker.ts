@@ -4,6 +4,7 @@ import { parentPort } from "node:worker_threads";
 import { systemClock } from "../../net/clock.ts";
 import { WriteLog } from "../../routing/netlink/write-log.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
+import { LaterLog } from "./later-log.ts";
 import { lookAtPod } from "./look.ts";
 import type { DetachRequest, WorkerAnswer, WorkerFailure, WorkerRequest } from "./messages.ts";
 import { Remover } from "./remover.ts";
@@ -15,13 +16,12 @@ const HOST_NAME_TAKEN = -1;
 const port = parentPort!;
 const answer = (message: WorkerAnswer) => port.postMessage(message);
 
-const writeLog = new WriteLog(systemClock, {
-  operations: (operations) => answer({ id: 0, operations }),
-  routes: () => {},
-});
-const wiring = new Wiring(writeLog);
+const log = new LaterLog(
+  new WriteLog(systemClock, { operations: (operations) => answer({ id: 0, operations }), routes: () => {} }),
+);
+const wiring = new Wiring(log);
 const remover = new Remover({
-  onRemoved: (name, error) => writeLog.operation({ operation: "delete", object: "link", name }, error),
+  onRemoved: (name, error) => log.operation({ operation: "delete", object: "link", name }, error),
   group: unusedGroup(wiring.list().groups),
   exists: (ifindex) => wiring.exists(ifindex),
   onGone: (name) => answer({ id: 0, gone: name }),
@@ -56,7 +56,7 @@ async function handle(message: WorkerRequest): Promise<unknown> {
       return links;
     }
     case "stop":
-      writeLog.flush();
+      log.flush();
       remover.close();
       wiring.close();
       return null;

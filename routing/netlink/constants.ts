@@ -74,6 +74,7 @@ export const LinkAttribute = {
   operState: 16,
   linkInfo: 18,
   alias: 20,
+  afSpec: 26,
   group: 27,
   netnsFd: 28,
   extMask: 29,

@@ -35,10 +35,23 @@ const RECEIVE_CHUNK = 64 * 1024;
 export interface NetlinkSocketOptions {
   /** Descriptor of another network namespace to open the socket in. */
   readonly netnsFd?: number;
+  /** Of the thread's own namespace, to come back to; absent: it is looked up. */
+  readonly selfNetnsFd?: number;
+  /** Where messages are built and answers read: sockets that are used one after the other may share them. */
+  readonly buffers?: NetlinkBuffers;
   /** Bytes of receive buffer; an overrun needs more than this unread. */
   readonly receiveBuffer?: number;
   /** Multicast groups to join; the socket then does not block. */
   readonly groups?: readonly number[];
+}
+
+export interface NetlinkBuffers {
+  readonly out: MessageWriter;
+  readonly input: Buffer;
+}
+
+export function netlinkBuffers(): NetlinkBuffers {
+  return { out: new MessageWriter(), input: Buffer.allocUnsafeSlow(RECEIVE_CHUNK) };
 }
 
 function int32(value: number): Buffer {
@@ -55,9 +68,10 @@ export function openNetlink(options: NetlinkSocketOptions = {}): { fd: number; p
   let fd: number;
   if (options.netnsFd === undefined) fd = n.socket(AF_NETLINK, type, NETLINK_ROUTE);
   else {
-    const self = check(n.open("/proc/thread-self/ns/net", 0), "open", "/proc/thread-self/ns/net");
+    const known = options.selfNetnsFd;
+    const self = known ?? check(n.open("/proc/thread-self/ns/net", 0), "open", "/proc/thread-self/ns/net");
     fd = n.socketIn(options.netnsFd, self, AF_NETLINK, type, NETLINK_ROUTE);
-    n.close(self);
+    if (known === undefined) n.close(self);
   }
   check(fd, "socket", "NETLINK_ROUTE");
   try {
@@ -89,12 +103,12 @@ export type MessageHandler = (buffer: Buffer, start: number, end: number, type: 
 
 export class NetlinkSocket {
   /** Encode messages here, then flush(). */
-  readonly out = new MessageWriter();
+  readonly out: MessageWriter;
   readonly portId: number;
   /** Told of everything that flush() has written: whole messages, and which of them failed. */
   onWritten: ((bytes: Buffer, failures: readonly MessageFailure[]) => void) | null = null;
   readonly #fd: number;
-  readonly #input = Buffer.allocUnsafeSlow(RECEIVE_CHUNK);
+  readonly #input: Buffer;
   readonly #message = messageView();
   readonly #attributes = new Attributes(EXTENDED_MESSAGE);
   #closed = false;
@@ -103,6 +117,9 @@ export class NetlinkSocket {
 
   /** Null: no socket, and flush() sends nothing, as if all had succeeded. */
   constructor(options: NetlinkSocketOptions | null = {}) {
+    const { out, input } = options?.buffers ?? netlinkBuffers();
+    this.out = out;
+    this.#input = input;
     const opened = options ? openNetlink(options) : { fd: -1, portId: 0 };
     this.#fd = opened.fd;
     this.portId = opened.portId;
@@ -111,9 +128,10 @@ export class NetlinkSocket {
   /**
    * Sends everything in `out` with one system call and reads every acknowledgement. The messages are independent: one
    * that fails does not stop those after it. Throws when the answers themselves cannot be had (ENOBUFS, EAGAIN): the
-   * outcome is unknown then, and the caller has to look at the kernel's state.
+   * outcome is unknown then, and the caller has to look at the kernel's state. `handler` is given what get requests among
+   * them are answered with.
    */
-  flush(): readonly MessageFailure[] {
+  flush(handler?: MessageHandler): readonly MessageFailure[] {
     const { out } = this;
     if (out.count === 0) return [];
     out.flagLast(Flag.ack);
@@ -126,7 +144,7 @@ export class NetlinkSocket {
     } finally {
       out.reset();
     }
-    const failures = this.#fd >= 0 ? this.#readAcknowledgements(first, count) : [];
+    const failures = this.#fd >= 0 ? this.#readAcknowledgements(first, count, handler) : [];
     this.onWritten?.(bytes, failures);
     return failures;
   }

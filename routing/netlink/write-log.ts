@@ -83,9 +83,8 @@ export class WriteLog {
       if (group) this.#known.set(id, `[${group.map((member) => this.#known.get(member.id)).join(", ")}]`);
   }
 
-  /** Whole messages, in the order of `failures`' indexes; those not named there succeeded. */
-  written(bytes: Buffer, failures: readonly MessageFailure[], context: OperationContext): void {
-    const at = Date.now();
+  /** Whole messages, in the order of `failures`' indexes; those not named there succeeded. `at`: milliseconds since 1970. */
+  written(bytes: Buffer, failures: readonly MessageFailure[], context: OperationContext, at = Date.now()): void {
     const now = this.#clock.now();
     this.#routeBucket.fill(now);
     this.#objectBucket.fill(now);
@@ -129,10 +128,10 @@ export class WriteLog {
   }
 
   /** What was not written as a netlink message: a setting in /proc/sys, a removal on another thread. */
-  operation(fields: OperationFields, error?: string, netns?: string): void {
+  operation(fields: OperationFields, error?: string, netns?: string, at = Date.now()): void {
     const now = this.#clock.now();
     this.#objectBucket.fill(now);
-    this.#object(fields, error, netns === undefined ? null : { netns }, Date.now());
+    this.#object(fields, error, netns === undefined ? null : { netns }, at);
     this.#schedule(now);
   }
 

@@ -1,0 +1,92 @@
+// The pod's end of a cable: up, addresses as host prefixes, the gateway's permanent neighbour entry, default routes. All
+// of it in one system call; what the pod's namespace makes special is done again in another way.
+import { formatAddress } from "../../net/address.ts";
+import { encodeNewAddress } from "../../routing/netlink/address.ts";
+import { AddressFlag, Flag, NextHopFlag, Scope } from "../../routing/netlink/constants.ts";
+import { encodeSetLink } from "../../routing/netlink/link.ts";
+import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
+import { encodeNewRoute, type RouteSpec } from "../../routing/netlink/route.ts";
+import type { NetlinkSocket } from "../../routing/netlink/socket.ts";
+import { type FailedStep, type Step, sendAll, sendOrThrow } from "./batch.ts";
+import { gatewayIpv4, gatewayIpv6, HOST_MAC } from "./gateway.ts";
+
+const RTPROT_BOOT = 3;
+const TABLE_MAIN = 254;
+export const LOOPBACK_INDEX = 1;
+
+/** `enableIpv6` is called where the namespace, or the interface in it, has IPv6 switched off. Throws NetlinkError. */
+export function wirePodEnd(
+  pod: NetlinkSocket,
+  ifindex: number,
+  addresses: readonly Uint8Array[],
+  enableIpv6: () => void,
+): void {
+  let failed = sendAll(pod, podSteps(ifindex, addresses));
+  if (failed.some(isIpv6Off)) {
+    enableIpv6();
+    failed = sendAll(
+      pod,
+      failed.map(({ step }) => step),
+    );
+  }
+  const again = failed.map(({ step, error }) => {
+    if (error.code !== "EEXIST" || !step.otherwise) throw error;
+    return step.otherwise;
+  });
+  sendOrThrow(pod, again);
+}
+
+function isIpv6Off({ step, error }: FailedStep): boolean {
+  return error.code === "EACCES" && "ipv6Address" in step;
+}
+
+function podSteps(ifindex: number, addresses: readonly Uint8Array[]): Step[] {
+  const raise = (index: number): Step => ({
+    what: "raise the pod's interfaces",
+    encode: (out) => encodeSetLink(out, { ifindex: index }, { up: true }),
+  });
+  return [
+    raise(LOOPBACK_INDEX),
+    raise(ifindex),
+    ...addresses.map((address) => addressStep(ifindex, address)),
+    ...addresses.map((address): Step => {
+      const gateway = address.length === 4 ? gatewayIpv4 : gatewayIpv6;
+      return {
+        what: "set the gateway's neighbour entry",
+        encode: (out) => encodeNewNeighbour(out, { ifindex, address: gateway, mac: HOST_MAC }),
+      };
+    }),
+    ...addresses.flatMap((address) => routeSteps(ifindex, address)),
+  ];
+}
+
+/** Usable at once: an address of ours has no duplicate, so nothing waits for detection. */
+function addressStep(ifindex: number, address: Uint8Array): Step & { ipv6Address?: true } {
+  const ipv6 = address.length === 16;
+  return {
+    what: `add ${formatAddress(address)} to the pod`,
+    encode: (out) =>
+      encodeNewAddress(out, { ifindex, address, length: address.length * 8, flags: ipv6 ? AddressFlag.noDad : 0 }),
+    ...(ipv6 && { ipv6Address: true }),
+  };
+}
+
+/** The way to the gateway, then the default route through it. */
+function routeSteps(ifindex: number, address: Uint8Array): Step[] {
+  const family = address.length === 4 ? 4 : 6;
+  const gateway = family === 4 ? gatewayIpv4 : gatewayIpv6;
+  const common = { family, table: TABLE_MAIN, protocol: RTPROT_BOOT, oif: ifindex } as const;
+  const byDefault = { ...common, destination: null, length: 0, gateway, flags: NextHopFlag.onlink };
+  const toGateway = { ...common, destination: gateway, length: 32, scope: Scope.link };
+  return family === 4 ? [routeStep(toGateway), routeStep(byDefault)] : [routeStep(byDefault)];
+}
+
+/** A route of the same destination through an earlier interface stays preferred: ours gets a higher metric. */
+function routeStep(route: RouteSpec): Step {
+  const what = "add the pod's route";
+  const add = (spec: RouteSpec): Step => ({
+    what,
+    encode: (out) => encodeNewRoute(out, Flag.create | Flag.exclusive, spec),
+  });
+  return { ...add(route), otherwise: add({ ...route, priority: 1024 + route.oif! }) };
+}

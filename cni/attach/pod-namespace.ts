@@ -1,0 +1,45 @@
+// The way into a pod's namespace: a netlink socket that was made inside.
+import { fstatSync } from "node:fs";
+import { check, native, SystemError } from "../../net/native.ts";
+import { NetlinkSocket, netlinkBuffers } from "../../routing/netlink/socket.ts";
+import { CniError, CniErrorCode } from "../protocol/error.ts";
+
+/** 128 KiB: made anew for each socket, they would keep the collector busy. */
+const buffers = netlinkBuffers();
+let own = -1;
+
+/** This thread's, which it never leaves for good. */
+function ownNamespace(): number {
+  if (own < 0) own = check(native().open("/proc/thread-self/ns/net", 0), "open", "/proc/thread-self/ns/net");
+  return own;
+}
+
+/** Not for use within itself: all sockets share their buffers. Opens the namespace, checks that it is the one meant, and hands over its descriptor and a socket inside. */
+export function inNamespace<T>(path: string, expectedId: string, work: (fd: number, socket: NetlinkSocket) => T): T {
+  const n = native();
+  const fd = n.open(path, 0);
+  if (fd < 0) throw noNamespace(path, `cannot open it (${new SystemError("open", fd).code})`);
+  try {
+    const { dev, ino } = fstatSync(fd);
+    if (expectedId !== "" && `${dev}:${ino}` !== expectedId)
+      throw noNamespace(path, "another namespace has taken its place");
+    let socket: NetlinkSocket;
+    try {
+      socket = new NetlinkSocket({ netnsFd: fd, selfNetnsFd: ownNamespace(), buffers });
+    } catch (error) {
+      if (error instanceof SystemError && error.code === "EINVAL") throw noNamespace(path, "it is none");
+      throw error;
+    }
+    try {
+      return work(fd, socket);
+    } finally {
+      socket.close();
+    }
+  } finally {
+    check(n.close(fd), "close");
+  }
+}
+
+function noNamespace(path: string, why: string): CniError {
+  return new CniError(CniErrorCode.invalidNetns, `CNI_NETNS is not a usable network namespace: ${why}`, path);
+}
