@@ -35,7 +35,7 @@ static long call(long n, long a, long b, long c, long d, long e, long f) {
   return x0;
 }
 #else
-#error "no system calls for this processor here: link the C library"
+#error "this processor's system calls are not known here" // scripts/build.mjs then links the C library
 #endif
 
 char **environ;
@@ -140,6 +140,10 @@ char *strstr(const char *text, const char *wanted) {
   return NULL;
 }
 static char lower(char c) { return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c; }
+int strncasecmp(const char *one, const char *other, size_t length) {
+  for (; length--; one++, other++) if (lower(*one) != lower(*other) || !*one) return (unsigned char)lower(*one) - (unsigned char)lower(*other);
+  return 0;
+}
 char *strcasestr(const char *text, const char *wanted) {
   for (; *text; text++) {
     size_t i = 0;
