@@ -2,7 +2,8 @@
 import { randomBytes } from "node:crypto";
 import { parseAddress } from "../net/address.ts";
 import { encodeAlias } from "./attach/alias.ts";
-import type { PodRecord } from "./ipam/records.ts";
+import { hostName } from "./host-name.ts";
+import { type PodRecord, podKey } from "./ipam/records.ts";
 import type { PodRequest } from "./protocol/pod-request.ts";
 import type { PodView } from "./types.ts";
 
@@ -31,6 +32,26 @@ export interface Attachment {
 
 export function aliasOf(record: PodRecord): string {
   return encodeAlias(record);
+}
+
+/** Recovered from an interface whose alias had no room for its owner. */
+function isAnonymous(record: PodRecord): boolean {
+  return record.network === "";
+}
+
+/** How many names of a key are tried where the host has others of the same name. */
+export const NAME_ATTEMPTS = 5;
+
+/** The record of an attachment; of one that lost its name, by that of its interface, which is a hash of it. */
+export function recordOf(pods: ReadonlyMap<string, PodRecord>, id: AttachmentId): PodRecord | undefined {
+  const record = pods.get(podKey(id));
+  if (record) return record;
+  const anonymous = [...pods.values()].filter(isAnonymous);
+  if (anonymous.length === 0) return undefined;
+  const names = new Set(
+    Array.from({ length: NAME_ATTEMPTS + 1 }, (_, attempt) => hostName(podKey(id), attempt, new Set())),
+  );
+  return anonymous.find(({ hostInterface }) => names.has(hostInterface));
 }
 
 export function bytesOf(record: PodRecord): Uint8Array[] {

@@ -4,7 +4,7 @@
 //   the way back in the opposite order; an address is free for others only when nothing leads to its pod any more
 import type { Log } from "../net/log.ts";
 import type { KernelOperation, KernelOperations } from "../routing/types.ts";
-import { Attacher, HostNameTakenError } from "./attach/attacher.ts";
+import { Attacher, type AttacherEvents, type Attaching, HostNameTakenError } from "./attach/attacher.ts";
 import { formatMac } from "./attach/gateway.ts";
 import type { HostLink } from "./attach/messages.ts";
 import {
@@ -13,16 +13,19 @@ import {
   aliasOf,
   bytesOf,
   hostRoutes,
+  NAME_ATTEMPTS,
   type NewAttachment,
   NO_LINK,
   podView,
   randomMac,
+  recordOf,
 } from "./attachment.ts";
 import { hostName } from "./host-name.ts";
 import { Allocator } from "./ipam/allocator.ts";
-import { forget } from "./ipam/forget.ts";
+import { type Disk, realDisk } from "./ipam/disk.ts";
+import { forget, release } from "./ipam/forget.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
-import { Store } from "./ipam/store.ts";
+import { currentBoot, Store } from "./ipam/store.ts";
 import { Locks } from "./locks.ts";
 import { isNamespace } from "./namespace.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
@@ -30,11 +33,21 @@ import { parseMac } from "./protocol/pod-request.ts";
 import { type RecoveryParts, recover } from "./recovery.ts";
 import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
 
-const NAME_ATTEMPTS = 5;
+/** What the attachments live in, where it is not this host. */
+export interface Surroundings {
+  readonly attacher: (events: AttacherEvents) => Attaching;
+  readonly disk: Disk;
+  /** The boot of the host; null: not known. */
+  readonly boot: () => string | null;
+  readonly isNamespace: (path: string, id: string) => Promise<boolean>;
+}
+
 export class Attachments {
   readonly allocator: Allocator;
   readonly #store: Store;
-  readonly #attacher: Attacher;
+  readonly #attacher: Attaching;
+  readonly #boot: () => string | null;
+  readonly #isNamespace: Surroundings["isNamespace"];
   readonly #routes: PodRoutes;
   readonly #log: Log;
   readonly #locks = new Locks();
@@ -55,11 +68,14 @@ export class Attachments {
       onFailure?: ((error: Error) => void) | undefined;
       onRetired?: (() => void) | undefined;
     },
+    around: Surroundings = thisHost,
   ) {
     this.#hasPools = options.pools.length > 0;
     this.allocator = new Allocator(options.pools, () => deps.onRetired?.());
-    this.#store = new Store(options.stateDir, deps.log);
-    this.#attacher = new Attacher({
+    this.#store = new Store(options.stateDir, deps.log, around.disk, around.boot);
+    this.#boot = around.boot;
+    this.#isNamespace = around.isNamespace;
+    this.#attacher = around.attacher({
       onGone: (name) => void this.#onGone(name),
       onFailure: (error) => deps.onFailure?.(error),
       onOperations: (operations) => this.onOperations(operations),
@@ -81,7 +97,8 @@ export class Attachments {
   }
 
   get(id: AttachmentId): Attachment | undefined {
-    return this.#attached.get(podKey(id));
+    const record = recordOf(this.#store.pods, id);
+    return record && this.#attached.get(podKey(record));
   }
 
   pods(): PodView[] {
@@ -107,11 +124,13 @@ export class Attachments {
     return [...this.#store.pods.values()].filter((record) => record.network === network);
   }
 
-  /** Brings store, allocator and kernel together. Rejects when the store is damaged. */
+  /** Brings store, allocator and kernel together. Rejects when the store cannot be read. */
   async start(): Promise<void> {
-    await this.#store.open();
-    const kept = await recover(this.#parts, () => this.#hostLinks());
+    const found = await this.#store.open();
+    const suspect = found.missing || found.damage !== null;
+    const kept = await recover(this.#parts, found, this.#boot(), () => this.#hostLinks(suspect));
     for (const attachment of kept) this.#attached.set(podKey(attachment.record), attachment);
+    if (!this.#hasPools && this.#store.pods.size === 0) await this.#attacher.stop();
     this.#log.info({ pods: kept.length, store: this.#store.path }, "pods recovered");
     const gone = this.#goneEarly ?? [];
     this.#goneEarly = null;
@@ -129,9 +148,9 @@ export class Attachments {
   }
 
   /** Where there is neither a pool nor a pod nobody can ever be attached: a worker would cost 12 MiB for nothing. */
-  async #hostLinks(): Promise<HostLink[]> {
+  async #hostLinks(suspect: boolean): Promise<HostLink[]> {
     this.#started = true;
-    if (!this.#hasPools && this.#store.pods.size === 0) return [];
+    if (!this.#hasPools && this.#store.pods.size === 0 && !suspect) return [];
     this.#attacher.start();
     return await this.#attacher.list();
   }
@@ -185,22 +204,22 @@ export class Attachments {
 
   /** Call within exclusively(). Resolves also when there is nothing; rejects when something could not be taken away. */
   async remove(id: AttachmentId): Promise<void> {
-    const key = podKey(id);
-    const record = this.#store.pods.get(key);
+    const record = recordOf(this.#store.pods, id);
     if (!record) return;
+    const key = podKey(record);
     const attachment = this.#attached.get(key);
     if (attachment) await this.#routes.removePodRoutes(hostRoutes(attachment));
     await this.#attacher.detach({ hostInterface: record.hostInterface, ifindex: attachment?.ifindex || null });
     this.#attached.delete(key);
     if (attachment) this.#emit("removed", record);
     await this.#store.commit({ op: "remove", key });
-    this.allocator.release(record.addresses);
+    release(this.#parts, record);
   }
 
   /** Call within exclusively(). What is wrong with an attachment, in words; empty when it is whole. */
   async inspect(attachment: Attachment, netns: string, mac: string | null): Promise<string[]> {
     const { record } = attachment;
-    if (record.netnsId !== "" && !(await isNamespace(netns, record.netnsId)))
+    if (record.netnsId !== "" && !(await this.#isNamespace(netns, record.netnsId)))
       return [`${netns} is not the network namespace that was attached (${record.netns})`];
     return this.#attacher.inspect({
       netns,
@@ -289,7 +308,7 @@ export class Attachments {
       try {
         await this.exclusively(record.containerId, record.ifname, async () => {
           if (this.#attached.get(key)?.record !== record) return;
-          if (record.netnsId !== "" && (await isNamespace(record.netns, record.netnsId))) {
+          if (record.netnsId !== "" && (await this.#isNamespace(record.netns, record.netnsId))) {
             this.#attached.set(key, { record, ifindex: NO_LINK });
             this.#log.error(
               { key, hostInterface, addresses: record.addresses },
@@ -311,3 +330,10 @@ export class Attachments {
     for (const listener of this.#listeners) listener({ kind, pod: podView(record) });
   }
 }
+
+const thisHost: Surroundings = {
+  attacher: (events) => new Attacher(events),
+  disk: realDisk,
+  boot: currentBoot,
+  isNamespace,
+};

@@ -1,53 +1,155 @@
-// What a start finds: the store's attachments and the host ends of the kernel, brought together.
+// What a start finds: the store's attachments and the host ends of the kernel, brought together. The kernel has the last word:
+// an address belongs to the pod whose cable is there.
 //
-//   both          the pod goes on
-//   only stored   its ADD never ended well, or its pod is gone: released
-//   only a link   the store was lost or replaced: taken back into the books from the link's alias
+//   both                       the pod goes on
+//   only stored                its ADD never ended well, its pod is gone, or the host was booted: released, to the back of the queue
+//   only a link                the store was lost, damaged or older: taken back into the books from the link's alias, or from the
+//                              host's routes where somebody has changed that
+//   a link without either      an ADD that a crash cut short: removed
+//
+// Nothing of it is written one by one: the store makes all of it last at once, and before that nobody is answered.
 import type { Log } from "../net/log.ts";
-import { decodeAlias, isOurAlias } from "./attach/alias.ts";
-import type { Attacher } from "./attach/attacher.ts";
-import type { HostLink } from "./attach/messages.ts";
+import { type AliasContent, decodeAlias, isAliasOf } from "./attach/alias.ts";
+import type { Attaching } from "./attach/attacher.ts";
+import type { FoundPod, HostLink } from "./attach/messages.ts";
 import { type Attachment, aliasOf, hostRoutes } from "./attachment.ts";
 import type { Allocator } from "./ipam/allocator.ts";
-import { forget } from "./ipam/forget.ts";
-import type { PodRecord } from "./ipam/records.ts";
-import type { Store } from "./ipam/store.ts";
+import { type PodRecord, podKey } from "./ipam/records.ts";
+import type { Found, Store } from "./ipam/store.ts";
 import type { PodRoutes } from "./types.ts";
 
 export interface RecoveryParts {
   readonly store: Store;
   readonly allocator: Allocator;
-  readonly attacher: Attacher;
+  readonly attacher: Attaching;
   readonly routes: PodRoutes;
   readonly log: Log;
 }
 
-/** The attachments that go on. `hostLinks` lists the host ends of pods once the store has been read. */
+/**
+ * The attachments that go on. `hostLinks` lists the host ends of pods once the store has been read; `boot` is the one that the
+ * host is in now.
+ */
 export async function recover(
   parts: RecoveryParts,
+  found: Found,
+  boot: string | null,
   hostLinks: () => Promise<readonly HostLink[]>,
 ): Promise<Attachment[]> {
   const { store, allocator, log } = parts;
-  for (const [key, record] of store.pods) {
-    if (allocator.adopt(record.addresses, record.pool)) continue;
-    log.error({ key, addresses: record.addresses }, "an address has two owners in the allocation store");
-  }
+  const booted = found.boot !== null && boot !== null && found.boot !== boot;
+  if (booted && store.pods.size > 0)
+    log.info({ pods: store.pods.size }, "the host was booted: its pods are gone with it, their addresses are free");
   const links = new Map((await hostLinks()).map((link) => [link.name, link]));
   const kept: Attachment[] = [];
+  const unattached: PodRecord[] = [];
   for (const [key, record] of [...store.pods]) {
     const link = links.get(record.hostInterface);
-    links.delete(record.hostInterface);
-    if (link?.alias === aliasOf(record)) kept.push({ record, ifindex: link.ifindex });
-    else await dropUnfinished(parts, key, record, link);
+    const attachment = link && (await matched(parts, record, link));
+    if (link && (attachment || isUnfinished(link))) links.delete(record.hostInterface);
+    if (attachment) kept.push(attachment);
+    else if (link && isUnfinished(link) && !(await removed(parts, link))) unattached.push(record);
+    else {
+      store.drop(key);
+      if (!booted) log.info({ key, addresses: record.addresses }, "allocation without a pod released");
+    }
   }
-  for (const link of links.values()) {
-    const recovered = await adoptLink(parts, link);
-    if (recovered) kept.push(recovered);
-  }
+  kept.push(...(await adoptLinks(parts, [...links.values()])));
+  for (const record of [...kept.map((attachment) => attachment.record), ...unattached])
+    if (!allocator.adopt(record.addresses, record.pool))
+      log.error(
+        { key: podKey(record), addresses: record.addresses },
+        "an address has two owners, both with an interface",
+      );
   store.keepReleased(allocator.restoreReleased(store.released));
+  await store.settle();
   await restoreRoutes(parts, kept);
   reportOutside(parts, kept);
   return kept;
+}
+
+/** Null: the link is not the one of this record. */
+async function matched(
+  { attacher, log }: RecoveryParts,
+  record: PodRecord,
+  link: HostLink,
+): Promise<Attachment | null> {
+  const { ifindex } = link;
+  if (isAliasOf(link.alias, record)) return { record, ifindex };
+  if (decodeAlias(link.alias) !== null || isUnfinished(link)) return null;
+  // Its name is a hash of the owner's.
+  log.warn(
+    { hostInterface: link.name, alias: link.alias },
+    "the alias of a pod's interface was changed; it is set again",
+  );
+  await attacher.mark(ifindex, aliasOf(record)).catch((error: Error) => {
+    log.error({ hostInterface: link.name, error: error.message }, "cannot set the alias of a pod's interface");
+  });
+  return { record, ifindex };
+}
+
+/** An ADD that was cut short, and acknowledged to nobody: the host's routes come after the alias. */
+function isUnfinished(link: HostLink): boolean {
+  return link.alias === null && link.routes.length === 0;
+}
+
+async function removed({ attacher, log }: RecoveryParts, { name, ifindex }: HostLink): Promise<boolean> {
+  try {
+    await attacher.detach({ hostInterface: name, ifindex });
+    return true;
+  } catch (error) {
+    log.error({ hostInterface: name, error: (error as Error).message }, "cannot remove what an ADD cut short has left");
+    return false;
+  }
+}
+
+/** Interfaces that the store does not know: the store was lost or replaced, the pods may be alive. */
+async function adoptLinks(parts: RecoveryParts, links: readonly HostLink[]): Promise<Attachment[]> {
+  const { store, attacher, log } = parts;
+  const lost: HostLink[] = [];
+  for (const link of links) {
+    if (isUnfinished(link)) await removed(parts, link);
+    else if (decodeAlias(link.alias) || link.routes.length > 0) lost.push(link);
+    else log.error({ hostInterface: link.name, alias: link.alias }, "a pod's interface does not say its addresses");
+  }
+  if (lost.length === 0) return [];
+  const pods = await attacher.find(lost).catch((error: Error) => {
+    log.error({ error: error.message }, "the namespaces of pods cannot be looked for");
+    return [];
+  });
+  const byIndex = new Map(pods.map((pod) => [pod.hostIfindex, pod]));
+  return lost.map((link) => {
+    const pod = byIndex.get(link.ifindex);
+    const named = recordOf(link, decodeAlias(link.alias), pod);
+    // Two interfaces of one name: the one that the store knows keeps it.
+    const record = store.pods.has(podKey(named)) ? { ...named, network: "", containerId: link.name } : named;
+    store.adopt(record);
+    const { addresses, containerId, netns } = record;
+    log.warn(
+      { hostInterface: link.name, containerId, addresses, netns },
+      "pod recovered from its interface, the store had lost it",
+    );
+    return { record, ifindex: link.ifindex };
+  });
+}
+
+/** Where its owner's name is lost, its DEL finds it by that of its interface (cni/attachment.ts). */
+function recordOf(link: HostLink, alias: AliasContent | null, pod: FoundPod | undefined): PodRecord {
+  const content: AliasContent = alias ?? { addresses: link.routes.map(({ address }) => address) };
+  const { network = "", containerId = link.name, ifname, pool = "", addresses, mac, sequence } = content;
+  return {
+    network,
+    containerId,
+    ifname: ifname ?? pod?.ifname ?? "",
+    pool,
+    addresses,
+    netns: pod?.netns ?? "",
+    netnsId: pod?.netnsId ?? "",
+    hostInterface: link.name,
+    mac: mac ?? pod?.mac ?? link.routes[0]?.mac ?? "",
+    pod: null,
+    ...(sequence ? { sequence } : {}),
+  };
 }
 
 /** All in one go; when the kernel refuses, one by one, so that a pod that just went does not take others along. */
@@ -82,49 +184,4 @@ function reportOutside({ allocator, log }: RecoveryParts, kept: readonly Attachm
       "a pod has addresses that are in no configured block: other nodes cannot reach it, recreate it or restore the block",
     );
   }
-}
-
-/** An allocation without a complete interface: its ADD never ended well, or its pod is gone. */
-async function dropUnfinished(
-  parts: RecoveryParts,
-  key: string,
-  record: PodRecord,
-  link: HostLink | undefined,
-): Promise<void> {
-  const { attacher, log } = parts;
-  const mine = link && (link.alias === null || link.alias === aliasOf(record));
-  if (link && mine) await attacher.detach({ hostInterface: link.name, ifindex: link.ifindex });
-  await forget(parts, record);
-  log.info({ key, addresses: record.addresses }, "allocation without a pod released");
-}
-
-/** An interface that the store does not know: the store was lost or replaced, the pod may be alive. */
-async function adoptLink({ store, allocator, log }: RecoveryParts, link: HostLink): Promise<Attachment | null> {
-  if (!isOurAlias(link.alias)) return null;
-  const content = decodeAlias(link.alias);
-  if (!content) {
-    log.error({ hostInterface: link.name, alias: link.alias }, "a pod's interface does not say its addresses");
-    return null;
-  }
-  if (!allocator.adopt(content.addresses, content.pool)) {
-    log.error({ hostInterface: link.name, ...content }, "a pod unknown to the store has an address in use");
-    return null;
-  }
-  // Without a name no DEL will find it; it leaves the books when its interface vanishes.
-  const { network = "", containerId = link.name, ifname = "", pool = "", addresses } = content;
-  const record: PodRecord = {
-    network,
-    containerId,
-    ifname,
-    pool,
-    addresses,
-    netns: "",
-    netnsId: "",
-    hostInterface: link.name,
-    mac: "",
-    pod: null,
-  };
-  await store.commit({ op: "add", pod: record }).catch(() => undefined);
-  log.warn({ hostInterface: link.name, addresses }, "pod recovered from its interface, the store had lost it");
-  return { record, ifindex: link.ifindex };
 }

@@ -7,6 +7,7 @@ import type {
   Attached,
   AttachRequest,
   DetachRequest,
+  FoundPod,
   HostLink,
   InspectRequest,
   LookRequest,
@@ -31,6 +32,12 @@ interface Pending {
 }
 
 type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never;
+
+/** What the attachments ask of it; another may stand in. */
+export type Attaching = Pick<
+  Attacher,
+  "running" | "start" | "attach" | "detach" | "inspect" | "look" | "list" | "find" | "mark" | "stop"
+>;
 
 /** The host has an interface of the chosen name that is not ours. */
 export class HostNameTakenError extends Error {}
@@ -80,6 +87,16 @@ export class Attacher {
   /** Host ends in the kernel; they are watched from now on. */
   list(): Promise<HostLink[]> {
     return this.#call({ kind: "list" });
+  }
+
+  /** The pods that host ends lead to, as far as their namespaces can be found. */
+  find(links: readonly HostLink[]): Promise<FoundPod[]> {
+    return this.#call({ kind: "find", links });
+  }
+
+  /** Sets the alias of a host end. */
+  mark(ifindex: number, alias: string): Promise<null> {
+    return this.#call({ kind: "mark", ifindex, alias });
   }
 
   async stop(): Promise<void> {

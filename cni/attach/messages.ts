@@ -19,11 +19,28 @@ export interface Attached {
   readonly ifindex: number;
 }
 
-/** A veth in the host's namespace that is ours by its name and alias. */
+/** A veth in the host's namespace that is ours by its name or alias. */
 export interface HostLink {
   readonly ifindex: number;
   readonly name: string;
   readonly alias: string | null;
+  /** Index of the pod's end, and the number by which the host knows the namespace that it is in. */
+  readonly peerIndex: number;
+  readonly peerNamespace: number | null;
+  /**
+   * The pod's addresses and MAC, by the host's routes to it (made after the alias) and its neighbour entries; looked up only where
+   * the alias is not one of ours.
+   */
+  readonly routes: readonly { readonly address: string; readonly mac: string }[];
+}
+
+/** The other end of a host link, found by looking into every namespace that has a path. */
+export interface FoundPod {
+  readonly hostIfindex: number;
+  readonly netns: string;
+  readonly netnsId: string;
+  readonly ifname: string;
+  readonly mac: string;
 }
 
 export interface DetachRequest {
@@ -66,6 +83,8 @@ export type WorkerRequest =
   | { readonly id: number; readonly kind: "inspect"; readonly request: InspectRequest }
   | { readonly id: number; readonly kind: "look"; readonly request: LookRequest }
   | { readonly id: number; readonly kind: "list" }
+  | { readonly id: number; readonly kind: "find"; readonly links: readonly HostLink[] }
+  | { readonly id: number; readonly kind: "mark"; readonly ifindex: number; readonly alias: string }
   | { readonly id: number; readonly kind: "stop" };
 
 export interface WorkerFailure {

@@ -11,7 +11,6 @@ import {
   decodeLink,
   encodeDelLink,
   encodeGetLink,
-  encodeLinkDump,
   encodeNewVeth,
   encodeSetLink,
   type Link,
@@ -29,18 +28,18 @@ import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
 import { decodeRoute, encodeRouteDump } from "../../routing/netlink/route.ts";
 import { NetlinkSocket } from "../../routing/netlink/socket.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
-import { isOurAlias } from "./alias.ts";
+import { decodeAlias, isAliasOf } from "./alias.ts";
 import { type Step, sendOrThrow } from "./batch.ts";
 import { formatMac, gatewayIpv6, HOST_MAC } from "./gateway.ts";
+import { isHostEnd, listHostLinks } from "./host-links.ts";
 import type { LaterLog } from "./later-log.ts";
-import type { Attached, AttachRequest, HostLink, InspectRequest } from "./messages.ts";
+import type { Attached, AttachRequest, InspectRequest } from "./messages.ts";
 import { LOOPBACK_INDEX, wirePodEnd } from "./pod-end.ts";
 import { inNamespace } from "./pod-namespace.ts";
 import { enableIpv6Inside, prepareHostEnd } from "./sysctl.ts";
 
 const AF_INET = 2;
 const AF_INET6 = 10;
-const HOST_NAME = /^ul[0-9a-f]+$/;
 
 export class Wiring {
   readonly #host = new NetlinkSocket();
@@ -54,6 +53,11 @@ export class Wiring {
       const name = this.#hostEnd;
       log.written(bytes, failures, { nameOf: () => name });
     };
+  }
+
+  /** In the host's namespace. */
+  get socket(): NetlinkSocket {
+    return this.#host;
   }
 
   attach(request: AttachRequest): Attached {
@@ -101,15 +105,13 @@ export class Wiring {
     }
   }
 
-  /** Host ends that are ours by their alias, and those that have only the name of one: an attachment cut short. */
-  list(): { links: HostLink[]; groups: Set<number> } {
-    const groups = new Set<number>();
-    const links: HostLink[] = [];
-    for (const link of this.#host.dump(encodeLinkDump, decodeLink)) {
-      groups.add(link.group);
-      if (isHostEnd(link)) links.push({ ifindex: link.ifindex, name: link.name, alias: link.alias });
-    }
-    return { links, groups };
+  list(): ReturnType<typeof listHostLinks> {
+    return listHostLinks(this.#host);
+  }
+
+  mark(ifindex: number, alias: string): null {
+    this.#host.request((out) => encodeSetLink(out, { ifindex }, { alias }), "set the alias of a host end");
+    return null;
   }
 
   /** The index of a host end of ours; null when there is none of that name, or it belongs to somebody else. */
@@ -126,7 +128,9 @@ export class Wiring {
   inspect(request: InspectRequest): string[] {
     const problems: string[] = [];
     const end = getLink(this.#host, { name: request.hostInterface });
-    if (!end || end.alias !== request.alias) problems.push(`host interface ${request.hostInterface} is missing`);
+    const owner = decodeAlias(request.alias);
+    if (!end || !owner || !isAliasOf(end.alias, owner))
+      problems.push(`host interface ${request.hostInterface} is missing`);
     else {
       if ((end.flags & LinkFlag.up) === 0) problems.push(`host interface ${request.hostInterface} is down`);
       for (const address of request.addresses)
@@ -227,10 +231,6 @@ export class HostNameTaken extends Error {
     super(`an interface ${name} of somebody else exists on the host`);
     this.name = "HostNameTaken";
   }
-}
-
-function isHostEnd(link: Link): boolean {
-  return link.kind === "veth" && (link.alias === null ? HOST_NAME.test(link.name) : isOurAlias(link.alias));
 }
 
 export function getLink(socket: NetlinkSocket, link: LinkSelector): Link | null {

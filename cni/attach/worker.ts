@@ -4,6 +4,7 @@ import { parentPort } from "node:worker_threads";
 import { systemClock } from "../../net/clock.ts";
 import { WriteLog } from "../../routing/netlink/write-log.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
+import { findPods } from "./find.ts";
 import { LaterLog } from "./later-log.ts";
 import { lookAtPod } from "./look.ts";
 import type { DetachRequest, WorkerAnswer, WorkerFailure, WorkerRequest } from "./messages.ts";
@@ -55,6 +56,10 @@ async function handle(message: WorkerRequest): Promise<unknown> {
       for (const link of links) remover.watch(link.ifindex, link.name);
       return links;
     }
+    case "find":
+      return findPods(wiring.socket, message.links);
+    case "mark":
+      return wiring.mark(message.ifindex, message.alias);
     case "stop":
       log.flush();
       remover.close();

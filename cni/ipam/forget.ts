@@ -19,5 +19,12 @@ export async function forget({ store, allocator, log }: Books, record: PodRecord
     log.warn({ key, addresses: record.addresses }, "address stays allocated until its DEL or a restart");
     return;
   }
-  allocator.release(record.addresses);
+  release({ store, allocator }, record);
+}
+
+/** Gives the addresses of a record back that is not in the store any more; one that another record has too stays that one's. */
+export function release({ store, allocator }: Pick<Books, "store" | "allocator">, record: PodRecord): void {
+  const others = new Set<string>();
+  for (const pod of store.pods.values()) for (const address of pod.addresses) others.add(address);
+  allocator.release(record.addresses.filter((address) => !others.has(address)));
 }

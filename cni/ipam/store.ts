@@ -1,16 +1,23 @@
-// The allocations on disk: one journal file, appended and fsynced before anyone is told (cni/ipam/journal.ts has the
-// format). Calls that come while a write is under way share the next write and its fsync. When the file has grown to
-// several times what it says, it is rewritten beside itself and renamed. A write that fails changes nothing: the file
-// goes back to its last good length before the next attempt, or is rewritten when even that fails.
-import { constants, readFileSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename, unlink } from "node:fs/promises";
-import { join } from "node:path";
+// The allocations on disk: one journal file (cni/ipam/journal.ts has the format), written before anyone is told. Calls that come
+// while a write is under way share the next one.
+//
+// The rules that make it last:
+//   - A line goes into room that the file has already: one write, no metadata. When the room is used up the file is replaced by
+//     what it adds up to: written beside itself, on disk before it gets the name, and nothing is acknowledged before the name
+//     is on disk too. A snapshot and a journal in one file, so that there is no moment at which the two disagree.
+//   - After a write that failed nobody knows what is on disk, and what the page cache shows may never get there. Nothing is
+//     written to that file again: the next call replaces it with a new one, or is refused as well.
+//   - For the same reason a start never goes on with the file that it finds: settle() replaces it.
+//   - The last part of the room is for what gives addresses back: on a full disk pods can still go.
+//   - What is damaged is kept beside as `.damaged`, the rest is used, and the kernel has the last word (cni/recovery.ts).
+import { dirname, join } from "node:path";
 import type { Log } from "../../net/log.ts";
 import { bootId } from "../../net/proc.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
-import { decodeJournal, encodeLine, JOURNAL_HEADER, JournalError } from "./journal.ts";
-import { type PodRecord, podKey, type ReleasedAddress, type StoreOperation } from "./records.ts";
-import { ReleasedList } from "./released-list.ts";
+import { type Disk, type DiskFile, realDisk } from "./disk.ts";
+import { decodeJournal, describeDamage, encodeLine, JOURNAL_HEADER, JournalVersionError } from "./journal.ts";
+import { Ledger } from "./ledger.ts";
+import type { PodRecord, ReleasedAddress, StoreOperation } from "./records.ts";
 
 interface Waiting {
   readonly operation: StoreOperation;
@@ -18,70 +25,110 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** O_DSYNC: a write returns when it is on disk, in one trip through the thread pool instead of two. */
-const WRITE_THROUGH = constants.O_RDWR | constants.O_DSYNC;
-const REWRITE_MINIMUM = 64 * 1024;
-const REWRITE_FACTOR = 4;
+/** Bytes of room in a new file; less where the disk has no more. */
+const ROOM = [64 << 10, 16 << 10, 4 << 10, 0];
+/** With more content, this many times as much. */
+const ROOM_FACTOR = 3;
+/** Of the room, for operations that give addresses back. */
+const RESERVE = 1 / 4;
+
+/** What was found at the start. */
+export interface Found {
+  /** Null: there was no journal. */
+  readonly boot: string | null;
+  readonly missing: boolean;
+  /** In words; null: it was whole. */
+  readonly damage: string | null;
+}
+
+export const JOURNAL_NAME = "allocations.journal";
 
 export class Store {
   readonly path: string;
-  readonly #directory: string;
   readonly #log: Log;
-  readonly #boot: string;
-  /** The file does not say yet that the machine has booted. It is said with the next operation. */
-  #bootPending = false;
-  readonly #pods = new Map<string, PodRecord>();
-  readonly #released = new ReleasedList();
-  #file: FileHandle | null = null;
+  readonly #disk: Disk;
+  readonly #boot: () => string | null;
+  readonly #ledger = new Ledger();
+  /** The one that has the name, with all that was acknowledged; null: there is none in a known state. */
+  #file: DiskFile | null = null;
   #length = 0;
-  /** Length right after the last rewrite. */
-  #compactLength = 0;
-  /** The file is missing or not in a known state: it is rewritten before anything is appended. */
-  #rewrite = false;
+  /** With the room. */
+  #size = 0;
+  #room = 0;
   #waiting: Waiting[] = [];
   #writing: Promise<void> | null = null;
 
-  /** `boot`: of this boot of the machine. */
-  constructor(directory: string, log: Log, boot = bootId()) {
-    this.#directory = directory;
-    this.#boot = boot;
-    this.path = join(directory, "allocations.journal");
+  constructor(directory: string, log: Log, disk: Disk = realDisk, boot: () => string | null = currentBoot) {
+    this.path = join(directory, JOURNAL_NAME);
     this.#log = log;
+    this.#disk = disk;
+    this.#boot = boot;
   }
 
   get pods(): ReadonlyMap<string, PodRecord> {
-    return this.#pods;
+    return this.#ledger.pods;
   }
 
   /** Addresses given back and not given out since, oldest first. */
   get released(): Iterable<ReleasedAddress> {
-    return this.#released.entries;
+    return this.#ledger.released.entries;
   }
 
   /** The greatest sequence of an allocation so far. */
   get lastSequence(): number {
-    return this.#released.lastSequence;
+    return this.#ledger.released.lastSequence;
   }
 
   /** Forgets released addresses outside every block, so that the list cannot grow with each change of the pools. */
   keepReleased(addresses: Iterable<ReleasedAddress>): void {
-    this.#released.replace(addresses);
+    this.#ledger.released.replace(addresses);
   }
 
-  /** Reads the journal. Rejects when it is damaged in a way that is not a torn tail; the file is then left as it is. */
-  async open(): Promise<void> {
+  /** Reads the journal and writes nothing. Rejects when it cannot be read, or when a later version has written it. */
+  async open(): Promise<Found> {
+    const bytes = await this.#disk.read(this.path).catch((error: Error) => {
+      throw new Error(`cannot read the allocation journal ${this.path}: ${error.message}`);
+    });
+    if (!bytes) return { boot: null, missing: true, damage: null };
     try {
-      this.#load(readFileSync(this.path));
+      const { operations, damage, length, torn } = decodeJournal(bytes);
+      for (const operation of operations) this.#ledger.apply(operation);
+      const words = describeDamage(damage);
+      if (words !== null) await this.#keepDamaged(bytes, words);
+      if (torn > 0)
+        this.#log.warn(
+          { file: this.path, offset: length, bytes: torn },
+          "the last record of the allocation journal was cut off by a crash; nobody was told of it, it is dropped",
+        );
+      return { boot: this.#ledger.boot, missing: false, damage: words };
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw this.#readable(error);
-      this.#rewrite = true;
+      if (!(error instanceof JournalVersionError)) throw error;
+      throw new Error(
+        `allocation journal ${this.path} ${error.message}; it was left as it is. Start that version again, or move it away ` +
+          `(mv ${this.path} ${this.path}.later): running pods are then recovered from their interfaces`,
+      );
     }
-    this.#bootPending = this.#released.boot !== this.#boot;
-    this.#apply(this.#bootOperation);
+  }
+
+  /** Before settle(): what the kernel knows of a pod. Not on disk yet. */
+  adopt(record: PodRecord): void {
+    this.#ledger.apply({ op: "add", pod: record });
+  }
+
+  /** Before settle(): its pod is gone. */
+  drop(key: string): void {
+    this.#ledger.apply({ op: "remove", key });
+  }
+
+  /** Makes all of it last, in a new file. Resolves also when that fails: each call tries again then, before it is answered. */
+  async settle(): Promise<void> {
+    const id = this.#boot();
+    if (id !== null) this.#ledger.apply({ op: "boot", id });
     try {
-      await this.#prepare();
+      await this.#replace();
     } catch (error) {
-      this.#log.error({ file: this.path, error: (error as Error).message }, unwritable(this.path, error).message);
+      const failure = unwritable(this.path, error);
+      this.#log.error({ file: this.path, error: (error as Error).message }, failure.message);
     }
   }
 
@@ -93,6 +140,29 @@ export class Store {
     });
   }
 
+  /**
+   * Is the file still the one at its path? One that was deleted is written anew. So is one that another has taken the place of, by a
+   * person or a backup; that one is kept beside as `.displaced`. Never rejects.
+   */
+  async watch(): Promise<void> {
+    await this.#writing;
+    const mine = this.#file;
+    if (!mine) return;
+    const there = await this.#disk.identity(this.path).catch(() => mine.identity);
+    if (there === mine.identity || this.#file !== mine || this.#writing) return;
+    this.#writing = this.#writeAnew(mine, there !== null).then(() => this.#drain());
+    return this.#writing;
+  }
+
+  async #writeAnew(lost: DiskFile, displaced: boolean): Promise<void> {
+    const what = displaced ? `replaced by another file, which is kept as ${this.path}.displaced` : "deleted";
+    this.#log.error({ file: this.path }, `the allocation journal was ${what}; it is written anew`);
+    this.#file = null;
+    await lost.close().catch(() => undefined);
+    if (displaced) await this.#disk.rename(this.path, `${this.path}.displaced`).catch(() => undefined);
+    await this.settle();
+  }
+
   /** Waits for what is under way and closes the file. */
   async close(): Promise<void> {
     await this.#writing;
@@ -101,140 +171,142 @@ export class Store {
   }
 
   async #drain(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0);
-      const operations = batch.map(({ operation }) => operation);
-      try {
-        await this.#append(encodeLine(this.#bootPending ? [this.#bootOperation, ...operations] : operations));
-        this.#bootPending = false;
-        for (const { operation, resolve } of batch) {
-          this.#apply(operation);
-          resolve();
-        }
-      } catch (error) {
-        const failure = unwritable(this.path, error);
-        this.#log.error({ file: this.path, error: (error as Error).message }, failure.message);
-        for (const { reject } of batch) reject(failure);
-      }
-      await this.#rewriteWhenGrown();
-    }
+    while (this.#waiting.length > 0) await this.#write(this.#waiting.splice(0));
     this.#writing = null;
   }
 
-  async #append(line: Buffer): Promise<void> {
-    await this.#prepare();
+  /** Settles all of them. */
+  async #write(batch: readonly Waiting[]): Promise<void> {
+    let left = batch;
     try {
-      await writeAll(this.#file!, line, this.#length);
+      if (!this.#file) await this.#replace();
+      let line = encodeLine(left.map(({ operation }) => operation));
+      if (!this.#fits(line, left)) {
+        try {
+          await this.#replace();
+        } catch (error) {
+          // The file in use is whole. Its reserve is for what gives addresses back.
+          if (!this.#file) throw error;
+          const taking = left.filter(({ operation }) => operation.op !== "remove");
+          left = left.filter(({ operation }) => operation.op === "remove");
+          refuse(taking, this.#report(error));
+          if (left.length === 0) return;
+          line = encodeLine(left.map(({ operation }) => operation));
+        }
+      }
+      await this.#append(line);
     } catch (error) {
-      this.#rewrite = true;
-      await this.#cutTail();
+      return refuse(left, this.#report(error));
+    }
+    for (const { operation, resolve } of left) {
+      this.#ledger.apply(operation);
+      resolve();
+    }
+  }
+
+  /** More than the room: the file grows, once, and is replaced with the next write. */
+  #fits(line: Buffer, batch: readonly Waiting[]): boolean {
+    const reserve = batch.some(({ operation }) => operation.op !== "remove") ? this.#room * RESERVE : 0;
+    return this.#length + line.length <= this.#size - reserve;
+  }
+
+  async #append(line: Buffer): Promise<void> {
+    const file = this.#file!;
+    try {
+      await file.write(line, this.#length);
+    } catch (error) {
+      this.#file = null;
+      await file.close().catch(() => undefined);
       throw error;
     }
     this.#length += line.length;
   }
 
-  /** After a failed write: back to the last good length, now if possible. After a failed fsync nothing is certain. */
-  async #cutTail(): Promise<void> {
-    try {
-      await this.#file!.truncate(this.#length);
-    } catch (error) {
-      this.#log.debug({ file: this.path, error: (error as Error).message }, "cannot cut the journal back yet");
-    }
-  }
-
-  /** An open file in a known state. */
-  async #prepare(): Promise<void> {
-    if (this.#rewrite) await this.#rewriteFile();
-    this.#file ??= await open(this.path, WRITE_THROUGH);
-  }
-
-  async #rewriteWhenGrown(): Promise<void> {
-    if (this.#length < Math.max(REWRITE_MINIMUM, this.#compactLength * REWRITE_FACTOR)) return;
-    try {
-      await this.#rewriteFile();
-    } catch (error) {
-      // The old file is whole and stays in use; the next attempt is due after as much growth again.
-      this.#compactLength = this.#length;
-      this.#log.warn({ file: this.path, error: (error as Error).message }, "cannot compact the allocation journal");
-    }
-  }
-
-  async #rewriteFile(): Promise<void> {
-    const operations = this.#released.operations();
-    for (const pod of this.#pods.values()) operations.push({ op: "add", pod });
+  /** A new file with all there is. Rejects; then #file is the one before, if that still has the name for certain. */
+  async #replace(): Promise<void> {
+    const operations = this.#ledger.operations();
     const lines = operations.length > 0 ? [encodeLine(operations)] : [];
     const content = Buffer.concat([Buffer.from(JOURNAL_HEADER), ...lines]);
-
-    await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-    const temporary = `${this.path}.new`;
-    const file = await open(temporary, "w", 0o600);
-    try {
-      await writeAll(file, content, 0);
-      await file.sync();
-      await rename(temporary, this.path);
-    } catch (error) {
-      // On a full disk every byte counts.
-      await unlink(temporary).catch(() => undefined);
-      throw error;
-    } finally {
-      await file.close();
+    await this.#disk.makeDirectory(dirname(this.path), 0o700);
+    for (const [i, least] of ROOM.entries()) {
+      const room = i === 0 ? Math.max(least, content.length * ROOM_FACTOR) : least;
+      try {
+        return await this.#replaceWith(content, room);
+      } catch (error) {
+        if (!isFull(error) || i === ROOM.length - 1) throw error;
+      }
     }
+  }
+
+  async #replaceWith(content: Buffer, room: number): Promise<void> {
+    const temporary = `${this.path}.new`;
+    const directory = dirname(this.path);
+    const file = await this.#disk.create(temporary, 0o600);
+    try {
+      await file.write(Buffer.concat([content, Buffer.alloc(room)]), 0);
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      // On a full disk every byte counts.
+      await this.#disk.remove(temporary).catch(() => undefined);
+      throw error;
+    }
+    // From here on it is not certain which of the two has the name.
     const former = this.#file;
     this.#file = null;
-    this.#length = content.length;
-    this.#compactLength = content.length;
-    await former?.close();
-    const directory = await open(this.#directory, "r");
+    await former?.close().catch(() => undefined);
     try {
-      await directory.sync();
-    } finally {
-      await directory.close();
+      await this.#disk.rename(temporary, this.path);
+      await this.#disk.syncDirectory(directory);
+    } catch (error) {
+      await file.close().catch(() => undefined);
+      throw error;
     }
-    this.#rewrite = false;
-    this.#bootPending = this.#released.size === 0;
+    this.#file = file;
+    this.#length = content.length;
+    this.#size = content.length + room;
+    this.#room = room;
   }
 
-  get #bootOperation(): StoreOperation {
-    return { op: "boot", id: this.#boot };
+  #report(error: unknown): CniError {
+    const failure = unwritable(this.path, error);
+    this.#log.error({ file: this.path, error: (error as Error).message }, failure.message);
+    return failure;
   }
 
-  #load(bytes: Buffer): void {
-    const { operations, length, torn } = decodeJournal(bytes);
-    for (const operation of operations) this.#apply(operation);
-    this.#length = length;
-    this.#compactLength = length;
-    if (torn === 0) return;
-    this.#rewrite = true;
-    this.#log.warn(
-      { file: this.path, offset: length, bytes: torn },
-      "the last record of the allocation journal was cut off by a crash; nobody was told of it, it is dropped",
+  async #keepDamaged(bytes: Buffer, damage: string): Promise<void> {
+    const kept = `${this.path}.damaged`;
+    try {
+      const file = await this.#disk.create(kept, 0o600);
+      try {
+        await file.write(bytes, 0);
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      this.#log.error({ file: kept, error: (error as Error).message }, "the damaged allocation journal cannot be kept");
+    }
+    this.#log.error(
+      { file: this.path, kept },
+      `the allocation journal ${damage}; the rest of it is used, and running pods are found by their interfaces`,
     );
-  }
-
-  #apply(operation: StoreOperation): void {
-    const before = operation.op === "remove" ? this.#pods.get(operation.key) : undefined;
-    this.#released.apply(operation, before);
-    if (operation.op === "add") this.#pods.set(podKey(operation.pod), operation.pod);
-    if (operation.op === "remove") this.#pods.delete(operation.key);
-  }
-
-  #readable(error: unknown): Error {
-    if (error instanceof JournalError)
-      return new Error(
-        `allocation journal ${this.path} ${error.message} at offset ${error.offset}; it was left as it is. ` +
-          `Restore it from a backup, or move it away (mv ${this.path} ${this.path}.damaged) and start again: ` +
-          "running pods are then recovered from their interfaces, each with its addresses",
-      );
-    return new Error(`cannot read the allocation journal ${this.path}: ${(error as Error).message}`);
   }
 }
 
-async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, position + written);
-    if (bytesWritten === 0) throw Object.assign(new Error("nothing was written"), { code: "EIO" });
-    written += bytesWritten;
+function refuse(batch: readonly Waiting[], error: CniError): void {
+  for (const { reject } of batch) reject(error);
+}
+
+/** Null without /proc. */
+export function currentBoot(): string | null {
+  try {
+    return bootId();
+  } catch {
+    return null;
   }
+}
+
+function isFull(error: unknown): boolean {
+  return ["ENOSPC", "EDQUOT", "EFBIG"].includes((error as NodeJS.ErrnoException).code ?? "");
 }
 
 const reasons: Readonly<Record<string, string>> = {
@@ -244,6 +316,7 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
   EPERM: "permission denied",
   ENOTDIR: "part of the path is not a directory",
+  ELOOP: "a symbolic link is in its place",
 };
 
 function unwritable(path: string, error: unknown): CniError {

@@ -56,8 +56,9 @@ export const stateChecks: readonly Check[] = [
   check({
     id: "journal-damaged",
     severity: "fault",
-    title: "The journal of allocations is damaged: the daemon would not start with it.",
-    cure: "restore it from a backup; or move it away and restart: running pods are recovered from their interfaces",
+    title:
+      "The journal of allocations is damaged on disk. A start uses what is good of it and finds running pods by their interfaces; the order in which addresses are used again suffers.",
+    cure: "restart the daemon: it writes a new one, and keeps the damaged one as allocations.journal.damaged; look after the disk",
     needs: ["state"],
     settles: true,
     *run({ state }) {

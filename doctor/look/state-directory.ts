@@ -1,8 +1,8 @@
 // The state directory, the journal of allocations in it, and the spool of DELs beside the socket.
 import { readdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { decodeJournal, JournalError } from "../../cni/ipam/journal.ts";
-import { podKey } from "../../cni/ipam/records.ts";
+import { decodeJournal, describeDamage } from "../../cni/ipam/journal.ts";
+import { Ledger } from "../../cni/ipam/ledger.ts";
 
 const TMPFS = 0x01021994;
 const RAMFS = 0x858458f6;
@@ -66,18 +66,14 @@ async function probe(directory: string): Promise<string | null> {
 
 async function lookAtJournal(path: string): Promise<JournalLook> {
   try {
-    const { operations, torn } = decodeJournal(await readFile(path));
-    const pods = new Set<string>();
-    for (const operation of operations) {
-      if (operation.op === "add") pods.add(podKey(operation.pod));
-      else if (operation.op === "remove") pods.delete(operation.key);
-    }
-    return { path, found: { damage: null, torn, pods: [...pods] } };
+    const { operations, torn, damage } = decodeJournal(await readFile(path));
+    const ledger = new Ledger();
+    for (const operation of operations) ledger.apply(operation);
+    return { path, found: { damage: describeDamage(damage), torn, pods: [...ledger.pods.keys()] } };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return { path, found: null };
     const words = error instanceof Error ? error.message : String(error);
-    const damage = error instanceof JournalError ? `${words} at offset ${error.offset}` : `cannot be read: ${words}`;
-    return { path, found: { damage, torn: 0, pods: [] } };
+    return { path, found: { damage: `cannot be used: ${words}`, torn: 0, pods: [] } };
   }
 }
 

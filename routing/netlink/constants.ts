@@ -27,6 +27,7 @@ export const MessageType = {
   delRule: 33,
   getRule: 34,
   newNetconf: 80,
+  getNamespaceId: 90,
   newNextHop: 104,
   delNextHop: 105,
   getNextHop: 106,
@@ -83,6 +84,8 @@ export const LinkAttribute = {
   infoData: 2,
   vethPeer: 1,
 } as const;
+
+export const NamespaceAttribute = { id: 1, fd: 3 } as const;
 
 export const AddressAttribute = { address: 1, local: 2, label: 3, flags: 8, routePriority: 9 } as const;
 

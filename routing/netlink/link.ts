@@ -20,6 +20,8 @@ export interface Link {
   readonly kind: string | null;
   /** Index of the lower device or of a veth's other end (in its own namespace); 0 when there is none. */
   readonly peerIndex: number;
+  /** Number by which this namespace knows the one of the other end; null: it is this one. */
+  readonly peerNamespace: number | null;
   /** Index of the bridge or bond this link belongs to; 0 when it is free. */
   readonly master: number;
 }
@@ -174,6 +176,7 @@ export function decodeLink(buffer: Buffer, start: number, end: number): Link | n
     alias: attributes.text(LinkAttribute.alias),
     kind: attributes.nested(LinkAttribute.linkInfo, info)?.text(LinkAttribute.infoKind) ?? null,
     peerIndex: attributes.u32(LinkAttribute.link),
+    peerNamespace: attributes.has(LinkAttribute.netnsId) ? attributes.u32(LinkAttribute.netnsId) | 0 : null,
     master: attributes.u32(LinkAttribute.master),
   };
 }

@@ -158,8 +158,8 @@ export function encodeRouteById(
   words[to] = nextHopId;
 }
 
-/** The kernel filters by table (0: all) and protocol (0: all), given strict checking. */
-export function encodeRouteDump(out: MessageWriter, family: Family, table = 0, protocol = 0, type = 0): void {
+/** The kernel filters by table, protocol, type and outgoing interface (0: all), given strict checking. */
+export function encodeRouteDump(out: MessageWriter, family: Family, table = 0, protocol = 0, type = 0, oif = 0): void {
   out.begin(MessageType.getRoute, Flag.dump);
   out.u8(family === 4 ? AF_INET : AF_INET6);
   out.zeros(3);
@@ -169,6 +169,7 @@ export function encodeRouteDump(out: MessageWriter, family: Family, table = 0, p
   out.u8(type);
   out.zeros(4);
   if (table !== 0) out.attributeU32(RouteAttribute.table, table);
+  if (oif !== 0) out.attributeU32(RouteAttribute.oif, oif);
   out.end();
 }
 

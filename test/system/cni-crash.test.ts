@@ -1,8 +1,11 @@
 // What must survive: the daemon killed at any moment, a daemon that is away, a state directory that cannot be written.
-import { appendFileSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { CniHost, sh } from "./support/cni-host.ts";
+
+/** As the kernel's list of mounts has it. */
+const realpath = (path: string) => realpathSync(dirname(path)) + path.slice(dirname(path).length);
 
 describe("CNI and crashes", () => {
   let host: CniHost;
@@ -93,7 +96,7 @@ describe("CNI and crashes", () => {
     expect(await host.used()).toEqual([1, 1]);
   });
 
-  it("answers 5 when the disk is full, keeps what it has, and goes on when there is room", async () => {
+  it("answers 5 when the disk is full, keeps what it has, lets pods go, and goes on when there is room", async () => {
     mkdirSync(host.state);
     sh(`mount -t tmpfs -o size=64k tmpfs ${host.state}`);
     mounts.push(host.state);
@@ -101,15 +104,20 @@ describe("CNI and crashes", () => {
     expect(await host.start()).toBe("ready");
     expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
     sh(`dd if=/dev/zero of=${host.state}/filler bs=1k 2>/dev/null || true`);
-    const pod = () => host.call("ADD", { pod: "b", args: `IgnoreUnknown=1;K8S_POD_NAME=${"n".repeat(5000)}` });
+    const pod = () => host.call("ADD", { pod: "b", args: `IgnoreUnknown=1;K8S_POD_NAME=${"n".repeat(14_000)}` });
     const full = await pod();
     expect(full.json).toMatchObject({ code: 5, msg: expect.stringContaining("the disk is full") });
     expect([await host.used(), host.links().length]).toEqual([[1, 1], 1]);
+    expect((await host.call("DEL", { pod: "a" })).code).toBe(0);
+    await host.stop("SIGKILL");
+    expect(await host.start()).toBe("ready");
+    expect([await host.used(), host.links()]).toEqual([[0, 0], []]);
+    expect((await pod()).json.code).toBe(5);
     rmSync(join(host.state, "filler"));
     expect((await pod()).code).toBe(0);
     await host.stop("SIGKILL");
     expect(await host.start()).toBe("ready");
-    expect(await host.used()).toEqual([2, 2]);
+    expect(await host.used()).toEqual([1, 1]);
   });
 
   it("answers 5 when the state directory is read-only, from the start or later", async () => {
@@ -128,26 +136,58 @@ describe("CNI and crashes", () => {
     expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
   });
 
-  it("refuses a damaged journal, and recovers running pods without one", async () => {
-    host.addPod("a");
-    host.addPod("b");
+  it("goes on with what is good of a damaged journal, and with none: interfaces say whose they are", async () => {
+    for (const name of ["a", "b", "c"]) host.addPod(name);
     await host.start();
     const added = await host.call("ADD", { pod: "a" });
     await host.call("ADD", { pod: "b" });
+    // No room for its owner in the alias: its name is in that of its interface.
+    const long = { pod: "c", id: `c${"0".repeat(300)}` };
+    expect((await host.call("ADD", long)).code).toBe(0);
+    const before = await host.pods();
     await host.stop();
     const path = join(host.state, "allocations.journal");
     const damaged = readFileSync(path);
-    damaged[60] ^= 1;
+    damaged[damaged.indexOf("c-a") + 1] ^= 1;
     writeFileSync(path, damaged);
-    const refused = await host.start();
-    for (const text of [path, "offset", "mv "]) expect(refused).toContain(text);
-    expect(readFileSync(path).equals(damaged)).toBe(true);
-    renameSync(path, `${path}.damaged`);
     expect(await host.start()).toBe("ready");
-    expect(await host.used()).toEqual([2, 2]);
+    expect(host.errors).toContain("is damaged");
+    expect(readFileSync(`${path}.damaged`).equals(damaged)).toBe(true);
+    expect(await host.used()).toEqual([3, 3]);
+    await host.stop("SIGKILL");
+
+    rmSync(path);
+    // The host's routes say its addresses where somebody has changed the alias.
+    const b = before.find((pod) => pod.containerId === "c-b")!;
+    sh(`ip -n ${host.name} link set ${b.hostInterface} alias "of mine"`);
+    expect(await host.start()).toBe("ready");
+    const after = await host.pods();
+    const of = (pods: typeof after, name: string) => pods.find(({ hostInterface }) => hostInterface === name);
+    for (const pod of before) {
+      const known = pod.containerId === "c-a" ? { containerId: "c-a", network: "net1", pool: "default" } : {};
+      const { addresses, netns, ifname } = pod;
+      expect(of(after, pod.hostInterface)).toMatchObject({ addresses, netns: realpath(netns), ifname, ...known });
+    }
     expect((await host.call("CHECK", { pod: "a", config: { prevResult: added.json } })).code).toBe(0);
-    for (const pod of ["a", "b"]) expect((await host.call("DEL", { pod })).code).toBe(0);
+    for (const which of [{ pod: "a" }, { pod: "b" }, long]) expect((await host.call("DEL", which)).code).toBe(0);
     expect([await host.used(), host.links()]).toEqual([[0, 0], []]);
+  });
+
+  it("keeps a pod whose alias somebody has changed, and removes what an ADD cut short has left", async () => {
+    host.addPod("a");
+    await host.start();
+    await host.call("ADD", { pod: "a" });
+    const [pod] = await host.pods();
+    await host.stop("SIGKILL");
+    sh(`ip -n ${host.name} link set ${pod.hostInterface} alias ""
+      ip -n ${host.name} link add ul0123456789abc address ee:ee:ee:ee:ee:ee type veth peer name x
+      ip -n ${host.name} link add ulother type veth peer name y`);
+    await host.start();
+    expect(await host.pods()).toEqual([pod]);
+    expect(host.links().sort()).toEqual([pod.hostInterface, "ulother", "y"].sort());
+    expect(sh(`ip -n ${host.name} link show ${pod.hostInterface}`)).toContain('alias underlay ["net1","c-a"');
+    expect((await host.call("DEL", { pod: "a" })).code).toBe(0);
+    expect(await host.used()).toEqual([0, 0]);
   });
 
   it("cuts a torn tail and says so", async () => {
@@ -155,7 +195,8 @@ describe("CNI and crashes", () => {
     await host.start();
     await host.call("ADD", { pod: "a" });
     await host.stop();
-    appendFileSync(join(host.state, "allocations.journal"), '01234567 [{"op":"add","po');
+    const path = join(host.state, "allocations.journal");
+    writeFileSync(path, `${readFileSync(path, "latin1").replaceAll("\0", "")}01234567 [{"op":"add","po`);
     expect(await host.start()).toBe("ready");
     expect(host.errors).toContain("cut off by a crash");
     expect(await host.used()).toEqual([1, 1]);

@@ -66,12 +66,12 @@ describe("a start that fails late", () => {
       /179.*in use/,
     ],
     [
-      "the journal is damaged",
+      "the journal is a later version's",
       (directory) => {
         mkdirSync(join(directory, "state"), { recursive: true });
-        writeFileSync(join(directory, "state", "allocations.journal"), "not a journal\n");
+        writeFileSync(join(directory, "state", "allocations.journal"), "underlay-allocations 9\n");
       },
-      /allocation journal .* does not begin with/,
+      /allocation journal .* later version/,
     ],
     [
       "the API's path is a file",

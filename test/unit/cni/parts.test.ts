@@ -1,23 +1,69 @@
 // Small parts: aliases that survive, exclusions as people write them, locks that keep order.
 import { describe, expect, it } from "vitest";
-import { decodeAlias, encodeAlias, isOurAlias } from "../../../cni/attach/alias.ts";
+import { decodeAlias, encodeAlias, isAliasOf } from "../../../cni/attach/alias.ts";
 import { crc32 } from "../../../cni/ipam/crc32.ts";
 import { mergeRanges, parseRange } from "../../../cni/ipam/range.ts";
 import { Locks } from "../../../cni/locks.ts";
 import { formatAddress } from "../../../net/address.ts";
 
 describe("alias of a host interface", () => {
-  const content = { network: "n", containerId: "c".repeat(64), ifname: "eth0", pool: "p", addresses: ["10.0.0.1"] };
+  const content = {
+    network: "n",
+    containerId: "c".repeat(64),
+    ifname: "eth0",
+    pool: "p",
+    addresses: ["10.244.100.100", "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff"],
+    mac: "02:00:00:00:00:01",
+    sequence: 4_000_000_000,
+  };
+  const { network, containerId, ifname, pool, addresses } = content;
 
-  it("names the owner, in at most 255 bytes", () => {
+  it("names the owner, in at most 255 bytes; what does not fit is left out, the most dispensable first", () => {
     expect(decodeAlias(encodeAlias(content))).toEqual(content);
-    const long = encodeAlias({ ...content, containerId: "c".repeat(300) });
-    expect(Buffer.byteLength(long)).toBeLessThan(256);
-    expect([isOurAlias(long), decodeAlias(long)]).toEqual([true, { addresses: content.addresses }]);
-    expect(encodeAlias({ ...content, network: "" })).toBe(long); // read back from such an alias
+    const grown = (length: number) => encodeAlias({ ...content, containerId: "c".repeat(length) });
+    const forms = new Set<string>();
+    for (let length = 1; length < 400; length++) {
+      const text = grown(length);
+      expect(Buffer.byteLength(text)).toBeLessThan(256);
+      expect(isAliasOf(text, { ...content, containerId: "c".repeat(length) })).toBe(true);
+      const read = decodeAlias(text)!;
+      expect(read.addresses).toEqual(addresses);
+      if (read.containerId !== undefined) {
+        expect(read).toMatchObject({ network, containerId: "c".repeat(length), ifname });
+        expect(isAliasOf(text, content)).toBe(length === 64);
+      }
+      forms.add(Object.keys(read).join());
+    }
+    expect([...forms]).toEqual([
+      "network,containerId,ifname,pool,mac,sequence,addresses",
+      "network,containerId,ifname,pool,mac,addresses",
+      "network,containerId,ifname,pool,addresses",
+      "addresses",
+    ]);
+    expect(encodeAlias({ ...content, network: "" })).toBe(grown(399)); // read back from such an alias
   });
 
-  it.each([null, "", "uplink", "underlay", "underlay {", 'underlay {"network":1}'])("is none: %s", (alias) => {
+  it("reads what earlier builds wrote", () => {
+    const old = `underlay ${JSON.stringify({ network, containerId, ifname, pool, addresses })}`;
+    expect(decodeAlias(old)).toEqual({ network, containerId, ifname, pool, addresses });
+    expect(isAliasOf(old, content)).toBe(true);
+    expect(isAliasOf(old, { ...content, ifname: "eth1" })).toBe(false);
+    expect(isAliasOf(old, { ...content, addresses: addresses.slice(1) })).toBe(false);
+  });
+
+  it.each([
+    null,
+    "",
+    "uplink",
+    "underlay",
+    "underlay {",
+    'underlay {"network":1}',
+    'underlay ["n","c","eth0","p"]',
+    'underlay ["n","c","eth0","p",[1]]',
+    'underlay ["n","c","eth0","p",[],"m","7"]',
+    "underlay null",
+    "underlay 7",
+  ])("is none: %s", (alias) => {
     expect(decodeAlias(alias)).toBeNull();
   });
 });

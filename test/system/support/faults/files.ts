@@ -7,7 +7,7 @@ export const filesFaults: readonly Fault[] = [
   fault("journal-missing", "the journal deleted", /allocations\.journal: is not there/, (sick) =>
     replaced(sick.journal, null),
   ),
-  fault("journal-damaged", "a damaged journal", /allocations\.journal: does not begin with/, (sick) =>
+  fault("journal-damaged", "a damaged journal", /allocations\.journal: is damaged/, (sick) =>
     replaced(sick.journal, "not a journal\n"),
   ),
   fault("journal-differs", "an old journal put in place", /pods\/c-a\/eth0: the pod is not in /, (sick) =>

@@ -1,0 +1,52 @@
+// The host ends that the kernel has, and what it knows of the pods behind them. Runs in the attach worker.
+import { formatAddress } from "../../net/address.ts";
+import { NeighbourState } from "../../routing/netlink/constants.ts";
+import { decodeLink, encodeLinkDump, type Link } from "../../routing/netlink/link.ts";
+import { decodeNeighbour, encodeNeighbourDump } from "../../routing/netlink/neighbour.ts";
+import { decodeRoute, encodeRouteDump } from "../../routing/netlink/route.ts";
+import type { NetlinkSocket } from "../../routing/netlink/socket.ts";
+import { decodeAlias, isOurAlias } from "./alias.ts";
+import { formatMac, HOST_MAC } from "./gateway.ts";
+import type { HostLink } from "./messages.ts";
+
+const HOST_NAME = /^ul[0-9a-f]{13}$/;
+const UNICAST = 1;
+const TABLE_LOCAL = 255;
+
+/** By its alias, or by its name and MAC: an attachment cut short, or one whose alias somebody has changed. */
+export function isHostEnd({ kind, alias, name, mac }: Link): boolean {
+  if (kind !== "veth") return false;
+  return isOurAlias(alias) || (HOST_NAME.test(name) && formatMac(mac) === formatMac(HOST_MAC));
+}
+
+/** `groups`: interface groups in use. */
+export function listHostLinks(host: NetlinkSocket): { links: HostLink[]; groups: Set<number> } {
+  const all = host.dump(encodeLinkDump, decodeLink);
+  const links = all.filter(isHostEnd).map(({ ifindex, name, alias, peerIndex, peerNamespace }) => ({
+    ifindex,
+    name,
+    alias,
+    // Left out when it is the same number.
+    peerIndex: peerIndex || ifindex,
+    peerNamespace,
+    routes: decodeAlias(alias) === null ? routesTo(host, ifindex) : [],
+  }));
+  return { links, groups: new Set(all.map(({ group }) => group)) };
+}
+
+function routesTo(host: NetlinkSocket, ifindex: number): HostLink["routes"] {
+  const macs = new Map<string, string>();
+  for (const entry of host.dump((out) => encodeNeighbourDump(out), decodeNeighbour))
+    if (entry.ifindex === ifindex && entry.state & NeighbourState.permanent)
+      macs.set(formatAddress(entry.address), formatMac(entry.mac));
+  return ([4, 6] as const)
+    .flatMap((family) => host.dump((out) => encodeRouteDump(out, family, 0, 0, UNICAST, ifindex), decodeRoute))
+    .filter(
+      ({ table, destination, length, hops }) =>
+        table !== TABLE_LOCAL && length === destination.length * 8 && hops[0]?.ifindex === ifindex,
+    )
+    .map(({ destination }) => {
+      const address = formatAddress(destination);
+      return { address, mac: macs.get(address) ?? "" };
+    });
+}
