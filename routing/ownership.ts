@@ -101,6 +101,14 @@ export class Ownership {
     };
 
     for (const family of FAMILIES) rules.push({ ...plain, family, priority: local, table: this.localTable });
+    // Just after the local table, whose own routes come first: a packet that the fabric sends here because it has heard of no
+    // other place for the address would be sent back.
+    for (const text of owned.elsewhere ?? []) {
+      const { family, bytes, length } = this.#block(text);
+      const to = { destination: bytes, destinationLength: length };
+      for (const iif of owned.uplinks ?? [])
+        rules.push({ ...plain, ...to, family, iif, priority: local + 1, action: RuleAction.blackhole, table: 0 });
+    }
     for (const { prefix: text, table } of owned.blocks) {
       const { family, bytes, length } = this.#block(text);
       const from = { family, source: bytes, sourceLength: length };
@@ -123,10 +131,18 @@ export class Ownership {
     return [...new Map(rules.map((rule) => [ruleKey(rule), rule])).values()];
   }
 
-  /** Blackholes of the blocks. */
+  /** Blackholes of the blocks, and holes in them for what pods of other nodes have. */
   routes(owned: OwnedState): RouteSpec[] {
     for (const table of owned.tables) this.requireTable(table.id);
-    return [...new Map(owned.blocks.map(({ prefix }) => [prefix, this.blackhole(prefix)])).values()];
+    const routes = new Map((owned.elsewhere ?? []).map((prefix) => [prefix, this.hole(prefix)]));
+    // What is a block of ours as well is here.
+    for (const { prefix } of owned.blocks) routes.set(prefix, this.blackhole(prefix));
+    return [...routes.values()];
+  }
+
+  /** The lookup goes on with the next rule, as if the local table had no block here; a pod's own route comes first. */
+  hole(prefix: string): RouteSpec {
+    return { ...this.blackhole(prefix), type: RouteType.throw };
   }
 
   blackhole(block: string): RouteSpec {
@@ -177,6 +193,6 @@ export class Ownership {
 export function ruleKey(rule: RuleSpec): string {
   const source = `${rule.source?.join(".") ?? ""}/${rule.sourceLength}`;
   const destination = `${rule.destination?.join(".") ?? ""}/${rule.destinationLength}`;
-  const { family, priority, action, table, suppressPrefixLength } = rule;
-  return `${family} ${priority} ${source} ${destination} ${action} ${table} ${suppressPrefixLength}`;
+  const { family, priority, action, table, suppressPrefixLength, iif } = rule;
+  return `${family} ${priority} ${source} ${destination} ${iif ?? ""} ${action} ${table} ${suppressPrefixLength}`;
 }

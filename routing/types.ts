@@ -32,6 +32,13 @@ export interface RouteBatch {
 export interface OwnedState {
   /** Blocks of this node: a blackhole each in the local table, and a `from <block>` rule to its table. */
   readonly blocks: readonly { readonly prefix: string; readonly table: number }[];
+  /**
+   * Addresses and prefixes inside of our blocks that pods of other nodes have: packets from here go on to the learned routes,
+   * past the blackhole. Absent: none.
+   */
+  readonly elsewhere?: readonly string[];
+  /** Interfaces to the fabric: what comes in there for `elsewhere` is dropped, it would go round in circles. Absent: none. */
+  readonly uplinks?: readonly string[];
   /** Tables with learned routes. */
   readonly tables: readonly {
     readonly name: string;

@@ -132,7 +132,7 @@ export class Owned {
 
   /** Without the rule to the local table nothing can be relied on. */
   #requireCommonRules(): void {
-    const refused = this.#rules.refused.find(({ rule }) => rule.source === null);
+    const refused = this.#rules.refused.find(({ rule }) => rule.source === null && !rule.iif);
     if (refused) throw refused.error;
   }
 }

@@ -141,7 +141,7 @@ export class Rules {
 
 /** Nothing beside what a RuleSpec says: what ours look like. */
 function plain(rule: Rule): boolean {
-  return !rule.invert && !rule.iif && !rule.oif && rule.fwmark === 0 && rule.goto === 0 && !rule.more;
+  return !rule.invert && !rule.oif && rule.fwmark === 0 && rule.goto === 0 && !rule.more;
 }
 
 /** How a rule is called in events and in the status. */
@@ -153,6 +153,12 @@ export function ruleSubject(rule: Rule): string {
 export function describeRule(rule: RuleSpec): string {
   const source = rule.source ? `${formatAddress(rule.source)}/${rule.sourceLength}` : "all";
   const to = rule.destination ? ` to ${formatAddress(rule.destination)}/${rule.destinationLength}` : "";
-  const what = rule.action === RuleAction.toTable ? `lookup ${rule.table}` : "unreachable";
-  return `${rule.priority}: from ${source}${to} ${what} (IPv${rule.family})`;
+  const iif = rule.iif ? ` iif ${rule.iif}` : "";
+  const what =
+    rule.action === RuleAction.toTable
+      ? `lookup ${rule.table}`
+      : rule.action === RuleAction.blackhole
+        ? "blackhole"
+        : "unreachable";
+  return `${rule.priority}: from ${source}${to}${iif} ${what} (IPv${rule.family})`;
 }

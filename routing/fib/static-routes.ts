@@ -107,7 +107,9 @@ export class StaticRoutes {
 
   /** Prefixes of blackholes that are in the kernel. */
   blackholes(): string[] {
-    const entries = [...this.#entries.values()].filter(({ purpose, installed }) => purpose === "owned" && installed);
+    const entries = [...this.#entries.values()].filter(
+      ({ purpose, installed, spec }) => purpose === "owned" && installed && spec.type === RouteType.blackhole,
+    );
     return entries.map(({ spec }) => prefixText(spec));
   }
 
@@ -311,8 +313,8 @@ export class StaticRoutes {
 
   #purposeOf(route: Route): Purpose {
     const { localTable } = this.#ownership;
-    if (route.priority === LAST_RESORT_METRIC && route.type === RouteType.blackhole && route.table === localTable)
-      return "owned";
+    const inBlock = route.type === RouteType.blackhole || route.type === RouteType.throw;
+    if (route.priority === LAST_RESORT_METRIC && inBlock && route.table === localTable) return "owned";
     const host = route.length === route.destination.length * 8;
     return host && route.table === localTable && route.priority === METRIC && route.hops.length > 0 ? "pod" : "stray";
   }

@@ -62,7 +62,9 @@ export interface RuleSpec {
   readonly sourceLength: number;
   readonly destination: Uint8Array | null;
   readonly destinationLength: number;
-  /** FR_ACT_TO_TBL with a table, or FR_ACT_UNREACHABLE with 0. */
+  /** Interface that the packet arrives by, `lo`: made here. Null or absent: any. */
+  readonly iif?: string | null;
+  /** FR_ACT_TO_TBL with a table, FR_ACT_UNREACHABLE or FR_ACT_BLACKHOLE with 0. */
   readonly action: number;
   readonly table: number;
   readonly protocol: number;
@@ -85,6 +87,7 @@ function encode(out: MessageWriter, type: number, flags: number, rule: RuleSpec)
   out.attributeU8(RuleAttribute.protocol, rule.protocol);
   if (rule.source) out.attributeBytes(RuleAttribute.source, rule.source);
   if (rule.destination) out.attributeBytes(RuleAttribute.destination, rule.destination);
+  if (rule.iif) out.attributeBytes(RuleAttribute.iif, Buffer.from(`${rule.iif}\0`));
   if (rule.suppressPrefixLength >= 0) out.attributeU32(RuleAttribute.suppressPrefixLength, rule.suppressPrefixLength);
   out.end();
 }

@@ -44,6 +44,7 @@ const low16 = LITTLE ? (word: number) => word & 0xffff : (word: number) => word 
 const high16 = LITTLE ? (word: number) => word >>> 16 : (word: number) => word & 0xffff;
 
 const typeNames = new Map<number, string>([
+  [RouteType.throw, "throw"],
   [RouteType.blackhole, "blackhole"],
   [RouteType.unreachable, "unreachable"],
 ]);

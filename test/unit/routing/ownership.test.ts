@@ -25,8 +25,16 @@ function rules(owned: OwnedState, networks: readonly string[] = []): string[] {
     .map((rule) => {
       const from = rule.source ? `${formatAddress(rule.source)}/${rule.sourceLength}` : "all";
       const to = rule.destination ? ` to ${formatAddress(rule.destination)}/${rule.destinationLength}` : "";
-      const what = rule.action === 7 ? "unreachable" : rule.table === 254 ? "main" : `${rule.table}`;
-      return `${rule.priority} ${from}${to} ${what}${rule.table === 254 ? `>${rule.suppressPrefixLength}` : ""}`;
+      const iif = rule.iif ? ` iif ${rule.iif}` : "";
+      const what =
+        rule.action === 6
+          ? "blackhole"
+          : rule.action === 7
+            ? "unreachable"
+            : rule.table === 254
+              ? "main"
+              : `${rule.table}`;
+      return `${rule.priority} ${from}${to}${iif} ${what}${rule.table === 254 ? `>${rule.suppressPrefixLength}` : ""}`;
     });
 }
 
@@ -37,6 +45,33 @@ const table = (id: number, changes: Partial<OwnedState["tables"][number]> = {}) 
   fallback: "host" as const,
   hostRoutes: "first" as const,
   ...changes,
+});
+
+describe("addresses of a block that pods of other nodes have", () => {
+  const blocks = [{ prefix: "10.1.0.0/24", table: 7100 }];
+  const owned = { blocks, tables: [table(7100)], elsewhere: ["10.1.0.7/32", "2001:db8::7/128"] };
+
+  it("are holes in it, and what the fabric sends for them is dropped", () => {
+    expect(rules({ ...owned, uplinks: ["eth1", "eth2"] })).toEqual([
+      "1000 all 7000",
+      "1001 all to 10.1.0.7/32 iif eth1 blackhole",
+      "1001 all to 10.1.0.7/32 iif eth2 blackhole",
+      "1005 10.1.0.0/24 main>1",
+      "1010 10.1.0.0/24 7100",
+    ]);
+    const routes = new Ownership(options).routes(owned);
+    expect(routes.map(({ type, length, table: id, priority }) => [type, length, id, priority])).toEqual([
+      [9, 32, 7000, 65535],
+      [9, 128, 7000, 65535],
+      [6, 24, 7000, 65535],
+    ]);
+  });
+
+  it("are no holes when they are here", () => {
+    const here = { ...owned, blocks: [...blocks, { prefix: "10.1.0.7/32", table: 7100 }] };
+    const routes = new Ownership(options).routes(here);
+    expect(routes.map(({ type, length }) => `${type} /${length}`)).toEqual(["6 /32", "9 /128", "6 /24"]);
+  });
 });
 
 describe("rules", () => {
