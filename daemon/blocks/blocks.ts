@@ -1,32 +1,26 @@
-// Blocks from the configuration to the kernel to the neighbours, and back: drives the life of each (lifecycle.ts). In: the
-// configuration, the kernel's answers, pods that come and go, drain and stop. Out: what the kernel is to keep, what
-// the speaker announces and withdraws, in the order that the life of a block says.
+// Blocks from the configuration, or from those claimed for this node, to the kernel to the neighbours, and back: drives the life of
+// each (lifecycle.ts). In: the configuration, what is claimed (placement.ts), the kernel's answers, pods that come and go, drain
+// and stop. Out: what the kernel is to keep, what the speaker announces and withdraws, in the order that the life of a block says.
+// A single address that has been let in (an exception) is a block of one address, and has the same life.
 //
 // One request to the kernel at a time, for all of it: what changes meanwhile goes with the next one.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Speaker } from "../../bgp/speaker.ts";
 import type { OriginatedAttributes } from "../../bgp/speaker-types.ts";
-import type { PoolOptions, RetiringBlock } from "../../cni/types.ts";
-import type { Config, PoolConfig } from "../../config/types.ts";
+import type { RetiringBlock } from "../../cni/types.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { formatPrefix, type Prefix, prefix as prefixOf } from "../../net/prefix.ts";
 import type { Fib, OwnedResult } from "../../routing/types.ts";
 import { Forgetting } from "./forgetting.ts";
 import { absent, type BlockAction, type BlockEvent, type BlockState, inKernel, leftBehind, step } from "./lifecycle.ts";
+import { type BlocksConfig, type BlocksPool, nothingPlaced, type Placement, placed } from "./placement.ts";
 import { isWanted } from "./wanted.ts";
 
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 60_000;
 const TOLD_POLL_MS = 10;
-
-/** A pool with the blocks that it has now. */
-export type BlocksPool = Pick<PoolConfig, keyof PoolOptions | "announced">;
-
-export interface BlocksConfig extends Pick<Config, "tables" | "routing"> {
-  readonly pools: readonly BlocksPool[];
-}
 
 /** The allocator's side. */
 export interface BlockPods {
@@ -54,6 +48,8 @@ export interface BlockStatus {
   readonly pool: string;
   readonly configured: boolean;
   readonly retained: boolean;
+  /** A single address outside of the blocks. */
+  readonly exception: boolean;
   readonly state: BlockState;
 }
 
@@ -62,6 +58,9 @@ interface Unit extends BlockStatus {
   pool: string;
   configured: boolean;
   retained: boolean;
+  /** In a pool that many nodes share, and not claimed for this one. */
+  foreign: boolean;
+  exception: boolean;
   state: BlockState;
   attributes: OriginatedAttributes;
 }
@@ -71,6 +70,7 @@ const noAttributes: OriginatedAttributes = { communities: [], extendedCommunitie
 export class Blocks {
   readonly #deps: BlocksDependencies;
   #config: BlocksConfig;
+  #placement: Placement = nothingPlaced;
   readonly #units = new Map<string, Unit>();
   readonly #forgetting: Forgetting<Unit>;
   /** What pods still have addresses of is known. */
@@ -112,9 +112,10 @@ export class Blocks {
    * A block that it refuses is tried again; rejects when it refuses more than blocks.
    */
   async start(): Promise<void> {
+    const { pools } = placed(this.#config, this.#placement);
     for (const { prefix, table } of await this.#deps.fib.formerBlocks()) {
       // Who took its rule away took the table's number along: the pool's, or any that there is.
-      const of = table ?? this.#config.pools.find(({ blocks }) => blocks.includes(prefix))?.table;
+      const of = table ?? pools.find(({ blocks }) => blocks.includes(prefix))?.table;
       this.#unit(prefix, of ?? this.#config.tables[0].id).state = leftBehind;
     }
     this.#configure(this.#config);
@@ -182,6 +183,16 @@ export class Blocks {
     throw refusal;
   }
 
+  /** Other claimed blocks and exceptions. Resolves when the kernel has answered; what it refuses is tried again. */
+  async place(placement: Placement): Promise<void> {
+    const before = this.#placement;
+    this.#placement = placement;
+    this.#configure(this.#config);
+    const others = ({ elsewhere, uplinks }: Placement) => [elsewhere, uplinks];
+    if (!isDeepStrictEqual(others(before), others(placement))) this.#write();
+    await this.#written();
+  }
+
   /** The kernel keeps what it has, neighbours are told nothing. */
   stop(): void {
     this.#stopped = true;
@@ -199,17 +210,20 @@ export class Blocks {
     const { pods } = this.#deps;
     this.#config = config;
     this.#forgetting.setPause(config.routing.withdrawTime);
-    pods.setPools(config.pools);
+    const { pools, exceptions, isShared } = placed(config, this.#placement);
+    pods.setPools(pools);
     for (const unit of this.#units.values()) unit.configured = false;
-    for (const pool of config.pools)
-      for (const block of pool.blocks) {
-        const unit = this.#unit(block, pool.table);
-        unit.configured = true;
-        unit.pool = pool.name;
-      }
+    const configure = (prefix: string, pool: BlocksPool, exception: boolean) => {
+      const unit = this.#unit(prefix, pool.table);
+      Object.assign(unit, { configured: true, pool: pool.name, exception });
+    };
+    for (const pool of pools) for (const block of pool.blocks) configure(block, pool, false);
+    for (const { prefix, pool } of exceptions) configure(prefix, pool, true);
+    for (const unit of this.#units.values()) unit.foreign = !unit.configured && isShared(unit.parsed);
     this.#findRetained();
     for (const unit of this.#units.values()) {
-      const attributes = config.pools.find(({ name }) => name === unit.pool)?.announced ?? unit.attributes;
+      const pool = config.pools.find(({ name }) => name === unit.pool);
+      const attributes = (unit.exception ? pool?.exceptions?.announced : pool?.announced) ?? unit.attributes;
       if (isDeepStrictEqual(attributes, unit.attributes)) continue;
       unit.attributes = attributes;
       if (unit.state.phase === "announced") this.#deps.speaker.announceLocal(unit.state.proof, attributes);
@@ -229,7 +243,7 @@ export class Blocks {
       const block = retiring.get(unit.prefix);
       const { prefix, table, state } = unit;
       if (block && !unit.configured) unit.pool = block.pool;
-      unit.retained = !configured.has(prefix) && (block !== undefined || !this.#podsKnown);
+      unit.retained = !configured.has(prefix) && !unit.foreign && (block !== undefined || !this.#podsKnown);
       if (!unit.retained) this.#reportedRetained.delete(unit);
       if (!block || !unit.retained || this.#reportedRetained.has(unit)) continue;
       this.#reportedRetained.add(unit);
@@ -244,8 +258,9 @@ export class Blocks {
     if (!unit) {
       // Before they are told anew, neighbours may remember anything of a former run.
       const state = { ...absent, open: this.#open, believed: !this.#converged };
-      const fresh = { configured: false, retained: false, state, attributes: noAttributes };
-      unit = { prefix: text, parsed: prefixOf(text), table, pool: "", ...fresh };
+      const fresh = { configured: false, retained: false, foreign: false, exception: false, state };
+      const attributes = noAttributes;
+      unit = { prefix: text, parsed: prefixOf(text), table, pool: "", ...fresh, attributes };
       this.#units.set(key, unit);
     }
     return unit;
@@ -329,7 +344,8 @@ export class Blocks {
     const blocks = kept.map(({ prefix, table }) => ({ prefix, table }));
     let result: OwnedResult;
     try {
-      result = await this.#deps.fib.setOwned({ blocks, tables: this.#config.tables });
+      const { elsewhere, uplinks } = this.#placement;
+      result = await this.#deps.fib.setOwned({ blocks, elsewhere, uplinks, tables: this.#config.tables });
       this.#refusal = null;
     } catch (error) {
       this.#refusal = error as Error;

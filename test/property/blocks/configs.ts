@@ -1,5 +1,5 @@
 // Configurations that differ in everything that a reload can change about blocks.
-import type { BlocksConfig } from "../../../daemon/blocks/blocks.ts";
+import type { BlocksConfig } from "../../../daemon/blocks/placement.ts";
 
 const NARROW = "10.244.1.0/26";
 const WIDE = "10.244.1.0/25";

@@ -1,7 +1,8 @@
 // One run of the daemon, as far as blocks are concerned: the real Blocks with their life and the real allocator on one side of a
 // thread boundary, the real Owned, Rules and StaticRoutes on the other. What crosses it waits until it is told to go on.
 import { Allocator } from "../../../cni/ipam/allocator.ts";
-import { Blocks, type BlocksConfig } from "../../../daemon/blocks/blocks.ts";
+import { Blocks } from "../../../daemon/blocks/blocks.ts";
+import type { BlocksConfig } from "../../../daemon/blocks/placement.ts";
 import { silentLog } from "../../../net/log.ts";
 import { InstalledBlocks } from "../../../routing/fib/installed-blocks.ts";
 import type { NextHops } from "../../../routing/fib/next-hops.ts";

@@ -2,7 +2,7 @@
 // each write to the kernel, the design's invariants are looked at. In: a list of deeds, out of chance or by hand. Out: the first
 // invariant that does not hold, in words, or null.
 
-import type { BlocksConfig } from "../../../daemon/blocks/blocks.ts";
+import type { BlocksConfig } from "../../../daemon/blocks/placement.ts";
 import type { Fib } from "../../../routing/types.ts";
 import { CONFIGS, PREFIXES, TABLES, wantedBlocks } from "./configs.ts";
 import { type Deed, SILENT } from "./deeds.ts";
