@@ -50,7 +50,8 @@ describe("demand", () => {
         const two = [...one, block(size, 0, 0)];
         expect(demand(two, limits, 9e9).release, `${size} ${used}`).toBeNull();
         // One pod less does not change it.
-        if (used > 0) expect(demand([block(size, used - 1), two[1]], limits, 9e9).release, `${size} ${used}`).toBeNull();
+        if (used > 0)
+          expect(demand([block(size, used - 1), two[1]], limits, 9e9).release, `${size} ${used}`).toBeNull();
       }
   });
 });
