@@ -1,10 +1,12 @@
 // One attachment: a pod's interface, as it was asked for and as it is; and what follows from its record.
 import { randomBytes } from "node:crypto";
 import { parseAddress } from "../net/address.ts";
+import { type Prefix, prefix } from "../net/prefix.ts";
 import { encodeAlias } from "./attach/alias.ts";
+import type { FollowRequest } from "./attach/messages.ts";
 import { hostName } from "./host-name.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
-import type { PodRequest } from "./protocol/pod-request.ts";
+import { type PodRequest, parseMac } from "./protocol/pod-request.ts";
 import type { PodView } from "./types.ts";
 
 /** In place of an interface's index. */
@@ -56,6 +58,22 @@ export function recordOf(pods: ReadonlyMap<string, PodRecord>, id: AttachmentId)
 
 export function bytesOf(record: PodRecord): Uint8Array[] {
   return record.addresses.map((address) => parseAddress(address)!);
+}
+
+/** What the pod reaches through its interface. */
+export function destinationsOf({ addresses, routes }: PodRecord): Prefix[] {
+  return (routes ?? defaultRoutes(addresses)).map(prefix);
+}
+
+/** Everything, in each family of the addresses. */
+export function defaultRoutes(addresses: readonly string[]): string[] {
+  return addresses.map((address) => (address.includes(":") ? "::/0" : "0.0.0.0/0"));
+}
+
+/** What the attach worker has to know of a pod from before, to follow its MAC. */
+export function followRequest(record: PodRecord): FollowRequest {
+  const { netns, netnsId, ifname, hostInterface, mac } = record;
+  return { netns, netnsId, ifname, hostInterface, mac: parseMac(mac), addresses: bytesOf(record) };
 }
 
 export function hostRoutes({ record, ifindex }: Attachment): { address: Uint8Array; ifindex: number }[] {

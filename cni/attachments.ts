@@ -12,6 +12,8 @@ import {
   type AttachmentId,
   aliasOf,
   bytesOf,
+  destinationsOf,
+  followRequest,
   hostRoutes,
   NAME_ATTEMPTS,
   type NewAttachment,
@@ -77,6 +79,7 @@ export class Attachments {
     this.#isNamespace = around.isNamespace;
     this.#attacher = around.attacher({
       onGone: (name) => void this.#onGone(name),
+      onMoved: (hostInterface, mac, error) => this.#onMoved(hostInterface, mac, error),
       onFailure: (error) => deps.onFailure?.(error),
       onOperations: (operations) => this.onOperations(operations),
     });
@@ -135,6 +138,7 @@ export class Attachments {
     const gone = this.#goneEarly ?? [];
     this.#goneEarly = null;
     await Promise.all(gone.map((name) => this.#onGone(name)));
+    void this.#followAll(kept);
   }
 
   /** Other pools, from now on. Their first one brings the worker that attaches. */
@@ -228,6 +232,7 @@ export class Attachments {
       hostInterface: record.hostInterface,
       alias: aliasOf(record),
       addresses: bytesOf(record),
+      destinations: destinationsOf(record),
       mac: mac === null ? null : parseMac(mac),
     });
   }
@@ -242,6 +247,7 @@ export class Attachments {
       mac,
       mtu,
       addresses: bytesOf(record),
+      destinations: destinationsOf(record),
     });
     const attachment = { record, ifindex };
     try {
@@ -323,6 +329,20 @@ export class Attachments {
         this.#log.warn({ key, error: (error as Error).message }, "cannot release the addresses of a pod that is gone");
       }
       return;
+    }
+  }
+
+  /** A later plugin, or somebody in the pod, has set its MAC. */
+  #onMoved(hostInterface: string, mac: string | null, error: string | null): void {
+    if (error !== null) this.#log.warn({ hostInterface, error }, "cannot follow a pod that has another MAC");
+    else this.#log.info({ hostInterface, mac }, "a pod's MAC was set, its neighbour entries follow");
+  }
+
+  /** One after the other: whoever wants a pod attached meanwhile does not wait for all of them. */
+  async #followAll(kept: readonly Attachment[]): Promise<void> {
+    for (const { record, ifindex } of kept) {
+      if (record.netns === "" || ifindex === NO_LINK) continue;
+      await this.#attacher.follow(followRequest(record), ifindex).catch(() => undefined);
     }
   }
 

@@ -7,6 +7,7 @@ import type {
   Attached,
   AttachRequest,
   DetachRequest,
+  FollowRequest,
   FoundPod,
   HostLink,
   InspectRequest,
@@ -22,6 +23,8 @@ export interface AttacherEvents {
   readonly onGone: (hostInterface: string) => void;
   /** The worker ended without being asked to. Every call is refused from then on. */
   readonly onFailure: (error: Error) => void;
+  /** The interface of a pod has another MAC and both ends of its cable know it; `error`: they could not be told. */
+  readonly onMoved: (hostInterface: string, mac: string | null, error: string | null) => void;
   /** What was written to the kernel. */
   readonly onOperations: (operations: readonly (KernelOperation | KernelOperations)[]) => void;
 }
@@ -36,7 +39,7 @@ type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never;
 /** What the attachments ask of it; another may stand in. */
 export type Attaching = Pick<
   Attacher,
-  "running" | "start" | "attach" | "detach" | "inspect" | "look" | "list" | "find" | "mark" | "stop"
+  "running" | "start" | "attach" | "detach" | "inspect" | "look" | "follow" | "list" | "find" | "mark" | "stop"
 >;
 
 /** The host has an interface of the chosen name that is not ours. */
@@ -84,6 +87,11 @@ export class Attacher {
     return this.#call({ kind: "look", request });
   }
 
+  /** Follows the MAC of a pod from before, whose host end is this one; attach() does so by itself. */
+  follow(request: FollowRequest, hostIndex: number): Promise<null> {
+    return this.#call({ kind: "follow", request, hostIndex });
+  }
+
   /** Host ends in the kernel; they are watched from now on. */
   list(): Promise<HostLink[]> {
     return this.#call({ kind: "list" });
@@ -121,6 +129,10 @@ export class Attacher {
   #onAnswer(answer: WorkerAnswer): void {
     if ("gone" in answer) {
       this.#events.onGone(answer.gone);
+      return;
+    }
+    if ("moved" in answer) {
+      this.#events.onMoved(answer.moved, answer.error === undefined ? answer.mac : null, answer.error ?? null);
       return;
     }
     if ("operations" in answer) {

@@ -1,4 +1,5 @@
 // What crosses between the main thread and the attach worker. Plain data.
+import type { Prefix } from "../../net/prefix.ts";
 import type { KernelOperation, KernelOperations } from "../../routing/types.ts";
 
 export interface AttachRequest {
@@ -12,11 +13,24 @@ export interface AttachRequest {
   readonly mac: Uint8Array;
   readonly mtu: number;
   readonly addresses: readonly Uint8Array[];
+  /** That the pod reaches through its interface; as a rule everything, in each family that it has an address of. */
+  readonly destinations: readonly Prefix[];
 }
 
 export interface Attached {
   /** Of the host end. */
   readonly ifindex: number;
+}
+
+/** A pod whose MAC is followed. */
+export interface FollowRequest {
+  readonly netns: string;
+  readonly netnsId: string;
+  readonly ifname: string;
+  readonly hostInterface: string;
+  readonly addresses: readonly Uint8Array[];
+  /** As it was attached. */
+  readonly mac: Uint8Array;
 }
 
 /** A veth in the host's namespace that is ours by its name or alias. */
@@ -56,6 +70,8 @@ export interface InspectRequest {
   readonly hostInterface: string;
   readonly alias: string;
   readonly addresses: readonly Uint8Array[];
+  /** That the pod reaches through its interface. */
+  readonly destinations: readonly Prefix[];
   /** Null: later plugins of the chain may have changed it. */
   readonly mac: Uint8Array | null;
 }
@@ -82,6 +98,8 @@ export type WorkerRequest =
   | { readonly id: number; readonly kind: "detach"; readonly request: DetachRequest }
   | { readonly id: number; readonly kind: "inspect"; readonly request: InspectRequest }
   | { readonly id: number; readonly kind: "look"; readonly request: LookRequest }
+  /** Of a pod from before; attach() follows by itself. */
+  | { readonly id: number; readonly kind: "follow"; readonly request: FollowRequest; readonly hostIndex: number }
   | { readonly id: number; readonly kind: "list" }
   | { readonly id: number; readonly kind: "find"; readonly links: readonly HostLink[] }
   | { readonly id: number; readonly kind: "mark"; readonly ifindex: number; readonly alias: string }
@@ -98,5 +116,8 @@ export type WorkerAnswer =
   | { readonly id: 0; readonly operations: readonly (KernelOperation | KernelOperations)[] }
   | { readonly id: number; readonly value: unknown }
   | { readonly id: number; readonly failure: WorkerFailure }
+  /** The interface of a pod has this MAC now, and both ends of its cable know; or they cannot be told. */
+  | { readonly id: 0; readonly moved: string; readonly mac: string; readonly error?: undefined }
+  | { readonly id: 0; readonly moved: string; readonly error: string }
   /** A host end that nobody asked to remove has left: its pod's namespace is gone. */
   | { readonly id: 0; readonly gone: string };

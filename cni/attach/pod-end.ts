@@ -1,6 +1,7 @@
-// The pod's end of a cable: up, addresses as host prefixes, the gateway's permanent neighbour entry, default routes. All
+// The pod's end of a cable: up, addresses as host prefixes, the gateway's permanent neighbour entry, routes. All
 // of it in one system call; what the pod's namespace makes special is done again in another way.
 import { formatAddress } from "../../net/address.ts";
+import type { Prefix } from "../../net/prefix.ts";
 import { encodeNewAddress } from "../../routing/netlink/address.ts";
 import { AddressFlag, Flag, NextHopFlag, Scope } from "../../routing/netlink/constants.ts";
 import { encodeSetLink } from "../../routing/netlink/link.ts";
@@ -9,6 +10,7 @@ import { encodeNewRoute, type RouteSpec } from "../../routing/netlink/route.ts";
 import type { NetlinkSocket } from "../../routing/netlink/socket.ts";
 import { type FailedStep, type Step, sendAll, sendOrThrow } from "./batch.ts";
 import { gatewayIpv4, gatewayIpv6, HOST_MAC } from "./gateway.ts";
+import type { AttachRequest } from "./messages.ts";
 
 const RTPROT_BOOT = 3;
 const TABLE_MAIN = 254;
@@ -18,10 +20,10 @@ export const LOOPBACK_INDEX = 1;
 export function wirePodEnd(
   pod: NetlinkSocket,
   ifindex: number,
-  addresses: readonly Uint8Array[],
+  request: Pick<AttachRequest, "addresses" | "destinations">,
   enableIpv6: () => void,
 ): void {
-  let failed = sendAll(pod, podSteps(ifindex, addresses));
+  let failed = sendAll(pod, podSteps(ifindex, request));
   if (failed.some(isIpv6Off)) {
     enableIpv6();
     failed = sendAll(
@@ -40,7 +42,10 @@ function isIpv6Off({ step, error }: FailedStep): boolean {
   return error.code === "EACCES" && "ipv6Address" in step;
 }
 
-function podSteps(ifindex: number, addresses: readonly Uint8Array[]): Step[] {
+function podSteps(
+  ifindex: number,
+  { addresses, destinations }: Pick<AttachRequest, "addresses" | "destinations">,
+): Step[] {
   const raise = (index: number): Step => ({
     what: "raise the pod's interfaces",
     encode: (out) => encodeSetLink(out, { ifindex: index }, { up: true }),
@@ -49,15 +54,18 @@ function podSteps(ifindex: number, addresses: readonly Uint8Array[]): Step[] {
     raise(LOOPBACK_INDEX),
     raise(ifindex),
     ...addresses.map((address) => addressStep(ifindex, address)),
-    ...addresses.map((address): Step => {
-      const gateway = address.length === 4 ? gatewayIpv4 : gatewayIpv6;
-      return {
-        what: "set the gateway's neighbour entry",
-        encode: (out) => encodeNewNeighbour(out, { ifindex, address: gateway, mac: HOST_MAC }),
-      };
-    }),
-    ...addresses.flatMap((address) => routeSteps(ifindex, address)),
+    ...gatewaySteps(ifindex, addresses),
+    ...routeSteps(ifindex, destinations),
   ];
+}
+
+/** The way to the gateway needs no question. */
+export function gatewaySteps(ifindex: number, addresses: readonly Uint8Array[]): Step[] {
+  return addresses.map(({ length }) => ({
+    what: "set the gateway's neighbour entry",
+    encode: (out) =>
+      encodeNewNeighbour(out, { ifindex, address: length === 4 ? gatewayIpv4 : gatewayIpv6, mac: HOST_MAC }),
+  }));
 }
 
 /** Usable at once: an address of ours has no duplicate, so nothing waits for detection. */
@@ -71,14 +79,23 @@ function addressStep(ifindex: number, address: Uint8Array): Step & { ipv6Address
   };
 }
 
-/** The way to the gateway, then the default route through it. */
-function routeSteps(ifindex: number, address: Uint8Array): Step[] {
-  const family = address.length === 4 ? 4 : 6;
-  const gateway = family === 4 ? gatewayIpv4 : gatewayIpv6;
-  const common = { family, table: TABLE_MAIN, protocol: RTPROT_BOOT, oif: ifindex } as const;
-  const byDefault = { ...common, destination: null, length: 0, gateway, flags: NextHopFlag.onlink };
-  const toGateway = { ...common, destination: gateway, length: 32, scope: Scope.link };
-  return family === 4 ? [routeStep(toGateway), routeStep(byDefault)] : [routeStep(byDefault)];
+/** The way to the gateway, then everything through it, per family. */
+function routeSteps(ifindex: number, destinations: readonly Prefix[]): Step[] {
+  const common = { table: TABLE_MAIN, protocol: RTPROT_BOOT, oif: ifindex };
+  const toGateway = { ...common, family: 4, destination: gatewayIpv4, length: 32, scope: Scope.link } as const;
+  return [
+    ...(destinations.some(({ family }) => family === 4) ? [routeStep(toGateway)] : []),
+    ...destinations.map(({ family, bytes, length }) =>
+      routeStep({
+        ...common,
+        family,
+        destination: length === 0 ? null : bytes,
+        length,
+        gateway: family === 4 ? gatewayIpv4 : gatewayIpv6,
+        flags: NextHopFlag.onlink,
+      }),
+    ),
+  ];
 }
 
 /** A route of the same destination through an earlier interface stays preferred: ours gets a higher metric. */

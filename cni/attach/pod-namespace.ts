@@ -1,5 +1,5 @@
 // The way into a pod's namespace: a netlink socket that was made inside.
-import { fstatSync } from "node:fs";
+import { constants, fstatSync } from "node:fs";
 import { check, native, SystemError } from "../../net/native.ts";
 import { NetlinkSocket, netlinkBuffers } from "../../routing/netlink/socket.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
@@ -7,6 +7,8 @@ import { CniError, CniErrorCode } from "../protocol/error.ts";
 /** 128 KiB: made anew for each socket, they would keep the collector busy. */
 const buffers = netlinkBuffers();
 let own = -1;
+/** A FIFO in the place of a namespace would otherwise keep us waiting for a writer. */
+const { O_NONBLOCK } = constants;
 
 /** This thread's, which it never leaves for good. */
 function ownNamespace(): number {
@@ -17,7 +19,7 @@ function ownNamespace(): number {
 /** Not for use within itself: all sockets share their buffers. Opens the namespace, checks that it is the one meant, and hands over its descriptor and a socket inside. */
 export function inNamespace<T>(path: string, expectedId: string, work: (fd: number, socket: NetlinkSocket) => T): T {
   const n = native();
-  const fd = n.open(path, 0);
+  const fd = n.open(path, O_NONBLOCK);
   if (fd < 0) throw noNamespace(path, `cannot open it (${new SystemError("open", fd).code})`);
   try {
     const { dev, ino } = fstatSync(fd);

@@ -9,6 +9,7 @@ import { Flag, Group, MessageType } from "../../routing/netlink/constants.ts";
 import { decodeLink, encodeDelLink, encodeDelLinkGroup, encodeSetLink } from "../../routing/netlink/link.ts";
 import { MessageWriter, messageView, readMessage } from "../../routing/netlink/message.ts";
 import { openNetlink } from "../../routing/netlink/socket.ts";
+import { deletionsOnly } from "./link-filters.ts";
 
 const MSG_DONTWAIT = 0x40;
 /** More would keep threads of the pool from the allocation store's fsync. */
@@ -27,6 +28,8 @@ export interface RemoverOptions {
   readonly exists: (ifindex: number) => boolean;
   /** A known host end went without being asked to. */
   readonly onGone: (name: string) => void;
+  /** A known host end went, for whatever reason. */
+  readonly onForgotten: (ifindex: number) => void;
   /** A removal that was asked for has succeeded, or has failed for this reason. */
   readonly onRemoved: (name: string, error?: string) => void;
 }
@@ -168,6 +171,7 @@ export class Remover {
   #announce(ifindex: number): void {
     const name = this.#known.get(ifindex);
     this.#known.delete(ifindex);
+    this.#options.onForgotten(ifindex);
     const waiting = this.#removing.get(ifindex);
     if (waiting) {
       this.#removing.delete(ifindex);
@@ -179,25 +183,4 @@ export class Remover {
 
 function isAgain(result: number): boolean {
   return result === -constants.errno.EAGAIN;
-}
-
-/** Classic BPF: of all link messages only RTM_DELLINK. A half-word is loaded in network order, the field is in the host's. */
-function deletionsOnly(): Uint8Array {
-  const type = LITTLE ? MessageType.delLink << 8 : MessageType.delLink;
-  const instructions: readonly (readonly [code: number, jt: number, jf: number, k: number])[] = [
-    [0x28, 0, 0, 4], // ldh [4]: nlmsg_type
-    [0x15, 0, 1, type], // jeq
-    [0x06, 0, 0, 0xffffffff], // ret: all of it
-    [0x06, 0, 0, 0],
-  ];
-  const bytes = Buffer.alloc(instructions.length * 8);
-  instructions.forEach(([code, jt, jf, k], i) => {
-    if (LITTLE) bytes.writeUInt16LE(code, i * 8);
-    else bytes.writeUInt16BE(code, i * 8);
-    bytes[i * 8 + 2] = jt;
-    bytes[i * 8 + 3] = jf;
-    if (LITTLE) bytes.writeUInt32LE(k, i * 8 + 4);
-    else bytes.writeUInt32BE(k, i * 8 + 4);
-  });
-  return bytes;
 }

@@ -3,9 +3,8 @@
 //
 // In: an AttachRequest. Out: the index of the host end, or an error and nothing left behind. Every call blocks for the
 // kernel's RTNL lock: this runs in the attach worker.
-import { formatAddress } from "../../net/address.ts";
-import { decodeAddress, encodeAddressDump, encodeNewAddress } from "../../routing/netlink/address.ts";
-import { AddressFlag, LinkFlag, MessageType, RouteAttribute, Scope } from "../../routing/netlink/constants.ts";
+import { encodeNewAddress } from "../../routing/netlink/address.ts";
+import { AddressFlag, Scope } from "../../routing/netlink/constants.ts";
 import { NetlinkError } from "../../routing/netlink/error.ts";
 import {
   decodeLink,
@@ -25,21 +24,16 @@ import {
 } from "../../routing/netlink/link-settings.ts";
 import type { MessageWriter } from "../../routing/netlink/message.ts";
 import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
-import { decodeRoute, encodeRouteDump } from "../../routing/netlink/route.ts";
 import { NetlinkSocket } from "../../routing/netlink/socket.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
-import { decodeAlias, isAliasOf } from "./alias.ts";
 import { type Step, sendOrThrow } from "./batch.ts";
 import { formatMac, gatewayIpv6, HOST_MAC } from "./gateway.ts";
 import { isHostEnd, listHostLinks } from "./host-links.ts";
 import type { LaterLog } from "./later-log.ts";
-import type { Attached, AttachRequest, InspectRequest } from "./messages.ts";
-import { LOOPBACK_INDEX, wirePodEnd } from "./pod-end.ts";
+import type { Attached, AttachRequest, FollowRequest } from "./messages.ts";
+import { gatewaySteps, LOOPBACK_INDEX, wirePodEnd } from "./pod-end.ts";
 import { inNamespace } from "./pod-namespace.ts";
 import { enableIpv6Inside, prepareHostEnd } from "./sysctl.ts";
-
-const AF_INET = 2;
-const AF_INET6 = 10;
 
 export class Wiring {
   readonly #host = new NetlinkSocket();
@@ -124,21 +118,22 @@ export class Wiring {
     return getLink(this.#host, { ifindex }) !== null;
   }
 
-  /** What is missing of an attachment, in words; empty when it is whole. */
-  inspect(request: InspectRequest): string[] {
-    const problems: string[] = [];
-    const end = getLink(this.#host, { name: request.hostInterface });
-    const owner = decodeAlias(request.alias);
-    if (!end || !owner || !isAliasOf(end.alias, owner))
-      problems.push(`host interface ${request.hostInterface} is missing`);
-    else {
-      if ((end.flags & LinkFlag.up) === 0) problems.push(`host interface ${request.hostInterface} is down`);
-      for (const address of request.addresses)
-        if (this.#routeTo(address) !== end.ifindex)
-          problems.push(`the host's route to ${formatAddress(address)} does not lead to ${request.hostInterface}`);
-    }
-    inNamespace(request.netns, request.netnsId, (_fd, pod) => inspectPod(pod, request, problems));
-    return problems;
+  /**
+   * Both ends' neighbour entries for a pod's interface as it is now. Returns its MAC; null: there is no such interface any
+   * more, or it is not the other end of that cable.
+   */
+  renew(request: FollowRequest, hostIndex: number): Uint8Array | null {
+    const { netns, netnsId, ifname, hostInterface, addresses } = request;
+    return inNamespace(netns, netnsId, (_fd, pod) => {
+      const link = getLink(pod, { name: ifname });
+      if (!link || otherEnd(link) !== hostIndex || getLink(this.#host, { ifindex: hostIndex })?.name !== hostInterface)
+        return null;
+      this.#hostEnd = hostInterface;
+      pod.onWritten = (bytes, failures) => this.#log.written(bytes, failures, { netns, nameOf: () => ifname });
+      sendOrThrow(pod, gatewaySteps(link.ifindex, addresses));
+      sendOrThrow(this.#host, podNeighbourSteps(hostIndex, addresses, link.mac));
+      return link.mac;
+    });
   }
 
   close(): void {
@@ -154,25 +149,8 @@ export class Wiring {
     // The kernel leaves the other end's index out when it is the same number.
     const podIndex = far || getLink(pod, { name: ifname })?.ifindex;
     if (!podIndex) throw new Error(`${ifname} vanished while it was being set up`);
-    wirePodEnd(pod, podIndex, addresses, () => enableIpv6Inside(netnsFd, ifname, setting(netns)));
+    wirePodEnd(pod, podIndex, request, () => enableIpv6Inside(netnsFd, ifname, setting(netns)));
     this.#host.request((out) => encodeSetLink(out, { ifindex: near }, { alias }), "set up the host end");
-  }
-
-  #routeTo(address: Uint8Array): number | null {
-    try {
-      const route = this.#host.get((out) => {
-        out.begin(MessageType.getRoute, 0);
-        out.u8(address.length === 4 ? AF_INET : AF_INET6);
-        out.u8(address.length * 8);
-        out.zeros(10);
-        out.attributeBytes(RouteAttribute.destination, address);
-        out.end();
-      }, decodeRoute);
-      return route?.hops[0]?.ifindex ?? null;
-    } catch (error) {
-      if (error instanceof NetlinkError) return null;
-      throw error;
-    }
   }
 
   #vethFailure(error: unknown, request: AttachRequest): unknown {
@@ -216,11 +194,16 @@ function hostSteps({ addresses, mac }: AttachRequest, ifindex: number): Step[] {
   return [
     { what, encode: (out) => encodeLinkSettings(out, ifindex, settings) },
     { what: "raise the host end", encode: (out) => encodeSetLink(out, { ifindex }, { up: true }) },
-    ...addresses.map((address): Step => {
-      return { what, encode: (out) => encodeNewNeighbour(out, { ifindex, address, mac }) };
-    }),
+    ...podNeighbourSteps(ifindex, addresses, mac),
     ...(ipv6 ? [{ what, encode: (out: MessageWriter) => encodeNewAddress(out, { ...gatewayAddress, ifindex }) }] : []),
   ];
+}
+
+function podNeighbourSteps(ifindex: number, addresses: readonly Uint8Array[], mac: Uint8Array): Step[] {
+  return addresses.map((address) => ({
+    what: "set the pod's neighbour entry",
+    encode: (out) => encodeNewNeighbour(out, { ifindex, address, mac }),
+  }));
 }
 
 const gatewayAddress = { address: gatewayIpv6, length: 64, flags: AddressFlag.noDad, scope: Scope.link };
@@ -242,28 +225,7 @@ export function getLink(socket: NetlinkSocket, link: LinkSelector): Link | null 
   }
 }
 
-function inspectPod(pod: NetlinkSocket, request: InspectRequest, problems: string[]): void {
-  const link = getLink(pod, { name: request.ifname });
-  if (!link) {
-    problems.push(`interface ${request.ifname} is missing in the pod`);
-    return;
-  }
-  if ((link.flags & LinkFlag.up) === 0) problems.push(`interface ${request.ifname} is down`);
-  if (request.mac && formatMac(request.mac) !== formatMac(link.mac))
-    problems.push(`interface ${request.ifname} has MAC ${formatMac(link.mac)} instead of ${formatMac(request.mac)}`);
-  const present = new Set(
-    pod
-      .dump((out) => encodeAddressDump(out, 0, link.ifindex), decodeAddress)
-      .filter((entry) => entry.ifindex === link.ifindex)
-      .map((entry) => formatAddress(entry.local)),
-  );
-  for (const address of request.addresses) {
-    if (!present.has(formatAddress(address)))
-      problems.push(`address ${formatAddress(address)} is missing on ${request.ifname}`);
-    // In any table: a later plugin of the chain may have moved it.
-    const family = address.length === 4 ? 4 : 6;
-    const routes = pod.dump((out) => encodeRouteDump(out, family), decodeRoute);
-    if (!routes.some((route) => route.length === 0 && route.hops.some((hop) => hop.ifindex === link.ifindex)))
-      problems.push(`the IPv${family} default route through ${request.ifname} is missing`);
-  }
+/** The index of a veth's other end; the kernel leaves it out when it is the same number. */
+export function otherEnd(link: Link): number {
+  return link.peerIndex || link.ifindex;
 }

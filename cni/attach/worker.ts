@@ -5,6 +5,9 @@ import { systemClock } from "../../net/clock.ts";
 import { WriteLog } from "../../routing/netlink/write-log.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
 import { findPods } from "./find.ts";
+import { Follow } from "./follow.ts";
+import { formatMac } from "./gateway.ts";
+import { inspect } from "./inspect.ts";
 import { LaterLog } from "./later-log.ts";
 import { lookAtPod } from "./look.ts";
 import type { DetachRequest, WorkerAnswer, WorkerFailure, WorkerRequest } from "./messages.ts";
@@ -21,7 +24,16 @@ const log = new LaterLog(
   new WriteLog(systemClock, { operations: (operations) => answer({ id: 0, operations }), routes: () => {} }),
 );
 const wiring = new Wiring(log);
+const follow = new Follow({
+  renew: (request, hostIndex) => {
+    const mac = wiring.renew(request, hostIndex);
+    if (mac) answer({ id: 0, moved: request.hostInterface, mac: formatMac(mac) });
+    return mac !== null;
+  },
+  onError: ({ hostInterface }, error) => answer({ id: 0, moved: hostInterface, error: error.message }),
+});
 const remover = new Remover({
+  onForgotten: (ifindex) => follow.forget(ifindex),
   onRemoved: (name, error) => log.operation({ operation: "delete", object: "link", name }, error),
   group: unusedGroup(wiring.list().groups),
   exists: (ifindex) => wiring.exists(ifindex),
@@ -43,12 +55,17 @@ async function handle(message: WorkerRequest): Promise<unknown> {
     case "attach": {
       const attached = wiring.attach(message.request);
       remover.watch(attached.ifindex, message.request.hostInterface);
+      follow.add(message.request, attached.ifindex);
       return attached;
     }
     case "detach":
       return detach(message.request);
     case "inspect":
-      return wiring.inspect(message.request);
+      follow.catchUp();
+      return inspect(wiring.socket, message.request);
+    case "follow":
+      follow.adopt(message.request, message.hostIndex);
+      return null;
     case "look":
       return lookAtPod(message.request);
     case "list": {
@@ -62,6 +79,7 @@ async function handle(message: WorkerRequest): Promise<unknown> {
       return wiring.mark(message.ifindex, message.alias);
     case "stop":
       log.flush();
+      follow.close();
       remover.close();
       wiring.close();
       return null;

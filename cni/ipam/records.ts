@@ -14,6 +14,8 @@ export interface PodRecord {
   readonly hostInterface: string;
   readonly mac: string;
   readonly pod: string | null;
+  /** Prefixes that the pod reaches through this interface; absent: everything, in each family of its addresses. */
+  readonly routes?: readonly string[];
   /**
    * Of the allocation: every one has a greater number than those before it. Who gives addresses back names it, so that an
    * old owner never frees what a later one has. Absent: allocated before there were sequences.

@@ -22,6 +22,8 @@ export interface Link {
   readonly peerIndex: number;
   /** Number by which this namespace knows the one of the other end; null: it is this one. */
   readonly peerNamespace: number | null;
+  /** IF_OPER_* (RFC 2863). */
+  readonly operState: number;
   /** Index of the bridge or bond this link belongs to; 0 when it is free. */
   readonly master: number;
 }
@@ -177,6 +179,7 @@ export function decodeLink(buffer: Buffer, start: number, end: number): Link | n
     kind: attributes.nested(LinkAttribute.linkInfo, info)?.text(LinkAttribute.infoKind) ?? null,
     peerIndex: attributes.u32(LinkAttribute.link),
     peerNamespace: attributes.has(LinkAttribute.netnsId) ? attributes.u32(LinkAttribute.netnsId) | 0 : null,
+    operState: attributes.bytes(LinkAttribute.operState)?.[0] ?? 0,
     master: attributes.u32(LinkAttribute.master),
   };
 }

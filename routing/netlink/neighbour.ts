@@ -64,6 +64,17 @@ export function encodeDelNeighbour(out: MessageWriter, spec: NeighbourSpec): voi
   encode(out, MessageType.delNeighbour, 0, spec);
 }
 
+/** Asks for one entry. */
+export function encodeGetNeighbour(out: MessageWriter, ifindex: number, address: Uint8Array): void {
+  out.begin(MessageType.getNeighbour, 0);
+  out.u8(address.length === 4 ? AF_INET : AF_INET6);
+  out.zeros(3);
+  out.u32(ifindex);
+  out.zeros(4);
+  out.attributeBytes(NeighbourAttribute.destination, address);
+  out.end();
+}
+
 export function encodeNeighbourDump(out: MessageWriter, family = 0): void {
   out.begin(MessageType.getNeighbour, Flag.dump);
   out.u8(family);

@@ -114,6 +114,34 @@ describe("CNI in a chain", () => {
     await newer.del(list, conf);
   });
 
+  it.each([
+    ["another", "02:00:00:00:aa:01", "02:00:00:00:aa:02"],
+    ["the same", "02:00:00:00:aa:01", "02:00:00:00:aa:01"],
+  ])("follows a plugin that sets %s MAC, at once and after a restart", async (_what, first, second) => {
+    const list = older.parse(conflist([ours({ capabilities: { mac: true } }), { ...tuning, mac: second }]));
+    const conf = pod({ capabilityArgs: { mac: first } });
+    const result = await older.add(list, conf);
+    expect(result.interfaces[1].mac).toBe(second);
+    const [v4, v6] = result.ips.map((ip: { address: string }) => ip.address.split("/")[0]);
+    const bothWays = () => {
+      for (const address of [v4, v6]) host.inHost(`ping -c1 -W1 ${address}`);
+      for (const address of ["10.255.0.1", "2001:db8:ffff::1"]) host.inPod("a", `ping -c1 -W1 ${address}`);
+    };
+    bothWays();
+    await older.check(list, conf);
+    for (const mac of ["02:00:00:00:aa:03", "02:00:00:00:aa:04", second])
+      host.inPod("a", `ip link set eth0 address ${mac}`);
+    bothWays();
+    await older.check(list, conf);
+    await host.stop();
+    host.inPod("a", "ip link set eth0 address 02:00:00:00:aa:05");
+    expect(await host.start()).toBe("ready");
+    await expect.poll(() => host.inPod("a", "ip neigh show 169.254.1.1"), { interval: 10 }).toContain("PERMANENT");
+    bothWays();
+    await expect(older.check(list, conf)).rejects.toThrow("02:00:00:00:aa:05 instead of");
+    await older.del(list, conf);
+  });
+
   it("takes pool, addresses and MAC from the pod's annotations", async () => {
     const name = "io.kubernetes.cri.pod-annotations";
     const list = older.parse(conflist([ours({ capabilities: { [name]: true, dns: true } }), bandwidth]));
