@@ -19,7 +19,8 @@ export interface AttachmentId {
 }
 
 export interface NewAttachment extends AttachmentId {
-  readonly pool: string;
+  /** In order of preference, as the allocator's choosePools() has them. */
+  readonly pools: readonly string[];
   readonly netns: string;
   readonly netnsId: string;
   readonly mtu: number;

@@ -2,6 +2,7 @@
 //
 //   addresses -> store (fsync) -> veth in the pod -> routes of the host -> the caller is told
 //   the way back in the opposite order; an address is free for others only when nothing leads to its pod any more
+import { formatAddress, parseAddress } from "../net/address.ts";
 import type { Log } from "../net/log.ts";
 import type { KernelOperation, KernelOperations } from "../routing/types.ts";
 import { Attacher, type AttacherEvents, type Attaching, HostNameTakenError } from "./attach/attacher.ts";
@@ -23,10 +24,11 @@ import {
   recordOf,
 } from "./attachment.ts";
 import { hostName } from "./host-name.ts";
-import { Allocator } from "./ipam/allocator.ts";
+import { type Allocation, Allocator } from "./ipam/allocator.ts";
 import { type Disk, realDisk } from "./ipam/disk.ts";
-import { forget, release } from "./ipam/forget.ts";
-import { type PodRecord, podKey } from "./ipam/records.ts";
+import { type Exceptions, noExceptions } from "./ipam/exceptions.ts";
+import { release, removal, undo } from "./ipam/forget.ts";
+import { identityOf, type PodRecord, podKey } from "./ipam/records.ts";
 import { currentBoot, Store } from "./ipam/store.ts";
 import { Locks } from "./locks.ts";
 import { isNamespace } from "./namespace.ts";
@@ -51,6 +53,7 @@ export class Attachments {
   readonly #boot: () => string | null;
   readonly #isNamespace: Surroundings["isNamespace"];
   readonly #routes: PodRoutes;
+  readonly #exceptions: Exceptions;
   readonly #log: Log;
   readonly #locks = new Locks();
   #hasPools: boolean;
@@ -69,11 +72,18 @@ export class Attachments {
       routes: PodRoutes;
       onFailure?: ((error: Error) => void) | undefined;
       onRetired?: (() => void) | undefined;
+      exceptions?: Exceptions | undefined;
     },
     around: Surroundings = thisHost,
   ) {
     this.#hasPools = options.pools.length > 0;
-    this.allocator = new Allocator(options.pools, () => deps.onRetired?.());
+    this.#exceptions = deps.exceptions ?? noExceptions;
+    this.allocator = new Allocator(options.pools, {
+      exceptions: this.#exceptions,
+      onRetired: () => deps.onRetired?.(),
+      onEvicted: (eviction) =>
+        deps.log.warn(eviction, "a pool had no other address left: one that was kept for a pod goes to another"),
+    });
     this.#store = new Store(options.stateDir, deps.log, around.disk, around.boot);
     this.#boot = around.boot;
     this.#isNamespace = around.isNamespace;
@@ -184,14 +194,14 @@ export class Attachments {
         `interface ${wanted.ifname} of this container is already attached to network "${wanted.network}"`,
         wanted.containerId,
       );
-    const addresses = this.allocator.allocate(wanted.pool, wanted.request.addresses);
+    const allocation = await this.#allocate(wanted);
     const mac = wanted.request.mac ?? randomMac();
     for (let attempt = 0; ; attempt++) {
-      const record = this.#record(wanted, addresses, mac, attempt);
+      const record = this.#record(wanted, allocation, mac, attempt);
       try {
         await this.#store.commit({ op: "add", pod: record });
       } catch (error) {
-        if (attempt === 0) this.allocator.release(addresses);
+        if (attempt === 0) this.allocator.undo(allocation);
         throw error;
       }
       try {
@@ -199,24 +209,27 @@ export class Attachments {
       } catch (error) {
         const retry = error instanceof HostNameTakenError && attempt < NAME_ATTEMPTS;
         if (!retry) {
-          await forget(this.#parts, record);
+          await undo(this.#parts, record, allocation);
           throw error;
         }
       }
     }
   }
 
-  /** Call within exclusively(). Resolves also when there is nothing; rejects when something could not be taken away. */
-  async remove(id: AttachmentId): Promise<void> {
+  /**
+   * Call within exclusively(). Resolves also when there is nothing; rejects when something could not be taken away.
+   * `sequence`: of the attachment that is meant; a later one under the same name stays.
+   */
+  async remove(id: AttachmentId, sequence?: number): Promise<void> {
     const record = recordOf(this.#store.pods, id);
-    if (!record) return;
+    if (!record || (sequence !== undefined && record.sequence !== sequence)) return;
     const key = podKey(record);
     const attachment = this.#attached.get(key);
     if (attachment) await this.#routes.removePodRoutes(hostRoutes(attachment));
     await this.#attacher.detach({ hostInterface: record.hostInterface, ifindex: attachment?.ifindex || null });
     this.#attached.delete(key);
     if (attachment) this.#emit("removed", record);
-    await this.#store.commit({ op: "remove", key });
+    await this.#store.commit(removal(key));
     release(this.#parts, record);
   }
 
@@ -270,13 +283,33 @@ export class Attachments {
     await this.#attacher.detach({ hostInterface, ifindex: attachment.ifindex }).catch(report);
   }
 
-  #record(wanted: NewAttachment, addresses: readonly string[], mac: Uint8Array, attempt: number): PodRecord {
+  /** With what it may have by exception, which others may have to be asked for. */
+  async #allocate(wanted: NewAttachment): Promise<Allocation> {
+    const { pools, network, containerId, ifname, request } = wanted;
+    const { pod } = request;
+    const identity = identityOf({ network, containerId, ifname, pod });
+    const elsewhere = request.addresses.map(formatAddress).filter((address) => !this.allocator.isIn(pools, address));
+    const claimed = await this.#exceptions.claim({ pools, addresses: elsewhere, identity, named: pod !== null });
+    const extra = claimed
+      .map((address) => parseAddress(address)!)
+      .filter((bytes) => request.addresses.every(({ length }) => length !== bytes.length));
+    try {
+      const addresses = [...request.addresses, ...extra];
+      return this.allocator.allocate({ pools, addresses, identity, keep: pod === null ? null : "name" });
+    } catch (error) {
+      for (const address of claimed) this.#exceptions.released(address);
+      throw error;
+    }
+  }
+
+  #record(wanted: NewAttachment, allocation: Allocation, mac: Uint8Array, attempt: number): PodRecord {
     return {
       network: wanted.network,
       containerId: wanted.containerId,
       ifname: wanted.ifname,
-      pool: wanted.pool,
-      addresses,
+      pool: allocation.pool,
+      addresses: allocation.addresses,
+      sequence: allocation.sequence,
       netns: wanted.netns,
       netnsId: wanted.netnsId,
       hostInterface: hostName(podKey(wanted), attempt, this.#takenNames(podKey(wanted))),

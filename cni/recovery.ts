@@ -40,6 +40,7 @@ export async function recover(
   const booted = found.boot !== null && boot !== null && found.boot !== boot;
   if (booted && store.pods.size > 0)
     log.info({ pods: store.pods.size }, "the host was booted: its pods are gone with it, their addresses are free");
+  allocator.continueFrom(store.lastSequence);
   const links = new Map((await hostLinks()).map((link) => [link.name, link]));
   const kept: Attachment[] = [];
   const unattached: PodRecord[] = [];
@@ -56,7 +57,7 @@ export async function recover(
   }
   kept.push(...(await adoptLinks(parts, [...links.values()])));
   for (const record of [...kept.map((attachment) => attachment.record), ...unattached])
-    if (!allocator.adopt(record.addresses, record.pool))
+    if (!allocator.adopt(record))
       log.error(
         { key: podKey(record), addresses: record.addresses },
         "an address has two owners, both with an interface",
@@ -105,7 +106,7 @@ async function removed({ attacher, log }: RecoveryParts, { name, ifindex }: Host
 
 /** Interfaces that the store does not know: the store was lost or replaced, the pods may be alive. */
 async function adoptLinks(parts: RecoveryParts, links: readonly HostLink[]): Promise<Attachment[]> {
-  const { store, attacher, log } = parts;
+  const { store, allocator, attacher, log } = parts;
   const lost: HostLink[] = [];
   for (const link of links) {
     if (isUnfinished(link)) await removed(parts, link);
@@ -113,6 +114,7 @@ async function adoptLinks(parts: RecoveryParts, links: readonly HostLink[]): Pro
     else log.error({ hostInterface: link.name, alias: link.alias }, "a pod's interface does not say its addresses");
   }
   if (lost.length === 0) return [];
+  for (const link of lost) allocator.continueFrom(decodeAlias(link.alias)?.sequence ?? 0);
   const pods = await attacher.find(lost).catch((error: Error) => {
     log.error({ error: error.message }, "the namespaces of pods cannot be looked for");
     return [];
@@ -120,7 +122,7 @@ async function adoptLinks(parts: RecoveryParts, links: readonly HostLink[]): Pro
   const byIndex = new Map(pods.map((pod) => [pod.hostIfindex, pod]));
   return lost.map((link) => {
     const pod = byIndex.get(link.ifindex);
-    const named = recordOf(link, decodeAlias(link.alias), pod);
+    const named = { sequence: allocator.nextSequence(), ...recordOf(link, decodeAlias(link.alias), pod) };
     // Two interfaces of one name: the one that the store knows keeps it.
     const record = store.pods.has(podKey(named)) ? { ...named, network: "", containerId: link.name } : named;
     store.adopt(record);

@@ -8,6 +8,7 @@ import type { Log } from "../net/log.ts";
 import { buildResult } from "./attach-result.ts";
 import type { Attachment } from "./attachment.ts";
 import { Attachments } from "./attachments.ts";
+import type { Exceptions } from "./ipam/exceptions.ts";
 import { namespaceId, requireSameHost } from "./namespace.ts";
 import { type NetworkConfig, parseConfig, peekVersion, refuseUnsupported } from "./protocol/config.ts";
 import { type CniCall, readEnvironment, type Verb } from "./protocol/environment.ts";
@@ -52,6 +53,8 @@ export interface CniDependencies {
   readonly onFailure?: (error: Error) => void;
   /** A block of retiring() has lost its last pod. */
   readonly onRetired?: () => void;
+  /** Who decides on addresses outside of the blocks. Absent: there are none. */
+  readonly exceptions?: Exceptions;
   /** Can other nodes reach pods here, by what is known of the sessions? Absent: yes. Only STATUS tells of it. */
   readonly connected?: () => boolean;
   /** How far neighbours have heard of the blocks; absent: there are none to wait for. */
@@ -133,9 +136,10 @@ export class CniServer {
   }
 
   blocks(): BlockView[] {
-    return this.#attachments.allocator
-      .blocks()
-      .map((use) => ({ ...use, ...(this.#blockStates.get(use.prefix) ?? { state: "pending", reason: null }) }));
+    return this.#attachments.allocator.blocks().map(({ emptySince: _, ...use }) => ({
+      ...use,
+      ...(this.#blockStates.get(use.prefix) ?? { state: "pending", reason: null }),
+    }));
   }
 
   /** `prefix` as the pools have it. */
@@ -250,13 +254,13 @@ export class CniServer {
     const ready = readyOf(config.raw, this.#ready);
     const request = parsePodRequest(config, call.args);
     const previous = config.prevResult === undefined ? null : parsePrevResult(config.prevResult, config.cniVersion);
-    const pool = this.#attachments.allocator.poolName(request.pool ?? config.pool);
-    const mtu = this.#mtu(config, pool);
+    const pools = this.#attachments.allocator.choosePools(request.pool ?? config.pool, namespaceOf(request.pod));
+    const mtu = this.#mtu(config, pools);
     const attachment = await this.#attachments.add({
       network: config.name,
       containerId: call.containerId,
       ifname: call.ifname,
-      pool,
+      pools,
       netns: call.netns,
       netnsId: await namespaceId(call.netns, call.netnsOverride),
       mtu,
@@ -338,17 +342,17 @@ export class CniServer {
   }
 
   #status(config: NetworkConfig): string {
-    const pool = this.#attachments.allocator.poolName(config.pool);
+    const pools = this.#attachments.allocator.choosePools(config.pool);
     const refusal = this.#refusal();
     if (refusal !== null) throw new CniError(CniErrorCode.notAvailable, refusal);
-    const exhausted = this.#attachments.allocator.exhausted(pool);
+    const exhausted = this.#attachments.allocator.exhausted(pools);
     if (exhausted) throw new CniError(CniErrorCode.notAvailable, exhausted);
-    const blocks = this.blocks().filter((block) => block.pool === pool);
+    const blocks = this.blocks().filter((block) => pools.includes(block.pool));
     const why =
       this.#deps.connected?.() === false
         ? "no BGP session is Established"
         : blocks.every((block) => block.state === "withdrawn" || block.state === "failed")
-          ? `no block of pool "${pool}" is announced`
+          ? `no block of pool ${pools.map((pool) => `"${pool}"`).join(", ")} is announced`
           : null;
     const { level, fallback } = readyOf(config.raw, this.#ready);
     const missing = blocks.map(({ prefix }) => this.#readiness.missing(level, [prefix]));
@@ -371,7 +375,9 @@ export class CniServer {
     for (const record of this.#attachments.ofNetwork(config.name)) {
       if (valid.has(`${record.containerId}/${record.ifname}`)) continue;
       try {
-        await this.#attachments.exclusively(record.containerId, record.ifname, () => this.#attachments.remove(record));
+        await this.#attachments.exclusively(record.containerId, record.ifname, () =>
+          this.#attachments.remove(record, record.sequence),
+        );
       } catch (error) {
         failures.push(`${record.containerId}/${record.ifname}: ${(error as Error).message}`);
       }
@@ -381,15 +387,15 @@ export class CniServer {
     return "";
   }
 
-  #mtu(config: NetworkConfig, pool: string): number {
+  #mtu(config: NetworkConfig, pools: readonly string[]): number {
     const mtu = config.mtu ?? this.#options.mtu ?? this.#deps.uplinkMtu() ?? DEFAULT_MTU;
-    const ipv6 = this.#attachments.allocator
-      .blocks()
-      .some((block) => block.pool === pool && block.prefix.includes(":"));
+    const ipv6 = this.#attachments.allocator.pools.find(
+      ({ name, blocks }) => pools.includes(name) && blocks.some((block) => block.includes(":")),
+    );
     if (ipv6 && mtu < MINIMUM_IPV6_MTU)
       throw new CniError(
         CniErrorCode.invalidConfig,
-        `MTU ${mtu} is too small for pool "${pool}": IPv6 needs ${MINIMUM_IPV6_MTU}`,
+        `MTU ${mtu} is too small for pool "${ipv6.name}": IPv6 needs ${MINIMUM_IPV6_MTU}`,
       );
     return mtu;
   }
@@ -404,4 +410,9 @@ export class CniServer {
 
 function readinessKey({ containerId, ifname }: CniCall): string {
   return `${containerId}/${ifname}`;
+}
+
+/** Of a pod's name, `namespace/name`. */
+function namespaceOf(pod: string | null): string | null {
+  return pod?.includes("/") ? pod.slice(0, pod.indexOf("/")) : null;
 }

@@ -1,6 +1,7 @@
 // What the daemon hands to the CNI server and gets back. The client executable only carries bytes.
 
 import type { PodEnd } from "./attach/messages.ts";
+import type { StickyOptions } from "./ipam/sticky.ts";
 import type { Caller, ReadyOptions } from "./readiness.ts";
 
 export interface CniRequest {
@@ -33,9 +34,17 @@ export interface PodView {
 export interface BlockView {
   readonly prefix: string;
   readonly pool: string;
-  /** Usable addresses; null when more than 2^53. */
+  /** Usable addresses; null when more than 2^53, and so for `free` and `reserved`. */
   readonly capacity: number | null;
   readonly used: number;
+  /** To be had at once. */
+  readonly free: number | null;
+  /** Given back, and not given to another pod yet. */
+  readonly cooling: number;
+  /** Given only to who asks for them by name, and not in use. */
+  readonly reserved: number | null;
+  /** Kept for pods that may come again. */
+  readonly sticky: number;
   readonly state: BlockStateName;
   /** Why it is not announced, or not for long any more; null: there is nothing to say. */
   readonly reason: string | null;
@@ -63,6 +72,16 @@ export interface PoolOptions {
   readonly blocks: readonly string[];
   /** Addresses, ranges `a-b` and prefixes never given to a pod, not even when asked for by name. */
   readonly exclude: readonly string[];
+  /** In the same forms: given only to who asks for them by name. Absent: none. */
+  readonly reserve?: readonly string[];
+  /** Seconds that an address given back is not given to another pod. Absent: none. */
+  readonly cooldown?: number;
+  /** Which pods find their addresses again. Absent: none. */
+  readonly sticky?: StickyOptions | null;
+  /** Percentage of addresses in use from which the pool counts as nearly exhausted. Absent: it never does. */
+  readonly warnAt?: number | null;
+  /** Namespaces whose pods are served out of the pool when nobody names one; `*` stands for anything. Absent: none. */
+  readonly namespaces?: readonly string[];
   readonly table: number;
 }
 

@@ -1,6 +1,6 @@
 // Exclusions as written by people (an address, a range `a-b`, a prefix) -> merged byte ranges.
 import { parseAddress } from "../../net/address.ts";
-import { parsePrefix } from "../../net/prefix.ts";
+import { type Prefix, parsePrefix } from "../../net/prefix.ts";
 
 /** Both ends belong to it; same family. */
 export interface AddressRange {
@@ -15,13 +15,15 @@ export function parseRange(text: string): AddressRange | null {
   if (text.includes("/")) {
     const prefix = parsePrefix(text);
     if (typeof prefix === "string") return null;
-    const last = Uint8Array.from(prefix.bytes);
-    for (let bit = prefix.length; bit < last.length * 8; bit++) last[bit >> 3] |= 0x80 >> (bit & 7);
-    return { first: prefix.bytes, last };
+    return { first: prefix.bytes, last: lastAddress(prefix) };
   }
   const [from, to, ...rest] = text.split("-").map((part) => parseAddress(part.trim()));
   if (!from || !to || rest.length > 0 || from.length !== to.length || compareBytes(from, to) > 0) return null;
   return { first: from, last: to };
+}
+
+export function lastAddress({ bytes, length }: Prefix): Uint8Array {
+  return bytes.map((byte, i) => byte | (0xff >> Math.min(8, Math.max(0, length - i * 8))));
 }
 
 /** Ascending and without overlaps; all of one family. */

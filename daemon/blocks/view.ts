@@ -1,6 +1,6 @@
 // Blocks as the API and the CNI server show them: one line per prefix, in words that a user knows. In: the blocks' lives, how full
 // they are, whether a neighbour has been told.
-import type { BlockUse } from "../../cni/ipam/allocator.ts";
+import type { BlockCounts } from "../../cni/ipam/block.ts";
 import type { BlockView } from "../../cni/types.ts";
 import type { BlockStatus } from "./blocks.ts";
 
@@ -32,10 +32,12 @@ export function shown({ state, configured, retained }: BlockStatus): Shown {
   }
 }
 
+const nothing: BlockCounts = { capacity: 0, used: 0, free: 0, cooling: 0, reserved: 0, sticky: 0 };
+
 /** `statuses`: those of the configuration first. `told`: a neighbour has been told of a block that is announced. */
 export function blockViews(
   statuses: readonly BlockStatus[],
-  uses: readonly BlockUse[],
+  uses: readonly (BlockCounts & { readonly prefix: string })[],
   told: (status: BlockStatus) => boolean,
 ): BlockView[] {
   const useOf = new Map(uses.map((use) => [use.prefix, use]));
@@ -43,10 +45,21 @@ export function blockViews(
   for (const status of statuses) {
     const { prefix, pool } = status;
     if (views.has(prefix)) continue;
-    const { capacity, used } = useOf.get(prefix) ?? { capacity: 0, used: 0 };
+    const { capacity, used, free, cooling, reserved, sticky } = useOf.get(prefix) ?? nothing;
     const { state, reason } = shown(status);
     const pending = state === "announced" && !told(status);
-    views.set(prefix, { prefix, pool, capacity, used, state: pending ? "pending" : state, reason });
+    views.set(prefix, {
+      prefix,
+      pool,
+      capacity,
+      used,
+      free,
+      cooling,
+      reserved,
+      sticky,
+      state: pending ? "pending" : state,
+      reason,
+    });
   }
   return [...views.values()];
 }

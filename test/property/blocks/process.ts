@@ -23,6 +23,7 @@ const DEFERRAL = 60_000;
 export interface Pod {
   readonly pool: string;
   readonly addresses: readonly string[];
+  readonly sequence: number;
 }
 
 export interface World {
@@ -85,7 +86,7 @@ export class Process {
         }),
     });
     this.speaker = new SpeakerModel(world.neighbours, world.clock);
-    this.allocator = new Allocator(config.pools, () => this.blocks.podsChanged());
+    this.allocator = new Allocator(config.pools, { onRetired: () => this.blocks.podsChanged() });
     const fib = variant(
       {
         setOwned: (owned) => this.#setOwned(owned),
@@ -113,7 +114,7 @@ export class Process {
       return;
     }
     this.allocator.keep(this.blocks.leftBehind());
-    for (const pod of pods) this.allocator.adopt(pod.addresses, pod.pool);
+    for (const pod of pods) this.allocator.adopt(pod);
     this.blocks.podsChanged();
     if (!this.drained) this.blocks.announceAll();
     this.running = true;

@@ -2,6 +2,7 @@
 // each write to the kernel, the design's invariants are looked at. In: a list of deeds, out of chance or by hand. Out: the first
 // invariant that does not hold, in words, or null.
 
+import type { Allocation } from "../../../cni/ipam/allocator.ts";
 import type { BlocksConfig } from "../../../daemon/blocks/placement.ts";
 import type { Fib } from "../../../routing/types.ts";
 import { CONFIGS, PREFIXES, TABLES, wantedBlocks } from "./configs.ts";
@@ -292,24 +293,25 @@ export class Simulation {
     const pools = this.#config.pools;
     if (!process?.running || pools.length === 0) return;
     const { name } = pools[n % pools.length];
-    let addresses: string[];
+    let allocation: Allocation;
     try {
-      addresses = process.allocator.allocate(name, []);
+      allocation = process.allocator.allocate({ pools: [name] });
     } catch {
       return; // held back, or a pool that is not there yet
     }
+    const { addresses, sequence } = allocation;
     this.#say(`a pod gets ${addresses}`);
     for (const address of addresses)
       if (!this.#oracle.isServed(address))
         this.#oracle.fail(`a pod was given ${address}, which the kernel has no block for`);
-    this.#pods.push({ pool: name, addresses });
+    this.#pods.push({ pool: name, addresses, sequence });
   }
 
   #removePod(n: number): void {
     if (!this.#process?.running || this.#pods.length === 0) return;
     const [pod] = this.#pods.splice(n % this.#pods.length, 1);
     this.#say(`the pod with ${pod.addresses} is gone`);
-    this.#process.allocator.release(pod.addresses);
+    this.#process.allocator.release(pod.addresses, pod.sequence);
   }
 
   /** Nothing disturbs any more: in the end everything is as it is wanted to be, and nothing else is there. */

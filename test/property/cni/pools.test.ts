@@ -35,8 +35,9 @@ it("keeps every owner over any change", () => {
     fc.property(pools, fc.array(deed, { maxLength: 40 }), (first, deeds) => {
       let told = 0;
       let now = first;
-      const allocator = new Allocator(first, () => told++);
+      const allocator = new Allocator(first, { onRetired: () => told++ });
       const owned: string[] = [];
+      const sequences = new Map<string, number>();
       /** Addresses that no block of a pool has. */
       const outside = () => owned.filter((address) => !now.some(({ blocks }) => blocks.some((b) => isIn(address, b))));
       for (const entry of deeds) {
@@ -48,9 +49,11 @@ it("keeps every owner over any change", () => {
           allocator.setPools(now);
           expect(allocator.retiring().map((block) => [block.prefix, [...block.addresses].sort()])).toEqual(foreseen);
         } else if (entry.kind === "add") {
-          let given: string[];
+          let given: readonly string[];
           try {
-            given = allocator.allocate("a", []);
+            const allocation = allocator.allocate({ pools: ["a"] });
+            given = allocation.addresses;
+            for (const address of given) sequences.set(address, allocation.sequence);
           } catch {
             continue;
           }
@@ -62,7 +65,7 @@ it("keeps every owner over any change", () => {
         } else if (owned.length > 0) {
           const before = { told, retiring: allocator.retiring().length };
           const [gone] = owned.splice(entry.n % owned.length, 1);
-          allocator.release([gone]);
+          allocator.release([gone], sequences.get(gone)!);
           expect(told > before.told).toBe(allocator.retiring().length < before.retiring);
         }
         expect(
@@ -82,11 +85,11 @@ it("keeps every owner over any change", () => {
 it("knows the owner of an address whose block comes back", () => {
   const pool = (blocks: string[]) => [{ name: "a", blocks, exclude: [], table: 7100 }];
   const allocator = new Allocator(pool([]));
-  expect(allocator.adopt(["10.0.0.8"])).toBe(true);
-  expect(allocator.adopt(["10.0.0.8"])).toBe(false);
+  expect(allocator.adopt({ addresses: ["10.0.0.8"], pool: "a" })).toBe(true);
+  expect(allocator.adopt({ addresses: ["10.0.0.8"], pool: "a" })).toBe(false);
   allocator.setPools(pool(["10.0.0.8/30"]));
   expect(allocator.blocks()).toMatchObject([{ used: 1 }]);
-  expect(allocator.allocate("a", [])).toEqual(["10.0.0.9"]);
-  allocator.release(["10.0.0.8"]);
+  expect(allocator.allocate({ pools: ["a"] }).addresses).toEqual(["10.0.0.9"]);
+  allocator.release(["10.0.0.8"], 0);
   expect(allocator.blocks()).toMatchObject([{ used: 1 }]);
 });

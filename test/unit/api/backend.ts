@@ -222,7 +222,20 @@ export class MemoryBackend implements ApiBackend {
     ];
   }
   blocks(): BlockView[] {
-    return [{ prefix: "10.244.1.0/26", pool: "default", capacity: 63, used: 1, state: "announced", reason: null }];
+    return [
+      {
+        prefix: "10.244.1.0/26",
+        pool: "default",
+        capacity: 63,
+        used: 1,
+        free: 60,
+        cooling: 1,
+        reserved: 1,
+        sticky: 0,
+        state: "announced",
+        reason: null,
+      },
+    ];
   }
   async rules(): Promise<KernelRule[]> {
     const text = "from all lookup 7000";
