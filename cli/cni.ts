@@ -1,6 +1,7 @@
 // underlayctl cni: puts the plugin and its network configuration where container runtimes look, and takes both away. No
 // daemon is needed. Runtimes watch these directories: files appear whole, the plugin before the list that names it, and
 // leave in the opposite order.
+import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import type { PodView } from "../cni/types.ts";
@@ -8,12 +9,14 @@ import type { Config } from "../config/types.ts";
 import { distFile } from "../net/dist.ts";
 import { replaceFile } from "../net/durable-file.ts";
 import { CliError, Client, DEFAULT_SOCKET } from "./client.ts";
-import { type ChainedPlugin, chainable, networkList } from "./cni-list.ts";
+import { type ChainedPlugin, chainable, type NetworkListOptions, networkList } from "./cni-list.ts";
 import type { Invocation, Options } from "./commands.ts";
 import { type Output, plain } from "./output.ts";
 
 const DEFAULT_CONFIG = "/etc/underlay/underlay.yaml";
 const DEFAULT_NETWORK = "underlay";
+/** Milliseconds. */
+const VERSION_LIMIT = 5_000;
 const usage =
   "usage: underlayctl cni install [--chain PLUGIN,PLUGIN] [--network NAME] [--pool POOL] [--config FILE]\n       underlayctl cni uninstall [--force] [--config FILE]";
 
@@ -54,7 +57,7 @@ function install(config: Config, options: Options): Change[] {
   const network = options.network ?? DEFAULT_NETWORK;
   if (!/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(network))
     throw new CliError(`--network: ${JSON.stringify(network)} is no name of a network: letters, digits, _ . -`, 2);
-  const list = networkList({
+  const list = listOf({
     network,
     pool: poolOf(config, options.pool),
     socket: config.api.socket === DEFAULT_SOCKET ? null : config.api.socket,
@@ -67,6 +70,14 @@ function install(config: Config, options: Options): Change[] {
   ];
 }
 
+function listOf(options: NetworkListOptions): string {
+  try {
+    return networkList(options);
+  } catch (error) {
+    throw error instanceof RangeError ? new CliError(`--chain: ${error.message}`, 2) : error;
+  }
+}
+
 function poolOf(config: Config, wanted: string | undefined): string | null {
   if (wanted === undefined) return null;
   const names = config.pools.map(({ name }) => name);
@@ -74,14 +85,35 @@ function poolOf(config: Config, wanted: string | undefined): string | null {
   throw new CliError(`--pool ${wanted}: there is no such pool, there are ${names.join(", ") || "none"}`, 2);
 }
 
-function chainOf(list: string | undefined, binDir: string): ChainedPlugin[] {
+function chainOf(list: string | undefined, binDir: string): NetworkListOptions["chain"] {
   return (list === undefined || list === "" ? [] : list.split(",")).map((name) => {
     if (!isChainable(name))
       throw new CliError(`--chain ${name}: what can be chained by name is ${chainable.join(", ")}`, 2);
-    if (!existsSync(join(binDir, name)))
-      throw new CliError(`--chain ${name}: ${join(binDir, name)} is not there; every pod would be refused`, 2);
-    return name;
+    const path = join(binDir, name);
+    if (!existsSync(path)) throw new CliError(`--chain ${name}: ${path} is not there; every pod would be refused`, 2);
+    return { name, versions: versionsOf(path) };
   });
+}
+
+/** What a plugin answers to VERSION. */
+function versionsOf(path: string): string[] {
+  const env = {
+    CNI_COMMAND: "VERSION",
+    CNI_CONTAINERID: "",
+    CNI_NETNS: "dummy",
+    CNI_IFNAME: "dummy",
+    CNI_PATH: "dummy",
+  };
+  const input = JSON.stringify({ cniVersion: "1.0.0" });
+  const { stdout, error } = spawnSync(path, { env, input, encoding: "utf8", timeout: VERSION_LIMIT });
+  try {
+    if (error) throw error;
+    const { supportedVersions } = JSON.parse(stdout) as { supportedVersions?: unknown };
+    if (!Array.isArray(supportedVersions)) throw new Error("it names no supportedVersions");
+    return supportedVersions.map(String);
+  } catch (why) {
+    throw new CliError(`${path} does not say which versions it speaks: ${(why as Error).message}`, 2);
+  }
 }
 
 function isChainable(name: string): name is ChainedPlugin {

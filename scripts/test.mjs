@@ -32,6 +32,13 @@ const programs = {
   "/usr/bin/nsenter": "util-linux",
   "/usr/sbin/sysctl": "procps",
   "/usr/bin/cc": "gcc libc6-dev",
+  "/usr/bin/podman": "podman",
+  "/usr/bin/buildah": "buildah",
+  "/usr/bin/containerd": "containerd",
+  "/usr/sbin/runc": "runc",
+  "/usr/sbin/iptables": "iptables",
+  "/usr/bin/go": "golang-go",
+  "/usr/share/gocode/src/github.com/containernetworking/cni/libcni/api.go": "golang-github-appc-cni-dev",
 };
 
 const started = Date.now();

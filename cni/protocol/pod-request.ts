@@ -117,6 +117,8 @@ function parseAddresses({ value: ips, by }: Said<readonly string[]>): Uint8Array
     if (!written || (match[2] !== undefined && Number(match[2]) > written.length * 8))
       throw invalid(`requested address "${ip}" (${by}) is not an IP address or CIDR`);
     const bytes = unmapped(written);
+    // podman says each twice when it attaches a container anew.
+    if (addresses.some((other) => Buffer.compare(other, bytes) === 0)) continue;
     if (addresses.some((other) => other.length === bytes.length))
       throw invalid(`requested addresses [${ips.join(", ")}] (${by}): one address per family is possible`);
     addresses.push(bytes);

@@ -101,7 +101,7 @@ export class Node {
   }
 
   /** What `nsenter` enters, as its arguments. */
-  protected get namespaces(): readonly string[] {
+  get namespaces(): readonly string[] {
     return [`--net=${this.path}`];
   }
 

@@ -33,6 +33,8 @@ export interface LibcniOptions {
   readonly cacheDir: string;
   /** Path of the network namespace that the runtime runs in; absent: the test's own. */
   readonly netns?: string;
+  /** What `nsenter` enters to run plugins, as its arguments; for a host of more namespaces than that. */
+  readonly enter?: readonly string[];
 }
 
 export interface NetworkList {
@@ -269,8 +271,8 @@ export class Libcni {
       CNI_PATH: path ?? this.#options.path.join(":"),
     };
     const file = this.#find(plugin);
-    const { netns } = this.#options;
-    const child = netns ? spawn("nsenter", [`--net=${netns}`, "--", file], { env }) : spawn(file, [], { env });
+    const { netns, enter = netns ? [`--net=${netns}`] : [] } = this.#options;
+    const child = enter.length > 0 ? spawn("nsenter", [...enter, "--", file], { env }) : spawn(file, [], { env });
     const call = { verb, plugin, stdin, stderr: "" };
     this.calls.push(call);
     let stdout = "";

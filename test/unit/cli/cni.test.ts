@@ -60,6 +60,13 @@ function cni(...args: string[]): Promise<{ code: number | null; stdout: string; 
 
 const list = (name = "10-underlay.conflist") => JSON.parse(readFileSync(file("net.d", name), "utf8"));
 
+/** A plugin that answers VERSION. */
+function plugin(name: string, ...supportedVersions: string[]): void {
+  mkdirSync(file("bin"), { recursive: true });
+  const answer = JSON.stringify({ cniVersion: "1.0.0", supportedVersions });
+  writeFileSync(file("bin", name), `#!/bin/sh\n[ "$CNI_COMMAND" = VERSION ] && echo '${answer}'\n`, { mode: 0o755 });
+}
+
 /** A daemon that has these pods. */
 async function serve(pods: readonly object[]): Promise<void> {
   configure(`api: { socket: ${file("sock")} }`);
@@ -89,16 +96,35 @@ describe("cni install", () => {
 
   it("chains plugins that are there, names the pool and a socket of its own", async () => {
     configure(`api: { socket: ${file("sock")} }`);
-    mkdirSync(file("bin"));
-    for (const name of ["portmap", "bandwidth"]) writeFileSync(file("bin", name), "");
+    for (const name of ["portmap", "bandwidth"]) plugin(name, "0.4.0", "1.0.0", "1.1.0", "1.2.0");
     await cni("install", "--chain", "portmap,bandwidth", "--pool", "storage", "--network", "storage");
-    const { name, plugins } = list("10-storage.conflist");
-    expect(name).toBe("storage");
+    const { name, plugins, cniVersions, disableCheck } = list("10-storage.conflist");
+    expect({ name, cniVersions, disableCheck }).toEqual({
+      name: "storage",
+      cniVersions: ["0.4.0", "1.0.0", "1.1.0"],
+      disableCheck: undefined,
+    });
     expect(plugins).toMatchObject([
       { type: "underlay", pool: "storage", socket: file("sock") },
       { type: "portmap", capabilities: { portMappings: true }, snat: true },
       { type: "bandwidth", capabilities: { bandwidth: true } },
     ]);
+  });
+
+  it("offers no version that a chained plugin does not speak, and no CHECK to those whose CHECK fails", async () => {
+    plugin("portmap", "0.3.1", "0.4.0", "1.0.0");
+    await cni("install", "--chain", "portmap");
+    expect(list()).toMatchObject({ cniVersions: ["0.3.1", "0.4.0", "1.0.0"], disableCheck: true });
+    plugin("portmap", "0.3.1", "0.4.0");
+    const old = await cni("install", "--chain", "portmap");
+    expect(old).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("portmap speaks 0.3.1, 0.4.0: 1.0.0 is needed"),
+    });
+    plugin("portmap");
+    writeFileSync(file("bin/portmap"), "#!/bin/sh\necho hello\n");
+    const broken = await cni("install", "--chain", "portmap");
+    expect(broken).toMatchObject({ code: 2, stderr: expect.stringContaining("does not say which versions it speaks") });
   });
 
   it("replaces by rename, the plugin first, and leaves alone what is as it should be", async () => {

@@ -10,11 +10,13 @@ import { distFile } from "../../../../net/dist.ts";
 import { Frr } from "../../../interop/support/frr.ts";
 import { Lab, type Node } from "../../../interop/support/namespace.ts";
 import { Underlay } from "../../../interop/support/underlay.ts";
-import { waitFor } from "../../../interop/support/wait.ts";
+import { GiveUp, waitFor } from "../../../interop/support/wait.ts";
 import { ask } from "../api.ts";
 import { ContainerHost } from "./container-host.ts";
 
-export const OUTSIDE = { ipv4: "203.0.113.2", ipv6: "2001:db8:f::2" };
+/** Of the machine outside; the web servers listen on IPv6 sockets, and say so of IPv4. */
+const OUTSIDE = { ipv4: "203.0.113.2", ipv6: "2001:db8:f::2" };
+export const FROM_OUTSIDE = { ipv4: `[::ffff:${OUTSIDE.ipv4}]`, ipv6: `[${OUTSIDE.ipv6}]`, address: OUTSIDE.ipv4 };
 
 /** Of the reference plugins, by the Debian package containernetworking-plugins. */
 const REFERENCE_PLUGINS = "/usr/lib/cni";
@@ -31,8 +33,12 @@ export class RackHost {
   }
 
   /** Of the host itself, as others reach it. */
-  get address(): string {
+  get ipv4(): string {
     return `10.1.${this.number}.2`;
+  }
+
+  get ipv6(): string {
+    return `2001:db8:1:${this.number}::2`;
   }
 
   exec(command: string, ...args: string[]): Promise<string> {
@@ -43,12 +49,21 @@ export class RackHost {
     return ask<PodView[]>(this.underlay.socket, "/v1/pods");
   }
 
-  /** The pods of these containers, by the beginning of their names. */
+  /** By the name that its runtime has told, or by its container's id. */
   async pod(name: string): Promise<PodView> {
     const pods = await this.pods();
     const found = pods.find(({ pod, containerId }) => pod === name || containerId === name);
     if (!found) throw new Error(`no pod ${name} among ${JSON.stringify(pods)}`);
     return found;
+  }
+
+  /** The verbs that the daemon has answered for a container, oldest first; those that it has refused with an `!`. */
+  calls(containerId: string): string[] {
+    return this.underlay.log
+      .split("\n")
+      .filter((line) => line.includes(`"containerId":"${containerId}"`) && line.includes('"msg":"CNI call '))
+      .map((line) => JSON.parse(line) as { verb: string; msg: string })
+      .map(({ verb, msg }) => (msg === "CNI call answered" ? verb : `${verb}!`));
   }
 
   /** Free again, and nothing of them in the kernel. */
@@ -65,26 +80,31 @@ export class RackHost {
   }
 
   /** The network configuration that runtimes read, written by `underlayctl cni install`. */
-  async install(...options: string[]): Promise<void> {
+  install(...options: string[]): Promise<string> {
+    return this.ctl("cni", "install", ...options);
+  }
+
+  /** A command that reads the configuration file. */
+  ctl(...args: string[]): Promise<string> {
     const config = join(this.underlay.directory, "underlay.yaml");
-    await this.exec(process.execPath, distFile("underlayctl.cjs"), "cni", "install", "--config", config, ...options);
+    return this.exec(process.execPath, distFile("underlayctl.cjs"), ...args, "--config", config);
   }
 }
 
 export class ClientRack {
   readonly lab: Lab;
   readonly outside: Node;
-  readonly hosts: readonly RackHost[];
+  readonly hosts: readonly [RackHost, RackHost];
   readonly #tors: readonly Frr[];
 
-  private constructor(lab: Lab, outside: Node, hosts: readonly RackHost[], tors: readonly Frr[]) {
+  private constructor(lab: Lab, outside: Node, hosts: readonly [RackHost, RackHost], tors: readonly Frr[]) {
     this.lab = lab;
     this.outside = outside;
     this.hosts = hosts;
     this.#tors = tors;
   }
 
-  /** Sessions are up, and each host knows the other's blocks, when it resolves. */
+  /** Everything runs when it resolves; sessions are on their way (see converged). */
   static async start(part: string): Promise<ClientRack> {
     const lab = new Lab(part);
     try {
@@ -115,14 +135,13 @@ export class ClientRack {
     outside.ip("-6", "route", "add", "default", "via", "2001:db8:f::1");
     const [tors, hosts] = await Promise.all([
       Promise.all(torNodes.map((node, index) => Frr.start(node, torConfig(index + 1), { daemons: ["zebra", "bgpd"] }))),
-      Promise.all(hostNodes.map(startHost)),
+      Promise.all([startHost(hostNodes[0], 1), startHost(hostNodes[1], 2)]),
     ]);
-    const rack = new ClientRack(lab, outside, hosts, tors);
-    await rack.#converge();
-    return rack;
+    return new ClientRack(lab, outside, hosts, tors);
   }
 
-  async #converge(): Promise<void> {
+  /** Each host knows the other's blocks by both switches, and so do the switches. */
+  async converged(): Promise<void> {
     for (const host of this.hosts) {
       const other = 3 - host.number;
       await waitFor(
@@ -137,6 +156,18 @@ export class ClientRack {
         throw new Error(`${error.message}\n${host.underlay.log.slice(-3000)}`);
       });
     }
+  }
+
+  /** What a web server of the image answers to a machine outside: the address that it is asked from. It may just be starting. */
+  fromOutside(url: string): Promise<string> {
+    const ask = async () => {
+      const args = ["-sS", "-m", "3", `http://${url}/cgi-bin/who`];
+      const answer = await this.outside.exec("curl", ...args).catch((error: Error) => {
+        throw error.message.includes("curl: (7)") ? error : new GiveUp(error.message);
+      });
+      return answer.trim();
+    };
+    return waitFor(ask, url, { timeout: 3_000, interval: 20 });
   }
 
   async close(): Promise<void> {
@@ -154,11 +185,11 @@ async function closeLab(lab: Lab): Promise<void> {
   }
 }
 
-async function startHost(node: ContainerHost, index: number): Promise<RackHost> {
+async function startHost(node: ContainerHost, number: number): Promise<RackHost> {
   if (!existsSync(REFERENCE_PLUGINS))
     throw new Error("the Debian package containernetworking-plugins is not installed");
   await node.exec("sh", "-ec", `ln -s ${REFERENCE_PLUGINS}/* /opt/cni/bin/`);
-  const host = new RackHost(node, await Underlay.start(node, hostConfig(index + 1)), index + 1);
+  const host = new RackHost(node, await Underlay.start(node, hostConfig(number)), number);
   await host.install("--chain", "portmap,bandwidth");
   return host;
 }

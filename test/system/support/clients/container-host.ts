@@ -69,7 +69,7 @@ export class ContainerHost extends Node {
     return host;
   }
 
-  protected override get namespaces(): readonly string[] {
+  override get namespaces(): readonly string[] {
     return ["--target", String(this.#pid), "--net", "--mount", "--uts", "--pid"];
   }
 

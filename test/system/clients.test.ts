@@ -1,0 +1,34 @@
+// Real container runtimes on two hosts with underlayd, behind two FRR switches: what they ask of the plugin in every way
+// that they have, and their pods reach each other. One rack for all of them.
+import { join } from "node:path";
+import { afterAll, beforeAll } from "vitest";
+import { containerdTests } from "./clients/containerd.ts";
+import { libcniTests } from "./clients/libcni.ts";
+import { podmanTests } from "./clients/podman.ts";
+import { ClientRack } from "./support/clients/client-rack.ts";
+import { Containerd } from "./support/clients/containerd.ts";
+import { LibcniRuntime } from "./support/clients/libcni-runtime.ts";
+import { writePodImage } from "./support/clients/pod-image.ts";
+import { Podman } from "./support/clients/podman.ts";
+
+let rack: ClientRack;
+let podman: Podman;
+let containerd: Containerd;
+let libcni: LibcniRuntime;
+
+beforeAll(async () => {
+  rack = await ClientRack.start("clients");
+  const image = writePodImage(join(rack.lab.directory, "image"));
+  [podman, containerd, libcni] = await Promise.all([
+    Podman.start(rack.hosts[0], image),
+    Containerd.start(rack.hosts[1], image),
+    LibcniRuntime.compile(rack.hosts[0]),
+    rack.converged(),
+  ]);
+});
+
+afterAll(() => rack?.close());
+
+podmanTests(() => ({ rack, podman }));
+containerdTests(() => ({ rack, containerd }));
+libcniTests(() => ({ rack, libcni }));
