@@ -5,6 +5,7 @@ import { afterAll, beforeAll } from "vitest";
 import { containerdTests } from "./clients/containerd.ts";
 import { libcniTests } from "./clients/libcni.ts";
 import { podmanTests } from "./clients/podman.ts";
+import { reachTests } from "./clients/reach.ts";
 import { ClientRack } from "./support/clients/client-rack.ts";
 import { Containerd } from "./support/clients/containerd.ts";
 import { LibcniRuntime } from "./support/clients/libcni-runtime.ts";
@@ -22,7 +23,7 @@ beforeAll(async () => {
   [podman, containerd, libcni] = await Promise.all([
     Podman.start(rack.hosts[0], image),
     Containerd.start(rack.hosts[1], image),
-    LibcniRuntime.compile(rack.hosts[0]),
+    LibcniRuntime.compile(rack.hosts[0], join(rack.lab.directory, "image/root/www")),
     rack.converged(),
   ]);
 });
@@ -32,3 +33,4 @@ afterAll(() => rack?.close());
 podmanTests(() => ({ rack, podman }));
 containerdTests(() => ({ rack, containerd }));
 libcniTests(() => ({ rack, libcni }));
+reachTests(() => ({ rack, podman, containerd, libcni }));

@@ -48,6 +48,25 @@ export function containerdTests(given: () => { readonly rack: ClientRack; readon
       expect(await host().exec("sh", "-c", "iptables-save; ip6tables-save; ip link")).not.toMatch(/18081|bwp/);
     });
 
+    it("annotations of the pod choose pool, addresses and MAC", async () => {
+      const id = await sandbox("chosen", {
+        annotations: {
+          "underlay.dev/addresses": "10.244.2.200,2001:db8:244:2::200",
+          "underlay.dev/mac": "02:00:5e:10:00:01",
+        },
+      });
+      const { addresses, netns } = await host().pod("shop/chosen");
+      expect(addresses).toEqual(["10.244.2.200", "2001:db8:244:2::200"]);
+      expect(await cri().status(id)).toEqual({ ready: true, addresses });
+      expect(await host().exec("nsenter", `--net=${netns}`, "ip", "link", "show", "eth0")).toContain(
+        "02:00:5e:10:00:01",
+      );
+      await sandbox("elsewhere", { annotations: { "underlay.dev/pool": "second" } });
+      expect((await host().pod("shop/elsewhere")).addresses).toEqual([expect.stringMatching(/^10\.245\.2\./)]);
+      const nowhere = sandbox("nowhere", { annotations: { "underlay.dev/pool": "third" } });
+      await expect(nowhere).rejects.toThrow(/pool "third" is unknown; configured pools: default, second/);
+    });
+
     it("many at once", async () => {
       const names = Array.from({ length: 8 }, (_, index) => `many${index}`);
       const ids = await Promise.all(names.map((name) => sandbox(name)));

@@ -61,6 +61,11 @@ describe("what a pod may ask for", () => {
       { runtimeConfig: { ips: ["10.0.0.1/24", "2001:db8::1/64"] } },
       ["10.0.0.1", "2001:db8::1"],
     ],
+    [
+      "each twice",
+      { runtimeConfig: { ips: ["10.0.0.1", "2001:db8::1", "10.0.0.1/24", "2001:db8::1"] } },
+      ["10.0.0.1", "2001:db8::1"],
+    ],
     ["keys of Go", { RuntimeConfig: { IPs: ["10.0.0.1"] } }, ["10.0.0.1"]],
     ["null lists", { runtimeConfig: { ips: null }, args: { cni: { ips: null } } }, []],
     ["null objects", { runtimeConfig: null, args: null }, []],

@@ -95,13 +95,13 @@ export class ClientRack {
   readonly lab: Lab;
   readonly outside: Node;
   readonly hosts: readonly [RackHost, RackHost];
-  readonly #tors: readonly Frr[];
+  readonly tors: readonly Frr[];
 
   private constructor(lab: Lab, outside: Node, hosts: readonly [RackHost, RackHost], tors: readonly Frr[]) {
     this.lab = lab;
     this.outside = outside;
     this.hosts = hosts;
-    this.#tors = tors;
+    this.tors = tors;
   }
 
   /** Everything runs when it resolves; sessions are on their way (see converged). */
@@ -171,7 +171,7 @@ export class ClientRack {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#tors.map((tor) => tor.close()));
+    await Promise.all(this.tors.map((tor) => tor.close()));
     await closeLab(this.lab);
   }
 }

@@ -20,14 +20,17 @@ export interface Attach {
 export class LibcniRuntime {
   readonly #host: RackHost;
   readonly #program: string;
+  /** What a web server for its pods serves. */
+  readonly webRoot: string;
 
-  private constructor(host: RackHost, program: string) {
+  private constructor(host: RackHost, program: string, webRoot: string) {
     this.#host = host;
     this.#program = program;
+    this.webRoot = webRoot;
   }
 
   /** The compiler is asked for nothing that is not in its library as compiled: a second, not eight. */
-  static async compile(host: RackHost): Promise<LibcniRuntime> {
+  static async compile(host: RackHost, webRoot: string): Promise<LibcniRuntime> {
     if (!existsSync(join(GOPATH, LIBRARY)))
       throw new Error("the Debian package golang-github-appc-cni-dev is not installed");
     const { directory } = host.node;
@@ -53,7 +56,7 @@ export class LibcniRuntime {
             : resolve(),
       );
     });
-    return new LibcniRuntime(host, program);
+    return new LibcniRuntime(host, program, webRoot);
   }
 
   /** A namespace as a runtime makes one. */
