@@ -107,7 +107,8 @@ function versionsOf(path: string): string[] {
   const input = JSON.stringify({ cniVersion: "1.0.0" });
   const { stdout, error } = spawnSync(path, { env, input, encoding: "utf8", timeout: VERSION_LIMIT });
   try {
-    if (error) throw error;
+    // A plugin may answer without having read what it is asked.
+    if (error && (error as NodeJS.ErrnoException).code !== "EPIPE") throw error;
     const { supportedVersions } = JSON.parse(stdout) as { supportedVersions?: unknown };
     if (!Array.isArray(supportedVersions)) throw new Error("it names no supportedVersions");
     return supportedVersions.map(String);
