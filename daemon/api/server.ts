@@ -1,6 +1,7 @@
 // The API server: HTTP and WebSocket on a unix socket (mode 0600) and, read-only, on an optional loopback TCP port.
 //
 //   unix-listener (who calls) -> node:http -> routes | cni-call | watch -> ApiBackend
+//                             -> cni-fast-path -> ApiBackend
 //
 // Whatever a client sends or leaves out ends with its own connection, never with the daemon: sizes, times and numbers of
 // connections are limited, and nothing thrown by a handler leaves #serve.
@@ -10,6 +11,7 @@ import type { Duplex } from "node:stream";
 import type { Log } from "../../net/log.ts";
 import { BodyReader } from "./body.ts";
 import { CniCalls } from "./cni-call.ts";
+import { CniFastPath } from "./cni-fast-path.ts";
 import { only } from "./query.ts";
 import { findRoute, sendJson } from "./routes.ts";
 import { type ApiBackend, ApiError } from "./types.ts";
@@ -69,6 +71,7 @@ export class ApiServer {
   readonly #options: ApiServerOptions;
   readonly #limits: ApiLimits;
   readonly #cni: CniCalls;
+  readonly #fastCni: CniFastPath;
   readonly #bodies: BodyReader;
   readonly #watch: Watch;
   readonly #unixHttp: Server;
@@ -84,6 +87,11 @@ export class ApiServer {
     const { backend, log } = options;
     const { bodyTimeout, watchHighWater, watchHeartbeat } = this.#limits;
     this.#cni = new CniCalls(backend, bodyTimeout);
+    this.#fastCni = new CniFastPath(
+      backend,
+      () => !this.#stopping && !this.#full,
+      (fd, pid) => this.#unix.adopt(fd, pid),
+    );
     this.#bodies = new BodyReader({ one: MAX_WRITE_BODY, all: 8 * MAX_WRITE_BODY, timeout: bodyTimeout });
     this.#watch = new Watch({ backend, log, highWater: watchHighWater, heartbeat: watchHeartbeat });
     this.#unixHttp = this.#http(false);
@@ -91,6 +99,7 @@ export class ApiServer {
     this.#unix = new UnixListener({
       path: options.socketPath,
       log,
+      take: (fd, pid) => this.#fastCni.take(fd, pid),
       onConnection: (socket, pid) => {
         if (this.#track(socket, pid, false)) this.#unixHttp.emit("connection", socket);
       },
@@ -132,11 +141,12 @@ export class ApiServer {
     if (this.#tcpHttp.listening) this.#tcpHttp.close();
     this.#watch.stop();
     const until = performance.now() + this.#limits.stopTimeout;
-    while (this.#connections.size > 0 && performance.now() < until) {
+    while (this.#connections.size + this.#fastCni.busy > 0 && performance.now() < until) {
       for (const { socket, busy } of this.#connections.values()) if (busy === 0) socket.end();
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     for (const { socket } of this.#connections.values()) socket.destroy();
+    this.#fastCni.close();
   }
 
   #http(readOnly: boolean): Server {
@@ -160,10 +170,13 @@ export class ApiServer {
     return server;
   }
 
+  get #full(): boolean {
+    return this.#connections.size + this.#fastCni.connections >= this.#limits.connections;
+  }
+
   /** False when there are too many; the connection is closed then. */
   #track(socket: Socket, pid: number | null, tcp: boolean): boolean {
-    const { connections, tcpConnections } = this.#limits;
-    const full = this.#connections.size >= connections || (tcp && this.#tcpConnections >= tcpConnections);
+    const full = this.#full || (tcp && this.#tcpConnections >= this.#limits.tcpConnections);
     if (this.#stopping || full) {
       socket.destroy();
       return false;

@@ -21,6 +21,8 @@ const ACCEPT_PAUSE = 100;
 export interface UnixListenerOptions {
   readonly path: string;
   readonly log: Log;
+  /** Asked first, with the bare descriptor: true when it is taken; it is then closed there, or comes back to adopt(). */
+  readonly take?: (fd: number, pid: number | null) => boolean;
   /** `pid` is null when the caller is in a process namespace that we do not see. */
   readonly onConnection: (socket: Socket, pid: number | null) => void;
 }
@@ -104,7 +106,13 @@ export class UnixListener {
   #connected(fd: number): void {
     const credentials = new Uint8Array(12);
     const result = native().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials);
-    const pid = result === 12 ? new DataView(credentials.buffer).getInt32(0, LITTLE_ENDIAN) : 0;
+    const id = result === 12 ? new DataView(credentials.buffer).getInt32(0, LITTLE_ENDIAN) : 0;
+    const pid = id > 0 ? id : null;
+    if (!this.#options.take?.(fd, pid)) this.adopt(fd, pid);
+  }
+
+  /** Makes a connected descriptor a connection. */
+  adopt(fd: number, pid: number | null): void {
     let socket: Socket;
     try {
       socket = new Socket({ fd, allowHalfOpen: true, readable: true, writable: true });
@@ -113,7 +121,7 @@ export class UnixListener {
       this.#options.log.warn({ error: (error as Error).message }, "cannot serve a connection on the API socket");
       return;
     }
-    this.#options.onConnection(socket, pid > 0 ? pid : null);
+    this.#options.onConnection(socket, pid);
   }
 }
 
