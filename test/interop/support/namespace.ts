@@ -8,7 +8,7 @@
 //   ...
 //   await lab.close();
 import { type ChildProcess, execFile, execFileSync, type SpawnOptions, spawn } from "node:child_process";
-import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs";
+import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { check, native } from "../../../net/native.ts";
@@ -198,17 +198,18 @@ function removeNamespace(name: string): void {
 }
 
 function removeStale(prefix: string): void {
-  let names: string[] = [];
-  try {
-    names = readdirSync(NETNS_DIRECTORY);
-  } catch {
-    return;
-  }
-  for (const name of names) {
-    if (!name.startsWith(prefix)) continue;
-    const pid = Number(name.slice(prefix.length).split("-")[0]);
-    if (Number.isInteger(pid) && pid > 0 && !isAlive(pid)) removeNamespace(name);
-  }
+  for (const name of staleNames(NETNS_DIRECTORY, prefix)) removeNamespace(name);
+  for (const parent of [tmpdir(), "/run/frr"])
+    for (const name of staleNames(parent, prefix)) rmSync(join(parent, name), { recursive: true, force: true });
+}
+
+/** Of runs whose process is gone. */
+function staleNames(directory: string, prefix: string): string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory).filter((name) => {
+    const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length).split("-")[0]) : Number.NaN;
+    return Number.isInteger(pid) && pid > 0 && !isAlive(pid);
+  });
 }
 
 function isAlive(pid: number): boolean {

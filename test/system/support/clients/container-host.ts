@@ -6,8 +6,8 @@ import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process"
 import { existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Lab, Node, run } from "../../../interop/support/namespace.ts";
-import { sleep, waitFor } from "../../../interop/support/wait.ts";
-import { removeCgroups } from "../cgroups.ts";
+import { waitFor } from "../../../interop/support/wait.ts";
+import { removeCgroups, removeStaleCgroups } from "../cgroups.ts";
 
 /** PID 1: it collects the orphans that daemons make by forking twice. */
 const INIT = `
@@ -61,6 +61,7 @@ export class ContainerHost extends Node {
 
   /** Resolves when the host is up. */
   static async start(lab: Lab, name: string): Promise<ContainerHost> {
+    removeStaleCgroups(lab.prefix.slice(0, lab.prefix.lastIndexOf("-") + 1));
     const host = lab.add(new ContainerHost(lab, name));
     await waitFor(() => existsSync(host.#ready), `host ${name}`, { timeout: 5_000, interval: 5 }).catch((error) => {
       throw new Error(`${error.message}\n${readFileSync(join(host.directory, "init.log"), "utf8")}`);
@@ -102,8 +103,11 @@ export class ContainerHost extends Node {
   async close(): Promise<void> {
     this.#kill();
     await waitFor(() => this.#outer.exitCode !== null || this.#outer.signalCode !== null, `${this.name} to end`);
-    for (let attempt = 0; attempt < 20 && !removeCgroups(this.cgroup); attempt++) await sleep(50);
     process.removeListener("exit", this.#onExit);
+    await waitFor(() => removeCgroups(this.cgroup), `everything in control group ${this.cgroup} to end`, {
+      timeout: 5_000,
+      interval: 20,
+    });
   }
 
   get #ready(): string {

@@ -11,6 +11,8 @@ export interface Sandbox {
   readonly annotations?: Readonly<Record<string, string>>;
   readonly ports?: readonly { readonly containerPort: number; readonly hostPort: number }[];
   readonly cgroupParent: string;
+  /** No network of its own. */
+  readonly hostNetwork?: boolean;
 }
 
 export interface SandboxStatus {
@@ -90,13 +92,17 @@ export class Cri {
   }
 }
 
+/** NamespaceMode NODE */
+const HOST = 2;
+
 /** PodSandboxConfig */
-function configOf({ name, namespace = "default", uid = name, annotations, ports, cgroupParent }: Sandbox): Message {
+function configOf(sandbox: Sandbox): Message {
+  const { name, namespace = "default", uid = name, annotations, ports, cgroupParent, hostNetwork } = sandbox;
   return {
     1: { 1: name, 2: uid, 3: namespace },
-    2: name,
+    2: hostNetwork ? "" : name,
     5: ports?.map(({ containerPort, hostPort }) => ({ 2: containerPort, 3: hostPort })),
     7: entries(annotations),
-    8: { 1: cgroupParent },
+    8: { 1: cgroupParent, ...(hostNetwork ? { 2: { 1: { 1: HOST } } } : {}) },
   };
 }
