@@ -15,6 +15,8 @@ export interface BlockSource {
   /** Ends all traffic with etcd. Claims, loans and identities stay. */
   stop(): Promise<void>;
   readonly state: SourceState;
+  /** What an operator should know and nothing depends on, such as a pool that is defined otherwise in etcd; in words. */
+  warnings(): readonly string[];
   /** Calls back after every change; returns what ends that. */
   onChange(listener: (change: SourceChange) => void): () => void;
 
@@ -84,6 +86,8 @@ export type SourceChange =
   | { readonly kind: "loan-gained"; readonly loan: Loan }
   | { readonly kind: "loan-lost"; readonly loan: Loan; readonly reason: string }
   | { readonly kind: "loan-returned"; readonly loan: Loan }
+  /** Not in this node's hands any more, by the operator's act: its addresses may be given to its pod on another node. */
+  | { readonly kind: "identity-lost"; readonly identity: IdentityRecord; readonly reason: string }
   /** Other addresses are reserved now. */
   | { readonly kind: "reserved" };
 

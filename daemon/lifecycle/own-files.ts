@@ -10,7 +10,10 @@ type Paths = Pick<Config, "paths" | "api">;
 
 /** Files and directories, those that others live in last. */
 function ownFiles({ paths: { state }, api: { socket } }: Paths): string[] {
-  const inState = ["allocations.journal", DRAIN_FILE, "sysctls.json"].flatMap((name) => [name, `${name}.new`]);
+  const inState = ["allocations.journal", DRAIN_FILE, "sysctls.json", "blocks.json"].flatMap((name) => [
+    name,
+    `${name}.new`,
+  ]);
   inState.push("allocations.journal.damaged", "allocations.journal.displaced");
   return [
     ...inState.map((name) => join(state, name)),
