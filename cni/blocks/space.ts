@@ -90,12 +90,14 @@ export function firstFree(taken: readonly Interval[], from: bigint, to: bigint):
   return at <= to ? at : null;
 }
 
-/** The last `count` addresses of a prefix as `a-b`; null: none, or they would be all of it. */
+/** The last `count` addresses of a prefix as `a-b`, and no more than a quarter of it; null: none. */
 export function tail(block: string, count: number): string | null {
   const { family, first, last } = interval(block);
-  if (count <= 0 || BigInt(count) > last - first) return null;
+  const quarter = (last - first + 1n) / 4n;
+  const most = BigInt(count) > quarter ? quarter : BigInt(count);
+  if (most <= 0n) return null;
   const length = family === 4 ? 4 : 16;
-  return `${formatAddress(toBytes(last - BigInt(count) + 1n, length))}-${formatAddress(toBytes(last, length))}`;
+  return `${formatAddress(toBytes(last - most + 1n, length))}-${formatAddress(toBytes(last, length))}`;
 }
 
 /** The addresses of a range, one after the other. */

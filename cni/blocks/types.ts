@@ -121,7 +121,7 @@ export interface ClusterPool {
   readonly rackSize: { readonly 4?: number; readonly 6?: number };
   /** Ranges meant for a rack, by its name: tried first. */
   readonly racks: Readonly<Record<string, readonly string[]>>;
-  /** How many addresses at the end of each block can be borrowed; 0: strict affinity. */
+  /** How many addresses at the end of each block can be borrowed, a quarter of it at most; 0: strict affinity. */
   readonly lend: number;
   /** Per node and family. */
   readonly maxBlocks: number;

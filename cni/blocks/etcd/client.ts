@@ -8,15 +8,16 @@ import { Backoff } from "./backoff.ts";
 import { EtcdError, isStaleToken } from "./error.ts";
 import { decodeRange, decodeTxn, encodeRangeRequest, encodeTxn, integer, type Json, object } from "./gateway.ts";
 import type { Etcd, KeyRange, RangeResult, Txn, TxnResult, Watch, WatchHandlers } from "./kv.ts";
-import { Member, type StreamHandlers, type TlsFiles } from "./members.ts";
+import { Member, type StreamHandlers, type TlsMaterial } from "./members.ts";
 import { WatchStream } from "./watch.ts";
 
 export interface EtcdOptions {
   /** `http://host:port` or `https://host:port`. */
   readonly endpoints: readonly string[];
-  readonly tls: TlsFiles;
-  /** Null: etcd runs without authentication. The gateway knows no users by certificate. */
-  readonly user: { readonly name: string; readonly password: string } | null;
+  /** Asked whenever connections are made anew. */
+  readonly tls: () => TlsMaterial;
+  /** Null: etcd runs without authentication. The gateway knows no users by certificate. Asked at each login. */
+  readonly user: () => { readonly name: string; readonly password: string } | null;
   /** Milliseconds that one member has for an answer. */
   readonly attemptTimeout: number;
   /** Milliseconds for a request in all. */
@@ -108,7 +109,7 @@ export class EtcdClient implements Etcd {
         error = caught as EtcdError;
       }
       uncertain ||= error.uncertain;
-      if (error.kind === "authentication" && this.#options.user && !renewed && isStaleToken(error.message)) {
+      if (error.kind === "authentication" && this.#options.user() && !renewed && isStaleToken(error.message)) {
         renewed = true;
         this.#token = null;
         continue;
@@ -149,7 +150,7 @@ export class EtcdClient implements Etcd {
   }
 
   async #authenticated(member: Member, timeout: number): Promise<void> {
-    const { user } = this.#options;
+    const user = this.#options.user();
     if (!user || this.#token !== null) return;
     this.#login ??= member
       .post("/v3/auth/authenticate", JSON.stringify(user), null, Math.min(timeout, this.#options.attemptTimeout))

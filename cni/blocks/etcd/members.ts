@@ -1,19 +1,18 @@
 // One HTTP request to one member of the etcd cluster, over TLS or not. In: a path and a body. Out: the answer's JSON, or an
 // EtcdError that says whether the request may have been executed. Nothing is tried twice here (client.ts does).
 //
-// node:https is loaded when an endpoint has that scheme. Certificates are read when a connection pool is made, and that is
-// again after each failure: files that are replaced on the disk are used without a restart.
-import { readFile } from "node:fs/promises";
+// node:https is loaded when an endpoint has that scheme. Certificates are asked for when a connection pool is made, and that is
+// again after each failure: new ones are used without a restart.
 import * as http from "node:http";
 import type { Clock } from "../../../net/clock.ts";
 import { EtcdError, fromAnswer, fromSystem } from "./error.ts";
 import type { Json } from "./gateway.ts";
 
-export interface TlsFiles {
-  /** Paths of PEM files. */
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
+/** PEM; null: the system's own authorities, or no client certificate. */
+export interface TlsMaterial {
+  readonly ca: Uint8Array | null;
+  readonly cert: Uint8Array | null;
+  readonly key: Uint8Array | null;
 }
 
 /** An answer beyond this is none of ours: pages are limited. */
@@ -28,13 +27,13 @@ export interface StreamHandlers {
 
 export class Member {
   readonly url: URL;
-  readonly #tls: TlsFiles;
+  readonly #tls: () => TlsMaterial;
   readonly #clock: Clock;
   #agent: Promise<http.Agent> | null = null;
   readonly #open = new Set<http.ClientRequest>();
   #closed = false;
 
-  constructor(url: string, tls: TlsFiles, clock: Clock) {
+  constructor(url: string, tls: () => TlsMaterial, clock: Clock) {
     this.url = new URL(url);
     this.#tls = tls;
     this.#clock = clock;
@@ -192,18 +191,9 @@ export class Member {
     const options = { keepAlive: true, maxSockets: 8 };
     if (this.url.protocol === "http:") return new http.Agent(options);
     const { Agent } = await import("node:https");
-    const [ca, cert, key] = await Promise.all([this.#file("ca"), this.#file("cert"), this.#file("key")]);
-    return new Agent({ ...options, ca, cert, key });
-  }
-
-  async #file(name: keyof TlsFiles): Promise<Buffer | undefined> {
-    const path = this.#tls[name];
-    if (path === undefined) return undefined;
-    try {
-      return await readFile(path);
-    } catch (error) {
-      throw new EtcdError("unavailable", `etcd: \`${name}\` cannot be read: ${(error as Error).message}`);
-    }
+    const { ca, cert, key } = this.#tls();
+    const pem = (part: Uint8Array | null) => (part === null ? undefined : Buffer.from(part));
+    return new Agent({ ...options, ca: pem(ca), cert: pem(cert), key: pem(key) });
   }
 }
 
