@@ -1,19 +1,11 @@
 // The README's first ten minutes, taken from its text: that YAML against that FRR configuration. And the commands of
 // docs/operations.md that remove every trace.
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { codeAfter } from "../support/doc-code.ts";
 import { Frr } from "./support/frr.ts";
 import { Lab } from "./support/namespace.ts";
 import { Underlay } from "./support/underlay.ts";
 import { waitFor } from "./support/wait.ts";
-
-/** The first code block after a text. */
-function codeAfter(file: string, text: string): string {
-  const content = readFileSync(file, "utf8");
-  const found = /```\w*\n([\s\S]*?)```/.exec(content.slice(content.indexOf(text)));
-  if (!found) throw new Error(`${file} has no code after "${text}"`);
-  return found[1];
-}
 
 let lab: Lab;
 let frr: Frr;

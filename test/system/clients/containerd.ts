@@ -1,7 +1,7 @@
 // containerd on host2: through CRI as the kubelet asks it, and `ctr run --cni`, which calls plugins in its own process and
 // never sends a DEL for what it has left in the background.
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { waitFor } from "../../interop/support/wait.ts";
 import { type ClientRack, FROM_OUTSIDE } from "../support/clients/client-rack.ts";
@@ -86,6 +86,19 @@ export function containerdTests(given: () => { readonly rack: ClientRack; readon
       expect((await host().pod("shop/after")).addresses[0]).not.toBe(addresses[0]);
       for (const id of [before, after]) await cri().stop(id);
       await host().waitGone(addresses);
+    });
+
+    it("containerd killed and started again, and a sandbox that vanished meanwhile: both are released", async () => {
+      const [kept, vanished] = await Promise.all([sandbox("kept"), sandbox("vanished")]);
+      const before = await host().pod("shop/kept");
+      const { netns, addresses } = await host().pod("shop/vanished");
+      await given().containerd.crash();
+      expect((await cri().status(kept)).addresses).toEqual(before.addresses);
+      await host().exec("sh", "-ec", `kill -9 $(ip netns pids ${basename(netns)}); ip netns delete ${basename(netns)}`);
+      await host().waitGone(addresses);
+      for (const id of [kept, vanished]) await cri().stop(id);
+      await host().waitGone(before.addresses);
+      expect(host().calls(vanished)).toEqual(["ADD", "DEL"]);
     });
 
     it("stops sandboxes while the daemon is away, and starts none; the daemon catches up", async () => {

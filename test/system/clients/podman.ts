@@ -76,10 +76,16 @@ export function podmanTests(given: () => { readonly rack: ClientRack; readonly p
     it("published ports, by portmap behind us, closed again with the container", async () => {
       const { rack } = given();
       const places = [`${host().ipv4}:18080`, `[${host().ipv6}]:18080`];
-      await run("web", "-p", "18080:80");
+      await Promise.all([run("web", "-p", "18080:80"), run("beside")]);
       expect(await host().exec("iptables-save")).toContain("18080");
       expect(await rack.fromOutside(places[0])).toBe(FROM_OUTSIDE.ipv4);
       expect(await rack.fromOutside(places[1])).toBe(FROM_OUTSIDE.ipv6);
+      const who = "cgi-bin/who";
+      for (const place of places) {
+        expect(await exec("web", `wget -qO- http://${place}/${who}`), "from itself").not.toBe("");
+        expect(await exec("beside", `wget -qO- http://${place}/${who}`), "from a pod beside it").not.toBe("");
+      }
+      expect(await host().exec("curl", "-sS", "-m", "3", `http://127.0.0.1:18080/${who}`)).not.toBe("");
       await call("rm -f -t 0 web");
       expect(await host().exec("sh", "-c", "iptables-save; ip6tables-save")).not.toContain("18080");
     });

@@ -1,16 +1,16 @@
 // containerd of a host, asked through CRI as the kubelet does, and through `ctr`, which calls plugins itself.
 import type { ChildProcess } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { terminate } from "../../../interop/support/namespace.ts";
 import { waitFor } from "../../../interop/support/wait.ts";
+import { codeAfter } from "../../../support/doc-code.ts";
 import type { RackHost } from "./client-rack.ts";
 import { Cri } from "./cri.ts";
 import { POD_IMAGE } from "./pod-image.ts";
 
 /** What is restricted here: the test may run where it cannot be had. */
 const config = (socket: string) => `
-version = 2
 oom_score = 0
 [grpc]
   address = "${socket}"
@@ -23,44 +23,51 @@ oom_score = 0
   restrict_oom_score_adj = true
   disable_hugetlb_controller = true
   tolerate_missing_hugetlb_controller = true
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/opt/cni/bin"
-    conf_dir = "/etc/cni/net.d"
-    max_conf_num = 1
 `;
 
 export class Containerd {
   readonly host: RackHost;
-  readonly cri: Cri;
-  readonly #process: ChildProcess;
+  readonly #socket: string;
+  #process!: ChildProcess;
+  #cri!: Cri;
 
-  private constructor(host: RackHost, process: ChildProcess, cri: Cri) {
+  private constructor(host: RackHost) {
     this.host = host;
-    this.#process = process;
-    this.cri = cri;
+    this.#socket = join(host.node.directory, "containerd.sock");
   }
 
   static async start(host: RackHost, image: string): Promise<Containerd> {
     if (!existsSync("/usr/bin/containerd")) throw new Error("the Debian package containerd is not installed");
-    const socket = join(host.node.directory, "containerd.sock");
-    await host.node.write("/etc/containerd/config.toml", config(socket));
-    const log = join(host.node.directory, "containerd.log");
-    const child = host.node.spawn("sh", ["-c", `exec containerd -c /etc/containerd/config.toml 2>${log}`]);
-    await waitFor(() => existsSync(socket), "containerd", { timeout: 10_000, interval: 20 });
-    const containerd = new Containerd(host, child, new Cri(socket));
+    const containerd = new Containerd(host);
+    const [first, ...rest] = codeAfter("docs/runtimes.md", "In `/etc/containerd/config.toml`").split("\n");
+    const text = [first, config(containerd.#socket), ...rest].join("\n");
+    await host.node.write("/etc/containerd/config.toml", text);
+    await containerd.#run();
     await Promise.all(["default", "k8s.io"].map((name) => containerd.ctr("-n", name, "images", "import", image)));
-    await waitFor(async () => (await containerd.cri.networkReady()) === "ready", "containerd's network", {
-      interval: 20,
-    });
     return containerd;
   }
 
-  ctr(...args: string[]): Promise<string> {
-    return this.host.exec("ctr", "-a", join(this.host.node.directory, "containerd.sock"), ...args);
+  get cri(): Cri {
+    return this.#cri;
   }
 
-  async close(): Promise<void> {
+  ctr(...args: string[]): Promise<string> {
+    return this.host.exec("ctr", "-a", this.#socket, ...args);
+  }
+
+  /** Ends as in a crash and is there again when it resolves; its sandboxes go on. */
+  async crash(): Promise<void> {
     this.cri.close();
-    await terminate(this.#process);
+    await terminate(this.#process, "SIGKILL");
+    await this.#run();
+  }
+
+  async #run(): Promise<void> {
+    const log = join(this.host.node.directory, "containerd.log");
+    rmSync(this.#socket, { force: true });
+    this.#process = this.host.node.spawn("sh", ["-c", `exec containerd -c /etc/containerd/config.toml 2>>${log}`]);
+    await waitFor(() => existsSync(this.#socket), "containerd", { timeout: 10_000, interval: 20 });
+    this.#cri = new Cri(this.#socket);
+    await waitFor(async () => (await this.cri.networkReady()) === "ready", "containerd's network", { interval: 20 });
   }
 }

@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 export const POD_IMAGE = "localhost/ul-pod:1";
 
-const applets = ["sh", "sleep", "ip", "ping", "nc", "wget", "cat", "httpd", "hostname", "env", "true"];
+const applets = ["sh", "sleep", "ip", "ping", "nc", "wget", "timeout", "cat", "httpd", "hostname", "env", "true"];
 const directories = ["bin", "etc", "proc", "sys", "dev", "tmp", "run", "www/cgi-bin"];
 /** The asker's address, as it arrives here: nothing on the way has translated it. */
 const WHO = '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n%s\\n" "$REMOTE_ADDR"\n';

@@ -1,5 +1,6 @@
 // podman and buildah of a host, with their usual directories; networks are those of /etc/cni/net.d.
 import { existsSync } from "node:fs";
+import { codeAfter } from "../../../support/doc-code.ts";
 import type { RackHost } from "./client-rack.ts";
 import { POD_IMAGE } from "./pod-image.ts";
 
@@ -11,10 +12,7 @@ default_ulimits = ["nofile=20000:20000", "nproc=4096:4096"]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "runc"
-[network]
-network_backend = "cni"
-cni_plugin_dirs = ["/opt/cni/bin"]
-default_network = "underlay"
+${codeAfter("docs/runtimes.md", "`/etc/containers/containers.conf`")}
 `;
 
 const POLICY = '{ "default": [{ "type": "insecureAcceptAnything" }] }';
