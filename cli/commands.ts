@@ -92,6 +92,11 @@ async function peers(invocation: Invocation): Promise<number> {
   return code;
 }
 
+/** Or who gave the addresses in its place, and whether others know of them. */
+function poolOf({ pool, ipam, unannounced }: PodView): string {
+  return ipam === null ? pool : `(${ipam}${unannounced ? ", not announced" : ""})`;
+}
+
 const pods = simpleList<PodView>(
   "/v1/pods",
   [
@@ -108,7 +113,7 @@ const pods = simpleList<PodView>(
     pod.network,
     pod.ifname,
     pod.addresses.join(" "),
-    pod.pool,
+    poolOf(pod),
     pod.hostInterface,
     pod.netns,
   ],

@@ -1,10 +1,15 @@
 // An attachment -> the result that ADD reports: host end first and without sandbox, then the pod's interface.
 import { formatMac, GATEWAY_IPV4, GATEWAY_IPV6, HOST_MAC } from "./attach/gateway.ts";
-import type { PodRecord } from "./ipam/records.ts";
+import { type Attachment, defaultRoutes } from "./attachment.ts";
 import type { JsonObject } from "./protocol/json.ts";
 import type { CniResult } from "./protocol/result.ts";
 
-export function buildResult(record: PodRecord, mtu: number, dns: JsonObject): CniResult {
+/** `dns` of the configuration goes before what came with the addresses. */
+export function buildResult(
+  { record, dns: given = {} }: Pick<Attachment, "record" | "dns">,
+  mtu: number,
+  dns: JsonObject,
+): CniResult {
   const gateway = (address: string) => (address.includes(":") ? GATEWAY_IPV6 : GATEWAY_IPV4);
   return {
     interfaces: [
@@ -16,10 +21,7 @@ export function buildResult(record: PodRecord, mtu: number, dns: JsonObject): Cn
       gateway: gateway(address),
       interface: 1,
     })),
-    routes: record.addresses.map((address) => ({
-      dst: address.includes(":") ? "::/0" : "0.0.0.0/0",
-      gw: gateway(address),
-    })),
-    dns,
+    routes: (record.routes ?? defaultRoutes(record.addresses)).map((dst) => ({ dst, gw: gateway(dst) })),
+    dns: Object.keys(dns).length > 0 ? dns : given,
   };
 }

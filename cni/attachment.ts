@@ -5,7 +5,9 @@ import { type Prefix, prefix } from "../net/prefix.ts";
 import { encodeAlias } from "./attach/alias.ts";
 import type { FollowRequest } from "./attach/messages.ts";
 import { hostName } from "./host-name.ts";
+import type { Delegate, Delegated } from "./ipam/delegate.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
+import type { JsonObject } from "./protocol/json.ts";
 import { type PodRequest, parseMac } from "./protocol/pod-request.ts";
 import type { PodView } from "./types.ts";
 
@@ -25,12 +27,16 @@ export interface NewAttachment extends AttachmentId {
   readonly netnsId: string;
   readonly mtu: number;
   readonly request: PodRequest;
+  /** Another plugin gives the addresses. */
+  readonly delegation?: { readonly delegate: Delegate; readonly allocate: () => Promise<Delegated> };
 }
 
 export interface Attachment {
   readonly record: PodRecord;
   /** Of the host end; 0: somebody deleted it. */
   readonly ifindex: number;
+  /** That came with the addresses. */
+  readonly dns?: JsonObject;
 }
 
 export function aliasOf(record: PodRecord): string {
@@ -68,7 +74,7 @@ export function destinationsOf({ addresses, routes }: PodRecord): Prefix[] {
 
 /** Everything, in each family of the addresses. */
 export function defaultRoutes(addresses: readonly string[]): string[] {
-  return addresses.map((address) => (address.includes(":") ? "::/0" : "0.0.0.0/0"));
+  return [...new Set(addresses.map((address) => (address.includes(":") ? "::/0" : "0.0.0.0/0")))];
 }
 
 /** What the attach worker has to know of a pod from before, to follow its MAC. */
@@ -83,7 +89,7 @@ export function hostRoutes({ record, ifindex }: Attachment): { address: Uint8Arr
 
 export function podView(record: PodRecord): PodView {
   const { network, containerId, ifname, addresses, pool, netns, hostInterface, pod } = record;
-  return { network, containerId, ifname, addresses, pool, netns, hostInterface, pod };
+  return { network, containerId, ifname, addresses, pool, ipam: record.ipam?.type ?? null, netns, hostInterface, pod };
 }
 
 /** Locally administered, unicast. Random: a pod that comes again is another station. */

@@ -2,9 +2,9 @@
 //
 //   addresses -> store (fsync) -> veth in the pod -> routes of the host -> the caller is told
 //   the way back in the opposite order; an address is free for others only when nothing leads to its pod any more
-import { formatAddress, parseAddress } from "../net/address.ts";
 import type { Log } from "../net/log.ts";
 import type { KernelOperation, KernelOperations } from "../routing/types.ts";
+import { allocateFor, type Given, giveBack } from "./allocation.ts";
 import { Attacher, type AttacherEvents, type Attaching, HostNameTakenError } from "./attach/attacher.ts";
 import { formatMac } from "./attach/gateway.ts";
 import type { HostLink } from "./attach/messages.ts";
@@ -14,7 +14,6 @@ import {
   aliasOf,
   bytesOf,
   destinationsOf,
-  followRequest,
   hostRoutes,
   NAME_ATTEMPTS,
   type NewAttachment,
@@ -24,17 +23,19 @@ import {
   recordOf,
 } from "./attachment.ts";
 import { hostName } from "./host-name.ts";
-import { type Allocation, Allocator } from "./ipam/allocator.ts";
+import { Allocator } from "./ipam/allocator.ts";
+import { releaseBy } from "./ipam/delegate.ts";
 import { type Disk, realDisk } from "./ipam/disk.ts";
 import { type Exceptions, noExceptions } from "./ipam/exceptions.ts";
 import { release, removal, undo } from "./ipam/forget.ts";
-import { identityOf, type PodRecord, podKey } from "./ipam/records.ts";
+import { type PodRecord, podKey } from "./ipam/records.ts";
 import { currentBoot, Store } from "./ipam/store.ts";
 import { Locks } from "./locks.ts";
-import { isNamespace } from "./namespace.ts";
+import { isNamespace, isOwnNamespace } from "./namespace.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
+import type { JsonObject } from "./protocol/json.ts";
 import { parseMac } from "./protocol/pod-request.ts";
-import { type RecoveryParts, recover } from "./recovery.ts";
+import { followAll, type RecoveryParts, recover } from "./recovery.ts";
 import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
 
 /** What the attachments live in, where it is not this host. */
@@ -115,7 +116,10 @@ export class Attachments {
   }
 
   pods(): PodView[] {
-    return [...this.#attached.values()].map(({ record }) => podView(record));
+    return [...this.#attached.values()].map(({ record }) => {
+      const unannounced = record.ipam ? record.addresses.filter((address) => !this.allocator.covers(address)) : [];
+      return { ...podView(record), ...(unannounced.length > 0 && { unannounced }) };
+    });
   }
 
   /** Every pod, and how its end of the cable is now: one namespace after the other. */
@@ -148,7 +152,7 @@ export class Attachments {
     const gone = this.#goneEarly ?? [];
     this.#goneEarly = null;
     await Promise.all(gone.map((name) => this.#onGone(name)));
-    void this.#followAll(kept);
+    void followAll(this.#attacher, kept);
   }
 
   /** Other pools, from now on. Their first one brings the worker that attaches. */
@@ -187,14 +191,22 @@ export class Attachments {
 
   /** Call within exclusively(). All or nothing. */
   async add(wanted: NewAttachment): Promise<Attachment> {
-    const key = podKey(wanted);
-    if (this.#store.pods.has(key))
+    if (this.#store.pods.has(podKey(wanted)))
       throw new CniError(
         CniErrorCode.alreadyAttached,
         `interface ${wanted.ifname} of this container is already attached to network "${wanted.network}"`,
         wanted.containerId,
       );
-    const allocation = await this.#allocate(wanted);
+    const allocation = await allocateFor({ ...this.#parts, exceptions: this.#exceptions }, wanted);
+    try {
+      return await this.#attach(wanted, allocation);
+    } catch (error) {
+      await giveBack(this.#log, wanted);
+      throw error;
+    }
+  }
+
+  async #attach(wanted: NewAttachment, allocation: Given): Promise<Attachment> {
     const mac = wanted.request.mac ?? randomMac();
     for (let attempt = 0; ; attempt++) {
       const record = this.#record(wanted, allocation, mac, attempt);
@@ -205,7 +217,7 @@ export class Attachments {
         throw error;
       }
       try {
-        return await this.#wire(record, wanted.mtu, mac);
+        return await this.#wire(record, wanted.mtu, mac, allocation.given?.dns);
       } catch (error) {
         const retry = error instanceof HostNameTakenError && attempt < NAME_ATTEMPTS;
         if (!retry) {
@@ -218,17 +230,20 @@ export class Attachments {
 
   /**
    * Call within exclusively(). Resolves also when there is nothing; rejects when something could not be taken away.
-   * `sequence`: of the attachment that is meant; a later one under the same name stays.
+   * `sequence`: of the attachment that is meant; a later one under the same name stays. `giveBack` has another plugin take
+   * addresses back, also when there is no attachment; absent: as the record says.
    */
-  async remove(id: AttachmentId, sequence?: number): Promise<void> {
+  async remove(id: AttachmentId, sequence?: number, giveBack?: () => Promise<void>): Promise<void> {
     const record = recordOf(this.#store.pods, id);
-    if (!record || (sequence !== undefined && record.sequence !== sequence)) return;
+    if (!record || (sequence !== undefined && record.sequence !== sequence)) return giveBack?.();
     const key = podKey(record);
     const attachment = this.#attached.get(key);
     if (attachment) await this.#routes.removePodRoutes(hostRoutes(attachment));
     await this.#attacher.detach({ hostInterface: record.hostInterface, ifindex: attachment?.ifindex || null });
     this.#attached.delete(key);
     if (attachment) this.#emit("removed", record);
+    if (giveBack) await giveBack();
+    else if (record.ipam) await releaseBy(record.ipam, record);
     await this.#store.commit(removal(key));
     release(this.#parts, record);
   }
@@ -250,7 +265,7 @@ export class Attachments {
     });
   }
 
-  async #wire(record: PodRecord, mtu: number, mac: Uint8Array): Promise<Attachment> {
+  async #wire(record: PodRecord, mtu: number, mac: Uint8Array, dns?: JsonObject): Promise<Attachment> {
     const { ifindex } = await this.#attacher.attach({
       netns: record.netns,
       netnsId: record.netnsId,
@@ -262,7 +277,7 @@ export class Attachments {
       addresses: bytesOf(record),
       destinations: destinationsOf(record),
     });
-    const attachment = { record, ifindex };
+    const attachment = { record, ifindex, ...(dns && { dns }) };
     try {
       await this.#routes.addPodRoutes(hostRoutes(attachment));
     } catch (error) {
@@ -283,26 +298,9 @@ export class Attachments {
     await this.#attacher.detach({ hostInterface, ifindex: attachment.ifindex }).catch(report);
   }
 
-  /** With what it may have by exception, which others may have to be asked for. */
-  async #allocate(wanted: NewAttachment): Promise<Allocation> {
-    const { pools, network, containerId, ifname, request } = wanted;
-    const { pod } = request;
-    const identity = identityOf({ network, containerId, ifname, pod });
-    const elsewhere = request.addresses.map(formatAddress).filter((address) => !this.allocator.isIn(pools, address));
-    const claimed = await this.#exceptions.claim({ pools, addresses: elsewhere, identity, named: pod !== null });
-    const extra = claimed
-      .map((address) => parseAddress(address)!)
-      .filter((bytes) => request.addresses.every(({ length }) => length !== bytes.length));
-    try {
-      const addresses = [...request.addresses, ...extra];
-      return this.allocator.allocate({ pools, addresses, identity, keep: pod === null ? null : "name" });
-    } catch (error) {
-      for (const address of claimed) this.#exceptions.released(address);
-      throw error;
-    }
-  }
-
-  #record(wanted: NewAttachment, allocation: Allocation, mac: Uint8Array, attempt: number): PodRecord {
+  #record(wanted: NewAttachment, allocation: Given, mac: Uint8Array, attempt: number): PodRecord {
+    // In the host's own namespace a default route would be the host's.
+    const routes = isOwnNamespace(wanted.netnsId) ? [] : allocation.given?.routes;
     return {
       network: wanted.network,
       containerId: wanted.containerId,
@@ -315,6 +313,8 @@ export class Attachments {
       hostInterface: hostName(podKey(wanted), attempt, this.#takenNames(podKey(wanted))),
       mac: formatMac(mac),
       pod: wanted.request.pod,
+      ...(wanted.delegation && { ipam: wanted.delegation.delegate }),
+      ...(routes && { routes }),
     };
   }
 
@@ -369,14 +369,6 @@ export class Attachments {
   #onMoved(hostInterface: string, mac: string | null, error: string | null): void {
     if (error !== null) this.#log.warn({ hostInterface, error }, "cannot follow a pod that has another MAC");
     else this.#log.info({ hostInterface, mac }, "a pod's MAC was set, its neighbour entries follow");
-  }
-
-  /** One after the other: whoever wants a pod attached meanwhile does not wait for all of them. */
-  async #followAll(kept: readonly Attachment[]): Promise<void> {
-    for (const { record, ifindex } of kept) {
-      if (record.netns === "" || ifindex === NO_LINK) continue;
-      await this.#attacher.follow(followRequest(record), ifindex).catch(() => undefined);
-    }
   }
 
   #emit(kind: PodEvent["kind"], record: PodRecord): void {

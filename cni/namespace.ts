@@ -29,6 +29,11 @@ export async function namespaceId(path: string, allowOwn: boolean): Promise<stri
   return `${file.dev}:${file.ino}`;
 }
 
+/** Whether it is the daemon's own: a caller that says CNI_NETNS_OVERRIDE may want that. */
+export function isOwnNamespace(id: string): boolean {
+  return id === `${own.dev}:${own.ino}`;
+}
+
 /** True when `path` still leads to the namespace `id`. */
 export async function isNamespace(path: string, id: string): Promise<boolean> {
   const file = await stat(path).catch(() => null);

@@ -12,8 +12,9 @@ import type { Log } from "../net/log.ts";
 import { type AliasContent, decodeAlias, isAliasOf } from "./attach/alias.ts";
 import type { Attaching } from "./attach/attacher.ts";
 import type { FoundPod, HostLink } from "./attach/messages.ts";
-import { type Attachment, aliasOf, hostRoutes } from "./attachment.ts";
+import { type Attachment, aliasOf, followRequest, hostRoutes, NO_LINK } from "./attachment.ts";
 import type { Allocator } from "./ipam/allocator.ts";
+import { releaseBy } from "./ipam/delegate.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
 import type { Found, Store } from "./ipam/store.ts";
 import type { PodRoutes } from "./types.ts";
@@ -52,6 +53,7 @@ export async function recover(
     else if (link && isUnfinished(link) && !(await removed(parts, link))) unattached.push(record);
     else {
       store.drop(key);
+      giveBack(parts, record);
       if (!booted) log.info({ key, addresses: record.addresses }, "allocation without a pod released");
     }
   }
@@ -67,6 +69,14 @@ export async function recover(
   await restoreRoutes(parts, kept);
   reportOutside(parts, kept);
   return kept;
+}
+
+/** What another plugin has allocated for a pod that is gone; nobody waits for it. */
+function giveBack({ log }: RecoveryParts, record: PodRecord): void {
+  if (!record.ipam) return;
+  releaseBy(record.ipam, record).catch((error: Error) =>
+    log.warn({ key: podKey(record), error: error.message }, "addresses stay allocated until their DEL or a GC"),
+  );
 }
 
 /** Null: the link is not the one of this record. */
@@ -152,6 +162,14 @@ function recordOf(link: HostLink, alias: AliasContent | null, pod: FoundPod | un
     pod: null,
     ...(sequence ? { sequence } : {}),
   };
+}
+
+/** One after the other: whoever wants a pod attached meanwhile does not wait for all of them. Never rejects. */
+export async function followAll(attacher: Attaching, kept: readonly Attachment[]): Promise<void> {
+  for (const { record, ifindex } of kept) {
+    if (record.netns === "" || ifindex === NO_LINK) continue;
+    await attacher.follow(followRequest(record), ifindex).catch(() => undefined);
+  }
 }
 
 /** All in one go; when the kernel refuses, one by one, so that a pod that just went does not take others along. */

@@ -8,6 +8,9 @@ import type { Log } from "../net/log.ts";
 import { buildResult } from "./attach-result.ts";
 import type { Attachment } from "./attachment.ts";
 import { Attachments } from "./attachments.ts";
+import { check } from "./check.ts";
+import { collectGarbage } from "./garbage.ts";
+import { allocateBy, askDelegate, DELEGATE_MARK, delegateForDel, delegateOf, releaseBy } from "./ipam/delegate.ts";
 import type { Exceptions } from "./ipam/exceptions.ts";
 import { namespaceId, requireSameHost } from "./namespace.ts";
 import { type NetworkConfig, parseConfig, peekVersion, refuseUnsupported } from "./protocol/config.ts";
@@ -213,13 +216,15 @@ export class CniServer {
       const fields = { ...context, code: known ? error.code : CniErrorCode.internal, error: (error as Error).message };
       this.#deps.log.warn(known ? fields : { ...fields, stack: (error as Error).stack }, "CNI call refused");
       answered(1, fields.error);
-      return { exitCode: 1, stdout: formatError(error, peekVersion(request.stdin) ?? newestVersion) };
+      return { exitCode: 1, stdout: formatError(error, peekVersion(request.stdin) ?? newestVersion, context.verb) };
     }
   }
 
   async #dispatch(request: CniRequest, notes: Notes): Promise<string> {
     const call = readEnvironment(request.env);
     if (call.verb === "VERSION") return formatVersions(peekVersion(request.stdin));
+    if (request.env[DELEGATE_MARK])
+      throw new CniError(CniErrorCode.invalidConfig, "the ipam plugin of the network configuration is underlay itself");
     const config = parseConfig(request.stdin);
     const since = firstVersion[call.verb];
     if (since) requireVerb(call.verb, config.cniVersion, since);
@@ -239,11 +244,11 @@ export class CniServer {
         return exclusively(() => this.#del(call, config)).finally(left);
       }
       case "CHECK":
-        return exclusively(() => this.#check(call, config));
+        return exclusively(() => check(this.#attachments, () => this.blocks(), call, config));
       case "STATUS":
-        return this.#status(config);
+        return this.#status(call, config);
       case "GC":
-        return this.#gc(config);
+        return collectGarbage(this.#attachments, call, config);
     }
   }
 
@@ -254,7 +259,10 @@ export class CniServer {
     const ready = readyOf(config.raw, this.#ready);
     const request = parsePodRequest(config, call.args);
     const previous = config.prevResult === undefined ? null : parsePrevResult(config.prevResult, config.cniVersion);
-    const pools = this.#attachments.allocator.choosePools(request.pool ?? config.pool, namespaceOf(request.pod));
+    const delegate = delegateOf(config, call.env);
+    const pools = delegate
+      ? []
+      : this.#attachments.allocator.choosePools(request.pool ?? config.pool, namespaceOf(request.pod));
     const mtu = this.#mtu(config, pools);
     const attachment = await this.#attachments.add({
       network: config.name,
@@ -265,9 +273,10 @@ export class CniServer {
       netnsId: await namespaceId(call.netns, call.netnsOverride),
       mtu,
       request,
+      ...(delegate && { delegation: { delegate, allocate: () => allocateBy(delegate, call.env, config) } }),
     });
     await this.#untilReady(call, attachment, ready, caller, notes);
-    const ours = buildResult(attachment.record, mtu, config.dns);
+    const ours = buildResult(attachment, mtu, config.dns);
     return formatResult(previous ? appendResult(previous, ours) : ours, config.cniVersion);
   }
 
@@ -311,40 +320,25 @@ export class CniServer {
 
   /** Needs nothing but the name of the attachment, and succeeds when there is none. */
   async #del(call: CniCall, config: NetworkConfig): Promise<string> {
-    await this.#attachments.remove({ network: config.name, containerId: call.containerId, ifname: call.ifname });
+    const { containerId, ifname, netns } = call;
+    const id = { network: config.name, containerId, ifname };
+    const delegate = delegateForDel(config, call.env);
+    const giveBack = delegate
+      ? () => releaseBy(delegate, { containerId, ifname, netns }, config.prevResult)
+      : undefined;
+    await this.#attachments.remove(id, undefined, giveBack);
     return "";
   }
 
-  async #check(call: CniCall, config: NetworkConfig): Promise<string> {
-    if (config.prevResult === undefined)
-      throw new CniError(CniErrorCode.invalidConfig, "prevResult is missing: CHECK compares with the result of ADD");
-    const previous = parsePrevResult(config.prevResult, config.cniVersion);
-    const attachment = this.#attachments.get({
-      network: config.name,
-      containerId: call.containerId,
-      ifname: call.ifname,
-    });
-    if (!attachment)
-      throw new CniError(
-        CniErrorCode.unknownContainer,
-        `interface ${call.ifname} of this container is not attached to network "${config.name}"`,
-        call.containerId,
-      );
-    const problems = attachment.record.addresses
-      .filter((address) => !previous.ips.some((ip) => ip.address.split("/")[0] === address))
-      .map((address) => `prevResult does not name the allocated address ${address}`);
-    const own = previous.interfaces.find((entry) => entry.name === call.ifname && entry.sandbox);
-    await namespaceId(call.netns, call.netnsOverride);
-    problems.push(...(await this.#attachments.inspect(attachment, call.netns, own?.mac || null)));
-    if (problems.length > 0)
-      throw new CniError(CniErrorCode.attachmentDamaged, problems[0], problems.slice(1).join("; "));
-    return "";
-  }
-
-  #status(config: NetworkConfig): string {
-    const pools = this.#attachments.allocator.choosePools(config.pool);
+  async #status(call: CniCall, config: NetworkConfig): Promise<string> {
+    const delegate = delegateOf(config, call.env);
+    const pools = delegate ? [] : this.#attachments.allocator.choosePools(config.pool);
     const refusal = this.#refusal();
     if (refusal !== null) throw new CniError(CniErrorCode.notAvailable, refusal);
+    if (delegate) {
+      await askDelegate(delegate, "STATUS", call.env, config);
+      return "";
+    }
     const exhausted = this.#attachments.allocator.exhausted(pools);
     if (exhausted) throw new CniError(CniErrorCode.notAvailable, exhausted);
     const blocks = this.blocks().filter((block) => pools.includes(block.pool));
@@ -363,27 +357,6 @@ export class CniServer {
         `${why}: pods cannot be reached from other nodes${refused ? `, and new ones are refused (ready: ${level})` : ""}`,
       );
     if (refused) throw new CniError(CniErrorCode.notAvailable, `new pods are refused (ready: ${level}): ${missing[0]}`);
-    return "";
-  }
-
-  /** Goes on after a failure and reports all of them at the end. */
-  async #gc(config: NetworkConfig): Promise<string> {
-    // Without a list there is nothing to do: what is provably dead is released as soon as its interface vanishes.
-    if (!config.validAttachments) return "";
-    const valid = new Set(config.validAttachments.map((entry) => `${entry.containerId}/${entry.ifname}`));
-    const failures: string[] = [];
-    for (const record of this.#attachments.ofNetwork(config.name)) {
-      if (valid.has(`${record.containerId}/${record.ifname}`)) continue;
-      try {
-        await this.#attachments.exclusively(record.containerId, record.ifname, () =>
-          this.#attachments.remove(record, record.sequence),
-        );
-      } catch (error) {
-        failures.push(`${record.containerId}/${record.ifname}: ${(error as Error).message}`);
-      }
-    }
-    if (failures.length > 0)
-      throw new CniError(CniErrorCode.internal, `${failures.length} attachments remain`, failures.join("; "));
     return "";
   }
 

@@ -24,7 +24,12 @@ export interface PodView {
   readonly containerId: string;
   readonly ifname: string;
   readonly addresses: readonly string[];
+  /** Empty: the addresses are from another plugin. */
   readonly pool: string;
+  /** The plugin that gave the addresses; null: a pool. */
+  readonly ipam: string | null;
+  /** Of `addresses`, those in no block: routed on this node, announced to nobody. Absent: none. */
+  readonly unannounced?: readonly string[];
   readonly netns: string;
   readonly hostInterface: string;
   /** namespace/name from CNI_ARGS, when the caller gave one. */

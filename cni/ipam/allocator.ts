@@ -228,6 +228,19 @@ export class Allocator {
     for (const name of pools) this.#changed(name);
   }
 
+  /**
+   * Takes addresses that another plugin has allocated, of any block or none. Throws 101 for one that has an owner here, and
+   * leaves everything as it was.
+   */
+  take(addresses: readonly string[], pool: string, identity: string): Allocation {
+    const taken = addresses.find((address) => this.#ownerOf(address));
+    if (taken !== undefined) throw refusals.taken(taken);
+    const owner: Owner = { sequence: this.nextSequence(), identity, pool, keep: null };
+    for (const address of addresses)
+      if (!this.#blockOf(address)?.take(address, owner)) this.#outside.take(address, owner);
+    return { pool, addresses, sequence: owner.sequence, restored: [], before: [] };
+  }
+
   /** Gives back what this allocation has. Addresses that are somebody else's by now, and those of nobody, stay as they are. */
   release(addresses: readonly string[], sequence: number): void {
     const now = this.#now();

@@ -1,6 +1,8 @@
 // What the store holds and what the journal is made of: attachments, addresses given back, and the operations that lead
 // to them. Fields that came later are optional: a journal without them stays readable.
 
+import type { Delegate } from "./delegate.ts";
+
 /** One attachment, as it must survive a crash. */
 export interface PodRecord {
   readonly network: string;
@@ -14,6 +16,8 @@ export interface PodRecord {
   readonly hostInterface: string;
   readonly mac: string;
   readonly pod: string | null;
+  /** Who gave the addresses, and takes them back; absent: a pool. */
+  readonly ipam?: Delegate;
   /** Prefixes that the pod reaches through this interface; absent: everything, in each family of its addresses. */
   readonly routes?: readonly string[];
   /**

@@ -13,6 +13,8 @@ export interface CniCall {
   readonly args: string;
   /** The caller allows a pod namespace equal to the host's. */
   readonly netnsOverride: boolean;
+  /** As it came. */
+  readonly env: Readonly<Record<string, string>>;
 }
 
 const required: Record<Verb, readonly string[]> = {
@@ -56,6 +58,7 @@ export function readEnvironment(env: Readonly<Record<string, string>>): CniCall 
     ifname: env.CNI_IFNAME ?? "",
     args: env.CNI_ARGS ?? "",
     netnsOverride: ["1", "true"].includes((env.CNI_NETNS_OVERRIDE ?? "").toLowerCase()),
+    env,
   };
   const attachment = verb === "ADD" || verb === "DEL" || verb === "CHECK";
   if (attachment && call.containerId && !isIdentifier(call.containerId))

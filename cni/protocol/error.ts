@@ -33,13 +33,21 @@ export class CniError extends Error {
   }
 }
 
-/** The JSON text of an error in `version`. Anything that is not a CniError is an internal error (999). */
-export function formatError(error: unknown, version: string): string {
+/**
+ * The JSON text of an error in `version`. Anything that is not a CniError is an internal error (999). An error of DEL has to
+ * be tried again: some runtimes take it for done when they find words in it that say that something is absent.
+ */
+export function formatError(error: unknown, version: string, verb = ""): string {
   const known = error instanceof CniError;
+  const say = verb === "DEL" ? withoutAbsence : (text: string) => text;
   return `${JSON.stringify({
     cniVersion: version,
     code: known ? error.code : CniErrorCode.internal,
-    msg: error instanceof Error ? error.message : String(error),
-    ...(known && error.details ? { details: error.details } : {}),
+    msg: say(error instanceof Error ? error.message : String(error)),
+    ...(known && error.details ? { details: say(error.details) } : {}),
   })}\n`;
+}
+
+function withoutAbsence(text: string): string {
+  return text.replace(/no such file or directory/gi, "it does not exist").replace(/not found/gi, "missing");
 }

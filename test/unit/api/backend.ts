@@ -215,6 +215,7 @@ export class MemoryBackend implements ApiBackend {
         ifname: "eth0",
         addresses: ["10.244.1.2", "2001:db8:244:1::2"],
         pool: "default",
+        ipam: null,
         netns: "/run/netns/p1",
         hostInterface: "ul0123",
         pod: "default/web",

@@ -4,22 +4,19 @@ import { buildResult } from "../../../cni/attach-result.ts";
 import { appendResult, formatResult, parsePrevResult } from "../../../cni/protocol/result.ts";
 import { supportedVersions } from "../../../cni/protocol/version.ts";
 
-const result = buildResult(
-  {
-    network: "net",
-    containerId: "c1",
-    ifname: "eth0",
-    pool: "default",
-    addresses: ["10.1.2.3", "2001:db8::3"],
-    netns: "/run/netns/x",
-    netnsId: "4:5",
-    hostInterface: "ul0123456789abc",
-    mac: "02:00:00:00:00:03",
-    pod: null,
-  },
-  1400,
-  { nameservers: ["10.0.0.53"] },
-);
+const record = {
+  network: "net",
+  containerId: "c1",
+  ifname: "eth0",
+  pool: "default",
+  addresses: ["10.1.2.3", "2001:db8::3"],
+  netns: "/run/netns/x",
+  netnsId: "4:5",
+  hostInterface: "ul0123456789abc",
+  mac: "02:00:00:00:00:03",
+  pod: null,
+};
+const result = buildResult({ record }, 1400, { nameservers: ["10.0.0.53"] });
 
 const routes = [
   { dst: "0.0.0.0/0", gw: "169.254.1.1" },
@@ -61,6 +58,15 @@ describe("CNI results", () => {
     expect(text).toEqual({ cniVersion: version, ...expected[version] });
     const parsed = parsePrevResult(text, version);
     expect(JSON.parse(formatResult(parsed, version))).toEqual(text);
+  });
+
+  it("names the routes and the DNS settings that came with the addresses", () => {
+    const given = { record: { ...record, routes: ["10.0.0.0/8"] }, dns: { search: ["a"] } };
+    expect(buildResult(given, 1400, {})).toMatchObject({
+      routes: [{ dst: "10.0.0.0/8", gw: "169.254.1.1" }],
+      dns: { search: ["a"] },
+    });
+    expect(buildResult(given, 1400, { domain: "b" }).dns).toEqual({ domain: "b" });
   });
 
   it("follows the result of an earlier plugin, with shifted indexes", () => {
