@@ -22,8 +22,10 @@ export function checkPools(check: Check): PlacedBlock[] {
     for (const key of ["blocks", "ranges"] as const)
       for (const [index, prefix] of (value[key] ?? []).entries())
         blocks.push({ prefix, pool, path: ["pools", pool, key, index] });
-    for (const [index, exclusion] of value.exclude.entries())
-      checkExclusion(check, value, ["pools", pool, "exclude", index], exclusion);
+    for (const key of ["exclude", "reserve"] as const)
+      for (const [index, exclusion] of value[key].entries())
+        checkExclusion(check, value, ["pools", pool, key, index], exclusion);
+    checkReserve(check, pool, value);
   }
   checkOverlaps(check, blocks);
   return blocks;
@@ -72,6 +74,28 @@ function checkSource(check: Check, name: string, pool: ParsedPool): void {
         `a /${size} does not fit into ${formatPrefix(range)}`,
         `write ${key}: ${Math.min(range.bytes.length * 8, range.length + 6)}, or a larger range`,
       );
+  }
+}
+
+/** Both lists sorted, so that long ones are no matter. */
+function checkReserve(check: Check, name: string, { exclude, reserve }: ParsedPool): void {
+  const byFrom = (a: Exclusion, b: Exclusion) => a.from.length - b.from.length || Buffer.compare(a.from, b.from);
+  const excluded = [...exclude].sort(byFrom);
+  let next = 0;
+  /** Of those that begin no later: the one that ends last. */
+  let widest: Exclusion | null = null;
+  const asWritten = reserve.map((exclusion, index) => ({ ...exclusion, index }));
+  for (const { text, from, to, index } of asWritten.sort(byFrom)) {
+    for (; next < excluded.length && byFrom(excluded[next], { text, from, to }) <= 0; next++) {
+      const one: Exclusion = excluded[next];
+      if (widest?.to.length !== one.to.length || Buffer.compare(one.to, widest.to) > 0) widest = one;
+    }
+    if (!widest || widest.to.length !== to.length || Buffer.compare(widest.to, to) < 0) continue;
+    check.problem(
+      ["pools", name, "reserve", index],
+      `${text} is excluded as well: nobody gets it`,
+      "take it out of exclude, or out of reserve",
+    );
   }
 }
 

@@ -120,7 +120,7 @@ function diffKeys(path: string, impactOf: (key: string) => Impact, before: objec
   const now = after as Record<string, unknown>;
   return [...new Set([...Object.keys(old), ...Object.keys(now)])]
     .filter((key) => !isDeepStrictEqual(old[key], now[key]))
-    .map((key) => changed(`${path}.${key}`, impactOf(key), old[key], now[key]));
+    .map((key) => changed(`${path}.${fileKeys[key] ?? key}`, impactOf(key), old[key], now[key]));
 }
 
 function changed(path: string, impact: Impact, from: unknown, to: unknown): ConfigChange {

@@ -64,7 +64,7 @@ export const groupImpact: Readonly<Record<Exclude<keyof SpeakerGroup, keyof Spea
   listenLimit: "live",
 };
 
-/** Keys of a peer that have another name in the file. */
+/** Keys of a peer or a pool that have another name in the file. */
 export const fileKeys: Readonly<Record<string, string>> = {
   remoteAsn: "asn",
   hostname: "advertiseHostname",
@@ -72,6 +72,7 @@ export const fileKeys: Readonly<Record<string, string>> = {
   prependReceived: "localAsn.noPrepend",
   hideNodeAsn: "localAsn.replaceAs",
   monitored: "monitoring",
+  namespaces: "for.namespaces",
 };
 
 /** Of a table. The kernel knows it by its id: another id is another table. */

@@ -170,6 +170,12 @@ export const exclusion: Scalar<Exclusion> = {
 
 export const name = text("name", /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/, "letters, digits, -, _ and . only, 63 at most");
 
+export const namespacePattern = text(
+  "namespace, or pattern with `*`",
+  /^[a-z0-9*]([a-z0-9*-]{0,61}[a-z0-9*])?$/,
+  "lower case letters, digits and -, 63 at most, and * for anything",
+);
+
 export const interfaceName = text(
   "interface name",
   /^(?!\.{1,2}$)[^\s/:]{1,15}$/u,

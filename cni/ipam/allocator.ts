@@ -320,16 +320,18 @@ export class Allocator {
     return [...blocks].flatMap((block) => (block ? [block.text] : []));
   }
 
-  /** At start: the addresses given back, oldest first. Returns those that are worth remembering. */
+  /** At start: the addresses given back, oldest first. Returns those that nobody has, with times of this boot. */
   restoreReleased(released: Iterable<ReleasedAddress>): ReleasedAddress[] {
     const now = this.#now();
     const wall = this.#wall();
     const kept: ReleasedAddress[] = [];
-    for (const stored of released) {
-      if (this.#ownerOf(stored.address)) continue;
+    for (const found of released) {
+      if (this.#ownerOf(found.address)) continue;
       // Of another boot: it may have been given back just before it. And no clock runs backwards.
-      const at = Math.min(stored.at ?? now, now);
-      const since = stored.at !== null || stored.time === null ? at : now - Math.max(0, wall - stored.time);
+      const at = Math.min(found.at ?? now, now);
+      const elapsed = found.at !== null || found.time === null ? now - at : Math.max(0, wall - found.time);
+      const since = Math.min(found.since ?? now - elapsed, now);
+      const stored = found.at === at ? found : { ...found, at, since };
       this.#enter({ ...stored, at, since, stored }, now);
       kept.push(stored);
     }
@@ -480,13 +482,13 @@ export class Allocator {
     if (sticky) for (const reservation of pool.reservations.expire(now, sticky)) this.#unkeep(pool, reservation, now);
   }
 
-  /** What of it nobody has taken is anybody's. */
+  /** What of it nobody has taken is anybody's, and is not kept again whatever is undone later. */
   #unkeep(pool: Pool, { identity, entries }: Reservation, now: number): void {
     if (pool.reservations.get(identity)?.entries === entries) pool.reservations.delete(identity);
     for (const entry of entries) {
       const block = this.#placedBlockOf(entry.address);
-      if (block?.releasedEntry(entry.address) === entry && block.isKept(entry.address))
-        block.release(entry, false, now);
+      if (block?.releasedEntry(entry.address) !== entry || !block.isKept(entry.address)) continue;
+      block.release({ ...entry, keep: null, stored: { ...entry.stored, keep: null } }, false, now);
     }
   }
 

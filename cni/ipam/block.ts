@@ -65,6 +65,8 @@ export class Block {
   readonly #cooling = new ReleaseQueue();
   readonly #ready = new ReleaseQueue();
   readonly #kept = new ReleaseQueue();
+  /** Cooled down, and given only by name or to nobody. */
+  readonly #aside = new ReleaseQueue();
   /** Cooling ones that are withheld: not free, whatever happens. */
   #coolingWithheld = 0;
   #keptWithheld = 0;
@@ -118,7 +120,7 @@ export class Block {
 
   /** Oldest first of each kind: those for anybody, then those that are kept. */
   released(): Released[] {
-    return [...this.#ready.entries(), ...this.#cooling.entries(), ...this.#kept.entries()];
+    return [...this.#aside.entries(), ...this.#ready.entries(), ...this.#cooling.entries(), ...this.#kept.entries()];
   }
 
   keptEntries(): Released[] {
@@ -240,16 +242,14 @@ export class Block {
     this.#released.delete(address);
   }
 
-  /** What has cooled down is ready; what is withheld is then forgotten, nobody waits for it. */
   #promote(now: number): void {
     for (let node = this.#cooling.head; node && node.entry.at + this.#spec.cooldown <= now; node = this.#cooling.head) {
-      if (this.#isWithheld(node.entry.address)) {
-        this.#leave(node.entry.address);
-        continue;
-      }
       this.#cooling.remove(node);
-      this.#ready.insert(node);
+      const withheld = this.#isWithheld(node.entry.address);
+      if (withheld) this.#coolingWithheld--;
+      (withheld ? this.#aside : this.#ready).insert(node);
     }
+    if (this.#aside.size > RELEASED_LIMIT) this.#leave(this.#aside.head!.entry.address);
   }
 
   #isWithheld(address: string): boolean {

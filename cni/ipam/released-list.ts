@@ -88,7 +88,7 @@ export class ReleasedList {
 
   /** The machine has booted since: how long ago that was cannot be told by the monotonic clock. */
   #forgetTimes(): void {
-    for (const [address, entry] of this.#entries) this.#entries.set(address, { ...entry, at: null });
+    for (const [address, { since: _, ...entry }] of this.#entries) this.#entries.set(address, { ...entry, at: null });
   }
 }
 

@@ -50,17 +50,19 @@ export function poolWith(pools: readonly Pool[], { addresses, admits }: Wish): P
 
 /** Throws 101, 102 or 11 for an address asked for by name. */
 export function choose(pool: Pool, wish: Wish, now: number): Choice[] | Shortage {
+  const named = wish.addresses.map((address) => ({
+    family: familyOf(address),
+    choice: byName(pool, address, wish, now),
+  }));
   const chosen: Choice[] = [];
   const kept = wish.identity === null ? undefined : pool.reservations.get(wish.identity);
   for (const family of [4, 6] as const) {
-    const blocks = pool.blocks.get(family);
-    const wanted = wish.addresses.find((address) => familyOf(address) === family);
-    if (wanted) chosen.push(byName(pool, wanted, wish, now));
-    else if (blocks) {
-      const choice = again(kept, blocks) ?? free(pool, family, blocks, now);
-      if ("error" in choice) return choice;
-      chosen.push(choice);
-    }
+    const blocks = pool.blocks.get(family) ?? [];
+    const wanted = named.find((one) => one.family === family)?.choice;
+    if (!wanted && blocks.length === 0) continue;
+    const choice = wanted ?? again(kept, blocks) ?? free(pool, family, blocks, now);
+    if ("error" in choice) return choice;
+    chosen.push(choice);
   }
   return chosen.length > 0 ? chosen : { family: null, error: refusals.noBlocks(pool), wait: null };
 }

@@ -1,6 +1,7 @@
 // Pools of pod addresses in the file, and the etcd that blocks of shared pools are claimed in.
 import * as z from "zod";
 import { milliseconds, seconds } from "../durations.ts";
+import { percentOrFalse } from "../percent.ts";
 import { integer, list, one, word } from "../scalar.ts";
 import * as s from "../scalars.ts";
 import { otherwise } from "./common.ts";
@@ -27,6 +28,34 @@ const exceptions = z
   })
   .describe(
     "Single addresses of pods outside of this node's blocks, each announced as a /32 or /128: borrowed ones, and addresses that came along with their pod from another node.",
+  );
+
+const sticky = z
+  .strictObject({
+    by: one(
+      word({ "pod-name": "pod-name" as const, request: "request" as const }),
+      "`pod-name`: every pod that has a name (K8S_POD_NAMESPACE and K8S_POD_NAME); `request`: pods that ask for it, with the annotation `underlay.dev/sticky` or STICKY in CNI_ARGS. Pods that ask are served either way.",
+    ).prefault("pod-name"),
+    for: one(seconds(1, 30 * 86400), "So long after a pod's end its addresses are kept.").prefault("24h"),
+    limit: one(
+      integer("number", 1, 65536),
+      "Addresses are kept for so many pods at most; with more, the pod that has been away longest loses its own.",
+    ).prefault(1024),
+  })
+  .describe(
+    "Pods find the addresses that they had here before. Given to others all the same when the pool has no other address left. Not written: nothing is kept.",
+  );
+
+const choice = z
+  .strictObject({
+    namespaces: list(
+      s.namespacePattern,
+      "Namespaces of pods (K8S_POD_NAMESPACE); `*` stands for any number of characters.",
+      { nonEmpty: true },
+    ),
+  })
+  .describe(
+    "Pods that are served out of this pool when neither they nor their network name one. Of several such pools the first that has an address.",
   );
 
 export const pool = z
@@ -67,6 +96,20 @@ export const pool = z
       s.exclusion,
       "Addresses in the blocks that no pod gets: single ones, ranges (`10.244.1.1-10.244.1.9`) or prefixes.",
     ).prefault([]),
+    reserve: list(
+      s.exclusion,
+      "Addresses in the blocks, in the same forms, that a pod gets only by asking for them by name.",
+    ).prefault([]),
+    cooldown: one(
+      seconds(0, 3600),
+      "So long an address given back is not given to another pod: connections, DNS answers and load balancers that still mean the former one have time to learn.",
+    ).prefault("30s"),
+    sticky: sticky.optional(),
+    warnAt: one(
+      percentOrFalse,
+      "Share of a family's addresses in use from which the pool counts as nearly exhausted: a warning in the log, an event, a problem in the status. Over when it is 5 points lower. `false`: never.",
+    ).prefault("90%"),
+    for: choice.optional(),
     communities: originatedCommunities.prefault([]),
     table: one(s.name, "Table that packets from these pods are routed by, and that the blocks are announced from.")
       .optional()

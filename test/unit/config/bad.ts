@@ -463,6 +463,53 @@ export const bad: readonly Bad[] = [
     says: ['5:15 pools.default.exclude[0]: "first" is not an address, a range or a prefix'],
   },
   {
+    name: "reserved outside",
+    top: pool("10.0.0.0/24", "    reserve: [10.0.0.1, 10.0.1.1]\n"),
+    says: ["5:25 pools.default.reserve[1]: 10.0.1.1 is not inside of any block of this pool"],
+  },
+  {
+    name: "reserved and excluded",
+    top: pool(
+      "10.0.0.0/24",
+      "    exclude: [10.0.0.16/28, 10.0.0.4-10.0.0.6]\n    reserve: [10.0.0.3-10.0.0.4, 10.0.0.17, 10.0.0.5]\n",
+    ),
+    says: [
+      "6:34 pools.default.reserve[1]: 10.0.0.17 is excluded as well: nobody gets it",
+      "6:45 pools.default.reserve[2]: 10.0.0.5 is excluded as well: nobody gets it",
+    ],
+    hints: ["out of exclude", "out of exclude"],
+  },
+  {
+    name: "a cooldown of a day",
+    top: pool("10.0.0.0/24", "    cooldown: 1d\n"),
+    says: ['5:15 pools.default.cooldown: "1d" is outside of 0 to 3600 seconds'],
+  },
+  {
+    name: "sticky by nonsense, for ever",
+    top: pool("10.0.0.0/24", "    sticky: { by: podname, for: 0 }\n"),
+    says: [
+      '5:19 pools.default.sticky.by: "podname" is not one of pod-name, request',
+      "5:33 pools.default.sticky.for: 0 is outside of 1 to 2592000 seconds",
+    ],
+    hints: ["did you mean pod-name?"],
+  },
+  {
+    name: "warnAt without a percent sign",
+    top: pool("10.0.0.0/24", "    warnAt: 0.9\n"),
+    says: ["5:13 pools.default.warnAt: 0.9 is not a percentage"],
+    hints: ["90%"],
+  },
+  {
+    name: "warnAt beyond all",
+    top: pool("10.0.0.0/24", "    warnAt: 101%\n"),
+    says: ["5:13 pools.default.warnAt: 101% is outside of 1% to 100%"],
+  },
+  {
+    name: "for namespaces that cannot be",
+    top: pool("10.0.0.0/24", "    for: { namespaces: [web-*, Kube] }\n"),
+    says: ['5:32 pools.default.for.namespaces[1]: "Kube" is not a namespace, or pattern with `*`'],
+  },
+  {
     name: "unknown table",
     top: pool("10.0.0.0/24", "    table: fabrik\n"),
     says: ['5:12 pools.default.table: there is no table "fabrik"'],
