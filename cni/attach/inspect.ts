@@ -9,6 +9,7 @@ import type { Link } from "../../routing/netlink/link.ts";
 import { decodeNeighbour, encodeGetNeighbour } from "../../routing/netlink/neighbour.ts";
 import { decodeRoute, encodeRouteDump } from "../../routing/netlink/route.ts";
 import type { NetlinkSocket } from "../../routing/netlink/socket.ts";
+import { isOwnNamespace } from "../namespace.ts";
 import { decodeAlias, isAliasOf } from "./alias.ts";
 import { formatMac, gatewayIpv4, HOST_MAC } from "./gateway.ts";
 import type { InspectRequest } from "./messages.ts";
@@ -31,7 +32,7 @@ export function inspect(host: NetlinkSocket, request: InspectRequest): string[] 
 
 function inspectHost(
   host: NetlinkSocket,
-  { hostInterface, addresses }: InspectRequest,
+  { hostInterface, addresses, netnsId }: InspectRequest,
   end: Link,
   pod: Link | null,
   problems: string[],
@@ -39,7 +40,8 @@ function inspectHost(
   if ((end.flags & LinkFlag.up) === 0) problems.push(`host interface ${hostInterface} is down`);
   for (const address of addresses) {
     const text = formatAddress(address);
-    if (routeTo(host, address) !== end.ifindex)
+    // In the host's own namespace the address is the host's.
+    if (!isOwnNamespace(netnsId) && routeTo(host, address) !== end.ifindex)
       problems.push(`the host's route to ${text} does not lead to ${hostInterface}`);
     const mac = macOf(host, end.ifindex, address);
     if (pod && !(mac && sameBytes(mac, pod.mac)))

@@ -2,7 +2,7 @@
 // host namespace with its options as JSON in argv[2]; prints "ready" when the socket answers.
 import { createServer } from "node:http";
 import { CniServer } from "../../../cni/server.ts";
-import type { CniOptions, PodRoutes } from "../../../cni/types.ts";
+import type { BlockStateName, CniOptions, PodRoutes } from "../../../cni/types.ts";
 import { parseCniBody } from "../../../daemon/api/cni-call.ts";
 import { systemClock } from "../../../net/clock.ts";
 import type { Log } from "../../../net/log.ts";
@@ -48,7 +48,21 @@ const routes: PodRoutes = {
   },
 };
 
-const cni = new CniServer(options, { clock: systemClock, log, routes, uplinkMtu: () => null });
+/** What the rest of a daemon would know; POST /outside changes it. */
+interface Outside {
+  connected: boolean;
+  /** Of every block. */
+  blockState: BlockStateName;
+}
+const outside: Outside = { connected: true, blockState: "pending" };
+
+const cni = new CniServer(options, {
+  clock: systemClock,
+  log,
+  routes,
+  uplinkMtu: () => null,
+  connected: () => outside.connected,
+});
 cni.start().then(
   () => {
     const server = createServer((request, response) => {
@@ -57,6 +71,11 @@ cni.start().then(
       request.on("end", async () => {
         if (request.url === "/pods") return void response.end(JSON.stringify(cni.pods()));
         if (request.url === "/blocks") return void response.end(JSON.stringify(cni.blocks()));
+        if (request.url === "/outside") {
+          Object.assign(outside, JSON.parse(Buffer.concat(chunks).toString()));
+          for (const { prefix } of cni.blocks()) cni.setBlockState(prefix, outside.blockState, "the test says so");
+          return void response.end("null");
+        }
         const answer = await cni.handle(parseCniBody(Buffer.concat(chunks), null));
         const body = Buffer.from(answer.stdout);
         response.writeHead(200, { "Underlay-Exit": answer.exitCode, "Content-Length": body.length });

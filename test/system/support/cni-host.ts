@@ -6,7 +6,7 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { buildSync } from "esbuild";
-import type { CniOptions, PodView } from "../../../cni/types.ts";
+import type { BlockStateName, CniOptions, PodView } from "../../../cni/types.ts";
 
 const root = join(import.meta.dirname, "../../..");
 
@@ -28,6 +28,8 @@ export interface CallOptions {
   readonly args?: string;
   readonly env?: Record<string, string | undefined>;
   readonly stdin?: string;
+  /** Milliseconds until the client is killed (SIGKILL). */
+  readonly killAfter?: number;
 }
 
 export function sh(command: string): string {
@@ -148,6 +150,8 @@ export class CniHost {
     });
     child.stdin.on("error", () => undefined);
     child.stdin.end(stdin);
+    const { killAfter } = options;
+    if (killAfter !== undefined) setTimeout(() => child.kill("SIGKILL"), killAfter);
     return new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("close", (code) => {
@@ -162,9 +166,11 @@ export class CniHost {
     });
   }
 
-  get<T>(path: string): Promise<T> {
+  /** POST when there is a body. */
+  get<T>(path: string, body?: string): Promise<T> {
     return new Promise((resolve, reject) => {
-      const call = request({ socketPath: this.socket, path, agent: false }, (response) => {
+      const method = body === undefined ? "GET" : "POST";
+      const call = request({ socketPath: this.socket, path, method, agent: false }, (response) => {
         let text = "";
         response.on("data", (chunk) => {
           text += chunk;
@@ -172,8 +178,13 @@ export class CniHost {
         response.on("end", () => resolve(JSON.parse(text) as T));
       });
       call.once("error", reject);
-      call.end();
+      call.end(body);
     });
+  }
+
+  /** What the rest of a daemon would know of sessions and blocks. */
+  setOutside(outside: { connected?: boolean; blockState?: BlockStateName }): Promise<null> {
+    return this.get("/outside", JSON.stringify(outside));
   }
 
   pods(): Promise<PodView[]> {
