@@ -78,7 +78,12 @@ export class Wiring {
     let ipv6: Ipv6Settings | null = null;
     const { out } = this.#host;
     out.reset();
-    encodeNewVeth(out, { name: hostInterface, mac: HOST_MAC, mtu }, { name: ifname, mac, mtu, netnsFd }, false);
+    encodeNewVeth(
+      out,
+      { name: hostInterface, mac: HOST_MAC, mtu, queues: 1 },
+      { name: ifname, mac, mtu, netnsFd, queues: 1 },
+      false,
+    );
     encodeGetLink(out, { name: hostInterface });
     const [failure] = this.#host.flush((buffer, start, end) => {
       near = decodeLink(buffer, start, end);

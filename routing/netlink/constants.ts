@@ -79,6 +79,8 @@ export const LinkAttribute = {
   group: 27,
   netnsFd: 28,
   extMask: 29,
+  txQueues: 31,
+  rxQueues: 32,
   netnsId: 37,
   infoKind: 1,
   infoData: 2,

@@ -37,6 +37,11 @@ export interface VethEnd {
   readonly alias?: string;
   /** Descriptor of the namespace this end is created in; absent: the socket's own. */
   readonly netnsFd?: number;
+  /**
+   * How many queues it can have in each direction. Absent: one per processor, of which the kernel then takes all but one out of
+   * use, and waits for that; what they would be for is `ethtool -L`.
+   */
+  readonly queues?: number;
 }
 
 /** How a message names a link. */
@@ -98,6 +103,9 @@ function vethEnd(out: MessageWriter, end: VethEnd): void {
   if (end.group !== undefined) out.attributeU32(LinkAttribute.group, end.group);
   if (end.alias !== undefined) out.attributeText(LinkAttribute.alias, end.alias);
   if (end.netnsFd !== undefined) out.attributeU32(LinkAttribute.netnsFd, end.netnsFd);
+  if (end.queues === undefined) return;
+  out.attributeU32(LinkAttribute.txQueues, end.queues);
+  out.attributeU32(LinkAttribute.rxQueues, end.queues);
 }
 
 /** `up` raises the near end. The far end cannot be created up (ENOTCONN): raise it from inside its namespace. */
