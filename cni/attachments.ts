@@ -14,7 +14,6 @@ import {
   aliasOf,
   bytesOf,
   destinationsOf,
-  hostRoutes,
   NAME_ATTEMPTS,
   type NewAttachment,
   NO_LINK,
@@ -22,6 +21,7 @@ import {
   randomMac,
   recordOf,
 } from "./attachment.ts";
+import { Cables } from "./cables.ts";
 import { hostName } from "./host-name.ts";
 import { Allocator } from "./ipam/allocator.ts";
 import { releaseBy } from "./ipam/delegate.ts";
@@ -54,6 +54,7 @@ export class Attachments {
   readonly #boot: () => string | null;
   readonly #isNamespace: Surroundings["isNamespace"];
   readonly #routes: PodRoutes;
+  readonly #cables: Cables;
   readonly #exceptions: Exceptions;
   readonly #log: Log;
   readonly #locks = new Locks();
@@ -95,6 +96,7 @@ export class Attachments {
       onOperations: (operations) => this.onOperations(operations),
     });
     this.#routes = deps.routes;
+    this.#cables = new Cables(this.#attacher, deps.routes, deps.log);
     this.#log = deps.log;
   }
 
@@ -238,8 +240,7 @@ export class Attachments {
     if (!record || (sequence !== undefined && record.sequence !== sequence)) return giveBack?.();
     const key = podKey(record);
     const attachment = this.#attached.get(key);
-    if (attachment) await this.#routes.removePodRoutes(hostRoutes(attachment));
-    await this.#attacher.detach({ hostInterface: record.hostInterface, ifindex: attachment?.ifindex || null });
+    await this.#cables.unplug(record, attachment?.ifindex ?? null);
     this.#attached.delete(key);
     if (attachment) this.#emit("removed", record);
     if (giveBack) await giveBack();
@@ -266,36 +267,11 @@ export class Attachments {
   }
 
   async #wire(record: PodRecord, mtu: number, mac: Uint8Array, dns?: JsonObject): Promise<Attachment> {
-    const { ifindex } = await this.#attacher.attach({
-      netns: record.netns,
-      netnsId: record.netnsId,
-      ifname: record.ifname,
-      hostInterface: record.hostInterface,
-      alias: aliasOf(record),
-      mac,
-      mtu,
-      addresses: bytesOf(record),
-      destinations: destinationsOf(record),
-    });
+    const ifindex = await this.#cables.plug(record, mtu, mac);
     const attachment = { record, ifindex, ...(dns && { dns }) };
-    try {
-      await this.#routes.addPodRoutes(hostRoutes(attachment));
-    } catch (error) {
-      await this.#unwire(attachment);
-      throw error;
-    }
     this.#attached.set(podKey(record), attachment);
     this.#emit("added", record);
     return attachment;
-  }
-
-  /** On the way out of a failed ADD: errors are logged, the first one is what the caller gets. */
-  async #unwire(attachment: Attachment): Promise<void> {
-    const { hostInterface } = attachment.record;
-    const report = (error: unknown) =>
-      this.#log.error({ hostInterface, error: (error as Error).message }, "cannot roll an ADD back completely");
-    await this.#routes.removePodRoutes(hostRoutes(attachment)).catch(report);
-    await this.#attacher.detach({ hostInterface, ifindex: attachment.ifindex }).catch(report);
   }
 
   #record(wanted: NewAttachment, allocation: Given, mac: Uint8Array, attempt: number): PodRecord {

@@ -1,5 +1,7 @@
 // What the daemon hands to the CNI server and gets back. The client executable only carries bytes.
 
+import type { RouteSpec } from "../routing/netlink/route.ts";
+import type { PodRoute } from "../routing/types.ts";
 import type { PodEnd } from "./attach/messages.ts";
 import type { StickyOptions } from "./ipam/sticky.ts";
 import type { Caller, ReadyOptions } from "./readiness.ts";
@@ -123,8 +125,17 @@ export interface Announcement {
 
 /** How the CNI server reaches the kernel's local table; routing's Fib satisfies it. */
 export interface PodRoutes {
-  addPodRoutes(routes: readonly { readonly address: Uint8Array; readonly ifindex: number }[]): Promise<void>;
-  removePodRoutes(routes: readonly { readonly address: Uint8Array; readonly ifindex: number }[]): Promise<void>;
+  /**
+   * Routes to these addresses, complete but for the interface, that is yet to be made: for the one who makes it to write them
+   * with it. Null, or absent: only addPodRoutes can write them.
+   */
+  planPodRoutes?(addresses: readonly Uint8Array[]): readonly RouteSpec[] | null;
+  /** They are in the kernel as planned, and stay there from now on. */
+  keepPodRoutes?(routes: readonly PodRoute[]): void;
+  /** The interface goes now, and takes its routes along: nobody wants them any more. */
+  dropPodRoutes?(routes: readonly PodRoute[]): void;
+  addPodRoutes(routes: readonly PodRoute[]): Promise<void>;
+  removePodRoutes(routes: readonly PodRoute[]): Promise<void>;
 }
 
 /** A call of a container runtime, answered. */

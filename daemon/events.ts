@@ -49,7 +49,21 @@ export class EventHub {
 }
 
 function eventOf(type: EventType, fields: object, at: number): WatchEvent {
+  const time = timeOf(at);
+  const event: { time: string; type: EventType } = { time, type, ...fields };
   // Whatever the fields have, time and type are the event's.
-  const own = { time: new Date(at).toISOString(), type };
-  return { ...own, ...fields, ...own };
+  if (event.time !== time) event.time = time;
+  if (event.type !== type) event.type = type;
+  return event;
+}
+
+let lastAt = Number.NaN;
+let lastTime = "";
+
+/** Events come in bunches. */
+function timeOf(at: number): string {
+  if (at === lastAt) return lastTime;
+  lastAt = at;
+  lastTime = new Date(at).toISOString();
+  return lastTime;
 }

@@ -36,6 +36,7 @@ export class Recording {
   readonly recorder: Recorder | null;
   readonly #parts: Parts;
   readonly #problems: ProblemWatch;
+  #untold: (() => void)[] = [];
 
   constructor(parts: Parts) {
     const { config, events, clock, log, fib, speaker, cni, reloader, loopDelay, drain } = parts;
@@ -61,9 +62,9 @@ export class Recording {
     fib.onOperations = (operations) => feed.operations(operations);
     fib.onRouteOperations = (routes) => feed.routes(routes);
     events.onDetail = (wanted) => fib.setDetail(wanted);
-    cni.onEvent((event) => events.emit("pod", event));
+    cni.onEvent((event) => this.#afterAnswer(() => events.emit("pod", event)));
     cni.onOperations = (operations) => feed.operations(operations);
-    cni.onCall = (call) => events.emit("cni", call);
+    cni.onCall = (call) => this.#afterAnswer(() => events.emit("cni", call));
     reloader.onResult = (event) => events.emit("config", event);
     loopDelay.onWindow = () => this.#mark();
   }
@@ -92,7 +93,19 @@ export class Recording {
   /** Never rejects. `failed`: the start led nowhere. */
   async stop(kind: "stopped" | "failed", message: string): Promise<void> {
     this.#problems.stop();
+    this.#tell();
     await this.recorder?.stop(kind, message);
+  }
+
+  /** A container runtime has its answer before others are told of it. */
+  #afterAnswer(tell: () => void): void {
+    if (this.#untold.push(tell) === 1) setImmediate(() => this.#tell());
+  }
+
+  #tell(): void {
+    const untold = this.#untold;
+    this.#untold = [];
+    for (const tell of untold) tell();
   }
 
   #mark(): void {

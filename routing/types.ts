@@ -4,6 +4,7 @@ import type { InstalledBlock } from "../net/installed-block.ts";
 import type { LiveExplanation } from "./explain/live.ts";
 import type { Flow } from "./explain/types.ts";
 import type { Hazard } from "./hazards.ts";
+import type { RouteSpec } from "./netlink/route.ts";
 
 /** One member of a next-hop set, resolved: an interface and the gateway on it. */
 export interface NextHopMember {
@@ -357,6 +358,15 @@ export interface Fib {
   flush(): Promise<void>;
   /** Prepares for a large table; resolves when that is done. */
   warmUp(): Promise<void>;
+  /**
+   * Routes to these addresses, complete but for the pod's interface, for another thread to write as it makes that; null: this
+   * process does not see the namespace that they belong in. Empty where routes are not installed.
+   */
+  planPodRoutes(addresses: readonly Uint8Array[]): readonly RouteSpec[] | null;
+  /** Routes of planPodRoutes() that the kernel has: they are kept there like those of addPodRoutes(). */
+  keepPodRoutes(routes: readonly PodRoute[]): void;
+  /** The interface is about to go, and the kernel takes its routes along. */
+  dropPodRoutes(routes: readonly PodRoute[]): void;
   addPodRoutes(routes: readonly PodRoute[]): Promise<void>;
   removePodRoutes(routes: readonly PodRoute[]): Promise<void>;
   /** All peers have sent End-of-RIB: what was adopted and not asked for again goes. */

@@ -1,5 +1,6 @@
 // What crosses between the main thread and the attach worker. Plain data.
 import type { Prefix } from "../../net/prefix.ts";
+import type { RouteSpec } from "../../routing/netlink/route.ts";
 import type { KernelOperation, KernelOperations } from "../../routing/types.ts";
 
 export interface AttachRequest {
@@ -15,11 +16,15 @@ export interface AttachRequest {
   readonly addresses: readonly Uint8Array[];
   /** That the pod reaches through its interface; as a rule everything, in each family that it has an address of. */
   readonly destinations: readonly Prefix[];
+  /** The host's routes to it, complete but for the interface. */
+  readonly routes: readonly RouteSpec[];
 }
 
 export interface Attached {
   /** Of the host end. */
   readonly ifindex: number;
+  /** The host's routes are in the kernel: none was asked for, or none met another in its place. */
+  readonly routed: boolean;
 }
 
 /** A pod whose MAC is followed. */

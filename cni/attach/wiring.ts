@@ -4,7 +4,7 @@
 // In: an AttachRequest. Out: the index of the host end, or an error and nothing left behind. Every call blocks for the
 // kernel's RTNL lock: this runs in the attach worker.
 import { encodeNewAddress } from "../../routing/netlink/address.ts";
-import { AddressFlag, Scope } from "../../routing/netlink/constants.ts";
+import { AddressFlag, Flag, Scope } from "../../routing/netlink/constants.ts";
 import { NetlinkError } from "../../routing/netlink/error.ts";
 import {
   decodeLink,
@@ -24,9 +24,10 @@ import {
 } from "../../routing/netlink/link-settings.ts";
 import type { MessageWriter } from "../../routing/netlink/message.ts";
 import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
+import { encodeNewRoute } from "../../routing/netlink/route.ts";
 import { NetlinkSocket } from "../../routing/netlink/socket.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
-import { type Step, sendOrThrow } from "./batch.ts";
+import { type Step, sendAll, sendOrThrow } from "./batch.ts";
 import { formatMac, gatewayIpv6, HOST_MAC } from "./gateway.ts";
 import { isHostEnd, listHostLinks } from "./host-links.ts";
 import type { LaterLog } from "./later-log.ts";
@@ -62,8 +63,7 @@ export class Wiring {
       pod.onWritten = (bytes, failures) => this.#log.written(bytes, failures, context);
       const pair = this.#createPair(request, netnsFd);
       try {
-        this.#wire(request, pair, netnsFd, pod);
-        return { ifindex: pair.near };
+        return { ifindex: pair.near, routed: this.#wire(request, pair, netnsFd, pod) };
       } catch (error) {
         this.#takeBack(hostInterface);
         throw error;
@@ -145,17 +145,20 @@ export class Wiring {
     this.#host.close();
   }
 
-  #wire(request: AttachRequest, { near, far, ipv6 }: Pair, netnsFd: number, pod: NetlinkSocket): void {
+  /** False: another route is in the place of one of the host's. */
+  #wire(request: AttachRequest, { near, far, ipv6 }: Pair, netnsFd: number, pod: NetlinkSocket): boolean {
     const { hostInterface, ifname, netns, addresses, alias } = request;
     const setting = (netns?: string) => (name: string, value: string) =>
       this.#log.operation({ operation: "set", object: "sysctl", name, value }, undefined, netns);
     if (addresses.some((address) => address.length === 16)) prepareHostEnd(hostInterface, ipv6, setting());
-    sendOrThrow(this.#host, hostSteps(request, near));
+    const refused = sendAll(this.#host, hostSteps(request, near));
+    for (const { step, error } of refused) if (step.what !== ROUTE || error.code !== "EEXIST") throw error;
     // The kernel leaves the other end's index out when it is the same number.
     const podIndex = far || getLink(pod, { name: ifname })?.ifindex;
     if (!podIndex) throw new Error(`${ifname} vanished while it was being set up`);
     wirePodEnd(pod, podIndex, request, () => enableIpv6Inside(netnsFd, ifname, setting(netns)));
     this.#host.request((out) => encodeSetLink(out, { ifindex: near }, { alias }), "set up the host end");
+    return refused.length === 0;
   }
 
   #vethFailure(error: unknown, request: AttachRequest): unknown {
@@ -188,8 +191,10 @@ interface Pair {
   readonly ipv6: Ipv6Settings | null;
 }
 
-/** The host end forwards, makes no addresses up, knows its pod, and is the gateway. */
-function hostSteps({ addresses, mac }: AttachRequest, ifindex: number): Step[] {
+const ROUTE = "add the host's route to the pod";
+
+/** The host end forwards, makes no addresses up, knows its pod, is the gateway, and is where the pod's addresses lead. */
+function hostSteps({ addresses, mac, routes }: AttachRequest, ifindex: number): Step[] {
   const ipv6 = addresses.some((address) => address.length === 16);
   const settings = {
     ipv4: [[Ipv4Setting.forwarding, 1]],
@@ -201,6 +206,10 @@ function hostSteps({ addresses, mac }: AttachRequest, ifindex: number): Step[] {
     { what: "raise the host end", encode: (out) => encodeSetLink(out, { ifindex }, { up: true }) },
     ...podNeighbourSteps(ifindex, addresses, mac),
     ...(ipv6 ? [{ what, encode: (out: MessageWriter) => encodeNewAddress(out, { ...gatewayAddress, ifindex }) }] : []),
+    ...routes.map((route) => ({
+      what: ROUTE,
+      encode: (out: MessageWriter) => encodeNewRoute(out, Flag.create | Flag.exclusive, { ...route, oif: ifindex }),
+    })),
   ];
 }
 

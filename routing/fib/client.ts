@@ -6,6 +6,8 @@ import { distFile } from "../../net/dist.ts";
 import { type Log, silentLog } from "../../net/log.ts";
 import type { LiveExplanation } from "../explain/live.ts";
 import type { Flow } from "../explain/types.ts";
+import type { RouteSpec } from "../netlink/route.ts";
+import { Ownership } from "../ownership.ts";
 import type {
   BlockChange,
   Fib,
@@ -84,9 +86,15 @@ export class FibClient implements Fib {
   #waitForDrain = false;
   #ended: Error | null = null;
   readonly #heartbeat: Heartbeat;
+  readonly #ownership: Ownership;
+  readonly #install: boolean;
+  readonly #inOtherNamespace: boolean;
 
   constructor(options: RoutingOptions, deps: FibClientDeps = {}) {
     this.#log = deps.log ?? silentLog;
+    this.#ownership = new Ownership(options);
+    this.#install = options.install;
+    this.#inOtherNamespace = deps.netns !== undefined;
     const workerData: WorkerOptions = {
       routing: options,
       netns: deps.netns ?? null,
@@ -188,6 +196,19 @@ export class FibClient implements Fib {
 
   async warmUp(): Promise<void> {
     await this.#request("warmUp", null);
+  }
+
+  planPodRoutes(addresses: readonly Uint8Array[]): readonly RouteSpec[] | null {
+    if (this.#inOtherNamespace) return null;
+    return this.#install ? addresses.map((address) => this.#ownership.podRoute({ address, ifindex: 0 })) : [];
+  }
+
+  keepPodRoutes(routes: readonly PodRoute[]): void {
+    this.#post({ kind: "keepPodRoutes", routes });
+  }
+
+  dropPodRoutes(routes: readonly PodRoute[]): void {
+    this.#post({ kind: "dropPodRoutes", routes });
   }
 
   async addPodRoutes(routes: readonly PodRoute[]): Promise<void> {

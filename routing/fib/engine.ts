@@ -182,6 +182,18 @@ export class FibEngine {
     );
   }
 
+  /** Those that another thread has written. */
+  keepPodRoutes(pods: readonly PodRoute[]): void {
+    const { install, staticRoutes, ownership } = this.#state;
+    if (install) staticRoutes.keep(pods.map((pod) => ownership.podRoute(pod)));
+  }
+
+  /** Those whose interface takes them along. */
+  dropPodRoutes(pods: readonly PodRoute[]): void {
+    const { install, staticRoutes, ownership } = this.#state;
+    if (install) staticRoutes.forget(pods.map((pod) => ownership.podRoute(pod)));
+  }
+
   removePodRoutes(pods: readonly PodRoute[]): void {
     const { install, staticRoutes, ownership } = this.#state;
     if (install) staticRoutes.remove(pods.map((pod) => ownership.podRoute(pod)));

@@ -216,6 +216,14 @@ export class NextHops {
     return live;
   }
 
+  /** Whether a next hop, of those wanted or there, is on this link. */
+  isOn(ifindex: number): boolean {
+    for (const hop of this.#hops.values()) if (hop.ifindex === ifindex) return true;
+    for (const { wanted } of this.#groups.values())
+      if (wanted.some((member) => member.ifindex === ifindex)) return true;
+    return false;
+  }
+
   /** Interface indices that gateways are on. */
   uplinks(): number[] {
     return [...new Set([...this.#hops.values()].map((hop) => hop.ifindex))];

@@ -64,6 +64,9 @@ export type ToWorker =
     }[RequestName]
   | { kind: "setNextHopSet"; set: number; members: readonly NextHopMember[] }
   | { kind: "removeNextHopSet"; set: number }
+  /** In the kernel already; and about to leave it with their interface. */
+  | { kind: "keepPodRoutes"; routes: readonly PodRoute[] }
+  | { kind: "dropPodRoutes"; routes: readonly PodRoute[] }
   /** Whether every single operation is wanted, see netlink/write-log.ts. */
   | { kind: "setDetail"; detailed: boolean }
   | { kind: "apply"; batch: RouteBatch };

@@ -50,6 +50,10 @@ export class Repairs {
   #linksTimer: Timer | null = null;
   /** Something happened to nexthop objects, or to a link that they are on. */
   #nextHopsInDoubt = false;
+  /** What happened to links that no next hop is on, to be told with the next report of links. */
+  readonly #linkNews = new Map<number, "up" | "down">();
+  /** Links among them that are known to be down. */
+  readonly #toldDown = new Set<number>();
   /** A link's change is to be acted on when the notifications at hand have been read. */
   #linksChanged = false;
 
@@ -115,13 +119,18 @@ export class Repairs {
   #linkNotified(buffer: Buffer, start: number, end: number, type: number): void {
     const { kind, ifindex } = this.#state.links.notified(buffer, start, end, type);
     if (kind === "none") return;
+    this.#reportLinksSoon();
+    if (kind === "changed") return;
+    this.linkChanged(ifindex, kind);
+  }
+
+  #reportLinksSoon(): void {
     this.#linksTimer ??= this.#state.deps.clock.after(LINKS_REPORT_MS, () => {
       this.#linksTimer = null;
+      this.#tellOfLinks();
       this.#state.deps.links(this.#state.links.snapshot());
       if (this.#state.rulesFollowLinks) this.#guard(() => this.#state.owned.repairRules());
     });
-    if (kind === "changed") return;
-    this.linkChanged(ifindex, kind);
   }
 
   /** A link went up or down, is gone, or lost an address. */
@@ -134,12 +143,32 @@ export class Repairs {
     }
     const name = this.#state.links.nameOf(ifindex);
     if (name === "lo") this.#state.staticRoutes.suspectOwned();
-    if (kind !== "removed") this.#state.deps.event({ kind: "link", message: `${name} is ${kind}` });
+    const carriesNextHops = this.#state.nextHops.isOn(ifindex);
+    if (kind === "removed") {
+      this.#linkNews.delete(ifindex);
+      this.#toldDown.delete(ifindex);
+    } else if (carriesNextHops) this.#state.deps.event({ kind: "link", message: `${name} is ${kind}` });
+    else {
+      this.#linkNews.set(ifindex, kind);
+      this.#reportLinksSoon();
+    }
     this.#state.gateways.linkChanged(ifindex);
     // Routes of others go with the link too, in silence.
     if (kind !== "up" && this.#parts.foreignRoutes.any) this.#parts.foreignRoutes.recount();
     this.#linksChanged = true;
-    this.#nextHopsInDoubt = true;
+    if (carriesNextHops) this.#nextHopsInDoubt = true;
+  }
+
+  /** Of links that no next hop is on. That a pod's link comes and goes is no news; that it is down is. */
+  #tellOfLinks(): void {
+    const { links, staticRoutes, deps } = this.#state;
+    for (const [ifindex, kind] of this.#linkNews) {
+      const wasDown = this.#toldDown.delete(ifindex);
+      if (!links.has(ifindex) || (kind === "up" && !wasDown && staticRoutes.isPodLink(ifindex))) continue;
+      if (kind === "down") this.#toldDown.add(ifindex);
+      deps.event({ kind: "link", message: `${links.nameOf(ifindex)} is ${kind}` });
+    }
+    this.#linkNews.clear();
   }
 
   #settingNotified(buffer: Buffer, start: number, end: number): void {

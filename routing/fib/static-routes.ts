@@ -64,6 +64,20 @@ export class StaticRoutes {
     if (failures.length > 0) throw failures[0].error;
   }
 
+  /** Pods' routes that the kernel has been given already. */
+  keep(specs: readonly RouteSpec[]): void {
+    for (const spec of specs)
+      this.#entries.set(keyOf(spec), {
+        spec,
+        purpose: "pod",
+        wanted: true,
+        installed: true,
+        suspect: false,
+        seen: true,
+        error: null,
+      });
+  }
+
   #put(specs: readonly RouteSpec[], purpose: Purpose): WriteFailure[] {
     const pending: Entry[] = [];
     for (const spec of specs) {
@@ -89,12 +103,16 @@ export class StaticRoutes {
   /** Routes that are not there are fine. */
   remove(specs: readonly RouteSpec[]): void {
     for (const spec of specs) {
-      const key = keyOf(spec);
-      const entry = this.#entries.get(key);
-      if (spec.oif && entry?.wanted && entry.spec.oif !== spec.oif) continue; // somebody else's by now
+      const entry = this.#entries.get(keyOf(spec));
+      if (isOthers(spec, entry)) continue;
       this.#delete(entry?.spec ?? spec);
-      this.#entries.delete(key);
+      this.#entries.delete(keyOf(spec));
     }
+  }
+
+  /** Nobody wants these any more, and the kernel is about to drop them with their link. */
+  forget(specs: readonly RouteSpec[]): void {
+    for (const spec of specs) if (!isOthers(spec, this.#entries.get(keyOf(spec)))) this.#entries.delete(keyOf(spec));
   }
 
   /** The configuration's routes are exactly these: adds, then removes what it wanted before. Those refused stay wanted. */
@@ -216,6 +234,12 @@ export class StaticRoutes {
     );
   }
 
+  /** Whether the link is a pod's. */
+  isPodLink(ifindex: number): boolean {
+    for (const { spec, purpose } of this.#entries.values()) if (spec.oif === ifindex && purpose === "pod") return true;
+    return false;
+  }
+
   /** The kernel drops routes of a link that loses its carrier or an address, in silence. */
   suspect(ifindex: number): void {
     for (const entry of this.#entries.values()) if (entry.spec.oif === ifindex) entry.suspect = true;
@@ -329,6 +353,11 @@ export function isLearned(reader: RouteReader, localTable: number): boolean {
     reader.priority === METRIC &&
     reader.nextHopId !== 0
   );
+}
+
+/** Another link has the route by now. */
+function isOthers(spec: RouteSpec, entry: Entry | undefined): boolean {
+  return spec.oif !== undefined && spec.oif !== 0 && entry?.wanted === true && entry.spec.oif !== spec.oif;
 }
 
 function keyOf(spec: RouteSpec): string {

@@ -74,7 +74,9 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
       if (message.kind === "apply") {
         current().apply(message.batch);
         post({ kind: "absorbed", count: message.batch.count });
-      } else if (message.kind === "setDetail") current().setDetail(message.detailed);
+      } else if (message.kind === "keepPodRoutes") current().keepPodRoutes(message.routes);
+      else if (message.kind === "dropPodRoutes") current().dropPodRoutes(message.routes);
+      else if (message.kind === "setDetail") current().setDetail(message.detailed);
       else if (message.kind === "setNextHopSet") current().setNextHopSet(message.set, message.members);
       else current().removeNextHopSet(message.set);
     } catch (error) {

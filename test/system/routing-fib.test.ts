@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseAddress } from "../../net/address.ts";
+import { METRIC } from "../../routing/ownership.ts";
 import { batch, eventually, member, Namespace, options, owned } from "./routing-namespace.ts";
 
 let ns: Namespace;
@@ -258,6 +259,42 @@ describe("learned routes", () => {
 });
 
 describe("pods", () => {
+  it("whose routes came with their link are kept, and let go with it", async () => {
+    ns.run("ip link add pod0 type veth peer name eth0");
+    const pod = ns.ifindex("pod0");
+    const fib = ns.client();
+    await fib.start();
+    await fib.setOwned(owned);
+    const table = () => ns.run("ip route show table 7000; ip -6 route show table 7000");
+    const pods = ["10.244.1.5", "2001:db8:244:1::5"].map((text) => ({ address: parseAddress(text)!, ifindex: pod }));
+    fib.keepPodRoutes(pods);
+    await fib.status();
+    ns.run("ip link set pod0 up; ip link set eth0 up");
+    for (const address of ["10.244.1.5", "2001:db8:244:1::5"])
+      ns.run(`ip route replace ${address} dev pod0 table 7000 proto 201 metric ${METRIC} scope link`);
+    const full = table();
+    await eventually(() => expect(fib.links().find((link) => link.name === "pod0")?.up).toBe(true));
+    expect(table()).toBe(full);
+    ns.run("ip route flush table 7000 dev pod0; ip -6 route flush table 7000 dev pod0");
+    await eventually(() => expect(table()).toBe(full));
+    ns.run("ip link set pod0 down");
+    await eventually(() => expect(ns.events.map(({ message }) => message)).toContain("pod0 is down"));
+    ns.run("ip link set pod0 up");
+    await eventually(() => expect(table()).toBe(full));
+
+    fib.dropPodRoutes(pods.map(({ address }) => ({ address, ifindex: up0 })));
+    ns.run("ip route del 10.244.1.5 table 7000");
+    await eventually(() => expect(table()).toBe(full));
+    fib.dropPodRoutes(pods);
+    await fib.status();
+    ns.run("ip route del 10.244.1.5 table 7000");
+    ns.run("ip link del pod0");
+    await eventually(() => expect(fib.links().find((link) => link.name === "pod0")).toBe(undefined));
+    expect(table()).not.toContain("10.244.1.5");
+    const told = ns.events.filter(({ kind }) => kind === "link" || kind === "error").map(({ message }) => message);
+    expect(told.filter((message) => message.startsWith("pod0"))).toEqual(["pod0 is down", "pod0 is up"]);
+  });
+
   it("have host routes above the blackhole, which follow their link", async () => {
     ns.run("ip link add pod0 type veth peer name eth0; ip link set pod0 up; ip link set eth0 up");
     const pod = ns.ifindex("pod0");

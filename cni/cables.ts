@@ -1,0 +1,76 @@
+// The cable of an attachment: the link to its pod, and the host's routes that lead there. In: what the record says. Out: the
+// link's index, or an error and nothing left behind.
+//
+// Routes are written by the one who makes the link, with the link; whoever looks after routes is told, and not waited for.
+// The link takes them along when it goes.
+import type { Log } from "../net/log.ts";
+import type { Attaching } from "./attach/attacher.ts";
+import { aliasOf, bytesOf, destinationsOf, hostRoutes, NO_LINK } from "./attachment.ts";
+import type { PodRecord } from "./ipam/records.ts";
+import type { PodRoutes } from "./types.ts";
+
+export class Cables {
+  readonly #attacher: Pick<Attaching, "attach" | "detach">;
+  readonly #routes: PodRoutes;
+  readonly #log: Log;
+
+  constructor(attacher: Pick<Attaching, "attach" | "detach">, routes: PodRoutes, log: Log) {
+    this.#attacher = attacher;
+    this.#routes = routes;
+    this.#log = log;
+  }
+
+  /** Resolves to the index of the host end. Rejects as Attacher.attach() does, or with why a route is not to be had. */
+  async plug(record: PodRecord, mtu: number, mac: Uint8Array): Promise<number> {
+    const { netns, netnsId, ifname, hostInterface } = record;
+    const addresses = bytesOf(record);
+    const planned = this.#routes.planPodRoutes?.(addresses) ?? null;
+    const { ifindex, routed } = await this.#attacher.attach({
+      netns,
+      netnsId,
+      ifname,
+      hostInterface,
+      alias: aliasOf(record),
+      mac,
+      mtu,
+      addresses,
+      destinations: destinationsOf(record),
+      routes: planned ?? [],
+    });
+    const routes = hostRoutes({ record, ifindex });
+    try {
+      if (planned && routed) this.#routes.keepPodRoutes?.(routes);
+      else await this.#routes.addPodRoutes(routes);
+    } catch (error) {
+      await this.#rollBack(record, ifindex);
+      throw error;
+    }
+    return ifindex;
+  }
+
+  /** `ifindex` null: that of a link is not known. Resolves also when there is none; rejects when it cannot be taken away. */
+  async unplug(record: PodRecord, ifindex: number | null): Promise<void> {
+    const { hostInterface } = record;
+    if (ifindex === null) return void (await this.#attacher.detach({ hostInterface, ifindex }));
+    const routes = hostRoutes({ record, ifindex });
+    const withLink = ifindex !== NO_LINK && this.#routes.dropPodRoutes !== undefined;
+    if (withLink) this.#routes.dropPodRoutes?.(routes);
+    else await this.#routes.removePodRoutes(routes);
+    try {
+      await this.#attacher.detach({ hostInterface, ifindex: ifindex || null });
+    } catch (error) {
+      // The link is there after all, and so are they.
+      if (withLink) await this.#routes.removePodRoutes(routes);
+      throw error;
+    }
+  }
+
+  /** On the way out of a failed ADD: errors are logged, the first one is what the caller gets. */
+  async #rollBack(record: PodRecord, ifindex: number): Promise<void> {
+    const { hostInterface } = record;
+    const report = (error: unknown) =>
+      this.#log.error({ hostInterface, error: (error as Error).message }, "cannot roll an ADD back completely");
+    await this.#routes.removePodRoutes(hostRoutes({ record, ifindex })).catch(report);
+    await this.#attacher.detach({ hostInterface, ifindex }).catch(report);
+  }
+}
