@@ -36,6 +36,11 @@ const spec = (route: { address: Uint8Array; ifindex: number }): RouteSpec => ({
   oif: route.ifindex,
 });
 const routes: PodRoutes = {
+  // Written with the link, unless a test wants to have them late.
+  planPodRoutes: (addresses) =>
+    options.routeDelay === undefined ? addresses.map((address) => spec({ address, ifindex: 0 })) : null,
+  keepPodRoutes: () => {},
+  dropPodRoutes: () => {},
   async addPodRoutes(list) {
     netlink.request((out) => {
       for (const route of list) encodeNewRoute(out, Flag.create | Flag.replace, spec(route));
