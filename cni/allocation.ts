@@ -5,7 +5,7 @@ import type { NewAttachment } from "./attachment.ts";
 import type { Allocation, Allocator } from "./ipam/allocator.ts";
 import { type Delegated, releaseBy } from "./ipam/delegate.ts";
 import type { Exceptions } from "./ipam/exceptions.ts";
-import { identityOf } from "./ipam/records.ts";
+import { identityOf, keepOf, namespaceOf } from "./ipam/records.ts";
 
 export interface AllocationParts {
   readonly allocator: Allocator;
@@ -21,20 +21,31 @@ export async function allocateFor(parts: AllocationParts, wanted: NewAttachment)
   if (wanted.delegation) return askAnother(parts, wanted, wanted.delegation);
   const { allocator, exceptions } = parts;
   const { pools, network, containerId, ifname, request } = wanted;
-  const { pod } = request;
-  const identity = identityOf({ network, containerId, ifname, pod });
+  const identity = identityOf({ network, containerId, ifname, pod: request.pod, identity: identityAsked(wanted) });
+  const named = request.pod !== null || typeof request.sticky === "string";
   const elsewhere = request.addresses.map(formatAddress).filter((address) => !allocator.isIn(pools, address));
-  const claimed = await exceptions.claim({ pools, addresses: elsewhere, identity, named: pod !== null });
+  const claimed = await exceptions.claim({ pools, addresses: elsewhere, identity, named });
   const extra = claimed
     .map((address) => parseAddress(address)!)
     .filter((bytes) => request.addresses.every(({ length }) => length !== bytes.length));
   try {
     const addresses = [...request.addresses, ...extra];
-    return allocator.allocate({ pools, addresses, identity, keep: pod === null ? null : "name" });
+    const keep = keepOf({ pod: request.pod, keep: keepAsked(wanted) });
+    return allocator.allocate({ pools, addresses, identity, keep });
   } catch (error) {
     for (const address of claimed) exceptions.released(address);
     throw error;
   }
+}
+
+/** What the pod asks for about keeping its addresses; undefined: nothing. */
+export function keepAsked({ request: { sticky } }: NewAttachment): boolean | undefined {
+  return sticky === null ? undefined : sticky !== false;
+}
+
+/** The name under which it asks for that, in its namespace; undefined: its own. */
+export function identityAsked({ network, ifname, request: { pod, sticky } }: NewAttachment): string | undefined {
+  return typeof sticky === "string" ? `${namespaceOf(pod) ?? ""}/${sticky}@${network}/${ifname}` : undefined;
 }
 
 /** Another plugin's addresses after a failure, which is what the caller gets. Never rejects. */

@@ -4,7 +4,7 @@
 //   the way back in the opposite order; an address is free for others only when nothing leads to its pod any more
 import type { Log } from "../net/log.ts";
 import type { KernelOperation, KernelOperations } from "../routing/types.ts";
-import { allocateFor, type Given, giveBack } from "./allocation.ts";
+import { allocateFor, type Given, giveBack, identityAsked, keepAsked } from "./allocation.ts";
 import { Attacher, type AttacherEvents, type Attaching, HostNameTakenError } from "./attach/attacher.ts";
 import { formatMac } from "./attach/gateway.ts";
 import type { HostLink } from "./attach/messages.ts";
@@ -277,6 +277,7 @@ export class Attachments {
   #record(wanted: NewAttachment, allocation: Given, mac: Uint8Array, attempt: number): PodRecord {
     // In the host's own namespace a default route would be the host's.
     const routes = isOwnNamespace(wanted.netnsId) ? [] : allocation.given?.routes;
+    const [keep, identity] = [keepAsked(wanted), identityAsked(wanted)];
     return {
       network: wanted.network,
       containerId: wanted.containerId,
@@ -289,6 +290,8 @@ export class Attachments {
       hostInterface: hostName(podKey(wanted), attempt, this.#takenNames(podKey(wanted))),
       mac: formatMac(mac),
       pod: wanted.request.pod,
+      ...(keep !== undefined && { keep }),
+      ...(identity !== undefined && { identity }),
       ...(wanted.delegation && { ipam: wanted.delegation.delegate }),
       ...(routes && { routes }),
     };

@@ -12,6 +12,7 @@ import { check } from "./check.ts";
 import { collectGarbage } from "./garbage.ts";
 import { allocateBy, askDelegate, DELEGATE_MARK, delegateForDel, delegateOf, releaseBy } from "./ipam/delegate.ts";
 import type { Exceptions } from "./ipam/exceptions.ts";
+import { namespaceOf } from "./ipam/records.ts";
 import { namespaceId, requireSameHost } from "./namespace.ts";
 import { type NetworkConfig, parseConfig, peekVersion, refuseUnsupported } from "./protocol/config.ts";
 import { type CniCall, readEnvironment, type Verb } from "./protocol/environment.ts";
@@ -262,7 +263,10 @@ export class CniServer {
     const delegate = delegateOf(config, call.env);
     const pools = delegate
       ? []
-      : this.#attachments.allocator.choosePools(request.pool ?? config.pool, namespaceOf(request.pod));
+      : this.#attachments.allocator.choosePools(
+          request.pools.length > 0 ? request.pools : config.pools,
+          namespaceOf(request.pod),
+        );
     const mtu = this.#mtu(config, pools);
     const attachment = await this.#attachments.add({
       network: config.name,
@@ -332,7 +336,7 @@ export class CniServer {
 
   async #status(call: CniCall, config: NetworkConfig): Promise<string> {
     const delegate = delegateOf(config, call.env);
-    const pools = delegate ? [] : this.#attachments.allocator.choosePools(config.pool);
+    const pools = delegate ? [] : this.#attachments.allocator.choosePools(config.pools);
     const refusal = this.#refusal();
     if (refusal !== null) throw new CniError(CniErrorCode.notAvailable, refusal);
     if (delegate) {
@@ -383,9 +387,4 @@ export class CniServer {
 
 function readinessKey({ containerId, ifname }: CniCall): string {
   return `${containerId}/${ifname}`;
-}
-
-/** Of a pod's name, `namespace/name`. */
-function namespaceOf(pod: string | null): string | null {
-  return pod?.includes("/") ? pod.slice(0, pod.indexOf("/")) : null;
 }

@@ -2,19 +2,15 @@
 //
 // One address per family of the pool's blocks, all or none. A pool's blocks are tried in their order. An address that
 // was asked for by name is given or refused, never replaced. Each allocation has a sequence number, and gives back only
-// what it has itself. A block that leaves its pool gives no addresses any more and stays, as retiring, until the last one
-// of those that no other block has is back.
-import { type Family, parseAddress } from "../../net/address.ts";
-import { contains, hostPrefix, type Prefix, prefix } from "../../net/prefix.ts";
+// what it has itself.
 import { uptime } from "../../net/uptime.ts";
 import type { PoolOptions, RetiringBlock } from "../types.ts";
-import { Block, type BlockCounts, type Owner } from "./block.ts";
-import { BlockIndex } from "./block-index.ts";
+import type { Owner } from "./block.ts";
 import { type Exceptions, noExceptions } from "./exceptions.ts";
-import { Outside } from "./outside.ts";
+import { Places } from "./places.ts";
 import { choosePools } from "./pool-choice.ts";
-import { buildPool, noRanges, type Pool } from "./pools.ts";
-import { identityOf, type PodRecord, type ReleasedAddress } from "./records.ts";
+import type { Pool } from "./pools.ts";
+import { identityOf, keepOf, type PodRecord, type ReleasedAddress } from "./records.ts";
 import * as refusals from "./refusals.ts";
 import type { Released } from "./release-queue.ts";
 import {
@@ -27,21 +23,10 @@ import {
   type Shortage,
   type Wish,
 } from "./selection.ts";
-import { isKept, type Reservation } from "./sticky.ts";
+import type { Reservation } from "./sticky.ts";
+import { type BlockUse, blockUses, exhausted, type KeptUse, keptFor, type PoolUse, poolUse } from "./usage.ts";
 
-export interface BlockUse extends BlockCounts {
-  readonly prefix: string;
-  readonly pool: string;
-  /** On the allocator's clock: since when no address has had an owner; null: one has. */
-  readonly emptySince: number | null;
-}
-
-/** The blocks of one family of a pool together. */
-export interface PoolUse extends BlockCounts {
-  readonly pool: string;
-  readonly family: Family;
-  readonly blocks: number;
-}
+export type { BlockUse, PoolUse } from "./usage.ts";
 
 export interface AllocationRequest {
   /** In order of preference, as choosePools() has them. */
@@ -83,24 +68,13 @@ export interface AllocatorOptions {
   readonly exceptions?: Exceptions;
 }
 
-interface Placed {
-  readonly block: Block;
-  /** Which it was in; "" while that is not known. */
-  pool: string;
-}
-
 export class Allocator {
   readonly #now: () => number;
   readonly #wall: () => number;
-  readonly #onRetired: () => void;
   readonly #onEvicted: (eviction: Eviction) => void;
   readonly #listeners: ((pool: string) => void)[] = [];
   #exceptions: Exceptions;
-  #pools: ReadonlyMap<string, Pool> = new Map();
-  #index = new BlockIndex([]);
-  readonly #poolOf = new Map<Block, Pool>();
-  #retiring: readonly Placed[] = [];
-  readonly #outside = new Outside();
+  readonly #places: Places;
   /** Who else has an address that has an owner: a fault of a former run. */
   readonly #contenders = new Map<string, Owner[]>();
   #sequence = 0;
@@ -108,10 +82,12 @@ export class Allocator {
   constructor(pools: readonly PoolOptions[], options: AllocatorOptions = {}) {
     this.#now = options.now ?? uptime;
     this.#wall = options.wall ?? Date.now;
-    this.#onRetired = options.onRetired ?? (() => {});
     this.#onEvicted = options.onEvicted ?? (() => {});
     this.#exceptions = options.exceptions ?? noExceptions;
-    this.#place(pools);
+    this.#places = new Places(pools, this.#now, {
+      onRetired: options.onRetired ?? (() => {}),
+      onLeft: (address) => this.#exceptions.released(address),
+    });
   }
 
   /** Who decides on addresses outside of the blocks, from now on. */
@@ -126,57 +102,36 @@ export class Allocator {
 
   /** Other pools, from now on; addresses in use stay with their owners. Nothing is held back any more. */
   setPools(pools: readonly PoolOptions[]): void {
-    const before = this.#all();
-    this.#place(pools);
-    this.#retiring = [];
-    const now = this.#now();
-    for (const { block, pool } of before) {
-      if (this.#poolOf.has(block)) for (const entry of block.keptEntries()) this.#enter(entry, now);
-      else this.#replant(block, pool, now);
-    }
-    for (const [address, owner] of this.#outside.owners) {
-      if (!this.#placedBlockOf(address)?.take(address, owner)) continue;
-      this.#outside.forget(address);
-      this.#exceptions.released(address);
-    }
-    for (const entry of this.#outside.takeReleased((address) => this.#placedBlockOf(address) !== undefined))
-      this.#enter(entry, now);
-    for (const name of this.#pools.keys()) this.#changed(name);
+    this.#places.setPools(pools);
+    for (const { name } of pools) this.#changed(name);
   }
 
   /** At start, before adopt(): blocks of a former run that are in no pool now. */
   keep(prefixes: readonly string[]): void {
-    for (const text of prefixes) this.#retire(prefix(text), "", new Map());
+    this.#places.keep(prefixes);
   }
 
-  /** Those that still have an owner of an address. */
+  /** Blocks in no pool that still have an owner of an address. */
   retiring(): RetiringBlock[] {
-    return this.#retiring
+    return this.#places.retiring
       .filter(({ block }) => block.used > 0)
       .map(({ block, pool }) => ({ prefix: block.text, pool, addresses: [...block.owners.keys()] }));
   }
 
   /** Blocks that would be retiring with these pools. */
   uncovered(pools: readonly PoolOptions[]): RetiringBlock[] {
-    const next = pools.flatMap(({ blocks }) => blocks.map(prefix));
-    const covered = (inner: Prefix) => next.some((outer) => contains(outer, inner));
-    return this.#all().flatMap(({ block, pool }) => {
-      if (covered(block.prefix)) return [];
-      const addresses = [...block.owners.keys()].filter((address) => !covered(hostPrefix(parseAddress(address)!)));
-      return addresses.length === 0 ? [] : [{ prefix: block.text, pool, addresses }];
-    });
+    return this.#places.uncovered(pools);
   }
 
   /** No new addresses out of a block, for this reason; null: again. */
   hold(text: string, reason: string | null): void {
-    for (const { block } of this.#all()) if (block.text === text) block.held = reason;
+    this.#places.hold(text, reason);
   }
 
-  /** Names of the pools for a pod, in order of preference. `requested`: one, several, or nobody named any. Throws code 7. */
-  choosePools(requested: string | readonly string[] | null, namespace: string | null = null): string[] {
-    const names = requested === null ? [] : typeof requested === "string" ? [requested] : requested;
+  /** Names of the pools for a pod, in order of preference. `names`: asked for, often none. Throws code 7. */
+  choosePools(names: readonly string[], namespace: string | null = null): string[] {
     return choosePools(
-      [...this.#pools.values()].map(({ options }) => options),
+      [...this.#places.pools.values()].map(({ options }) => options),
       names,
       namespace,
     );
@@ -195,7 +150,7 @@ export class Allocator {
       admits: (address) => identity !== null && this.#exceptions.admits(address, identity),
     };
     const named = request.pools.map((name) => this.#pool(name));
-    for (const pool of named) this.#expire(pool, now);
+    for (const pool of named) this.#places.expire(pool, now);
     const pools = addresses.length > 0 ? [poolWith(named, wish)] : keeperFirst(named, identity);
     const shortages: Shortage[] = [];
     for (const pool of pools) {
@@ -218,13 +173,13 @@ export class Allocator {
     const now = this.#now();
     const pools = new Set<string>();
     for (const address of addresses) {
-      const block = this.#forget(address, sequence, now);
+      const block = this.#places.forget(address, sequence, now);
       if (!block) continue;
-      pools.add(this.#poolOf.get(block)?.name ?? "");
+      pools.add(this.#places.poolOf.get(block)?.name ?? "");
       if (!before.some((entry) => entry.address === address)) block.rewind(address);
     }
-    for (const entry of before) if (!this.#ownerOf(entry.address)) this.#enter(entry, now);
-    this.#dropRetired();
+    for (const entry of before) if (!this.#places.ownerOf(entry.address)) this.#places.enter(entry, now);
+    this.#places.dropRetired();
     for (const name of pools) this.#changed(name);
   }
 
@@ -233,11 +188,10 @@ export class Allocator {
    * leaves everything as it was.
    */
   take(addresses: readonly string[], pool: string, identity: string): Allocation {
-    const taken = addresses.find((address) => this.#ownerOf(address));
+    const taken = addresses.find((address) => this.#places.ownerOf(address));
     if (taken !== undefined) throw refusals.taken(taken);
     const owner: Owner = { sequence: this.nextSequence(), identity, pool, keep: null };
-    for (const address of addresses)
-      if (!this.#blockOf(address)?.take(address, owner)) this.#outside.take(address, owner);
+    for (const address of addresses) this.#places.take(address, owner);
     return { pool, addresses, sequence: owner.sequence, restored: [], before: [] };
   }
 
@@ -246,23 +200,23 @@ export class Allocator {
     const now = this.#now();
     const pools = new Set<string>();
     for (const address of addresses) {
-      const owner = this.#ownerOf(address);
+      const owner = this.#places.ownerOf(address);
       const contenders = this.#contenders.get(address)?.filter((other) => other.sequence !== sequence);
       if (contenders) this.#contenders.set(address, contenders);
       if (!owner || owner.sequence !== sequence) continue;
       const heir = contenders?.shift();
       if (heir) {
-        this.#forget(address, sequence, now);
-        if (!this.#blockOf(address)?.take(address, heir)) this.#outside.take(address, heir);
+        this.#places.forget(address, sequence, now);
+        this.#places.take(address, heir);
         continue;
       }
       this.#contenders.delete(address);
       const stored = { address, ...owner, at: now, time: this.#wall() };
-      const block = this.#forget(address, sequence, now);
-      this.#enter({ ...stored, at: now, since: now, stored }, now);
-      if (block) pools.add(this.#poolOf.get(block)?.name ?? "");
+      const block = this.#places.forget(address, sequence, now);
+      this.#places.enter({ ...stored, at: now, since: now, stored }, now);
+      if (block) pools.add(this.#places.poolOf.get(block)?.name ?? "");
     }
-    this.#dropRetired();
+    this.#places.dropRetired();
     for (const name of pools) this.#changed(name);
   }
 
@@ -276,19 +230,19 @@ export class Allocator {
       sequence: record.sequence ?? 0,
       identity: containerId === "" ? null : identityOf({ network, containerId, ifname, pod, identity }),
       pool,
-      keep: keep ? "asked" : pod === null ? null : "name",
+      keep: keepOf({ pod, keep }),
     };
     this.continueFrom(owner.sequence);
     let alone = true;
     for (const address of addresses) {
-      if (this.#ownerOf(address)) {
+      if (this.#places.ownerOf(address)) {
         this.#contenders.set(address, [...(this.#contenders.get(address) ?? []), owner]);
         alone = false;
         continue;
       }
-      const block = this.#blockOf(address);
-      if (!block?.take(address, owner)) this.#outside.take(address, owner);
-      for (const retiring of this.#retiring) if (retiring.block === block) retiring.pool ||= pool;
+      const block = this.#places.blockOf(address);
+      if (!block?.take(address, owner)) this.#places.outside.take(address, owner);
+      for (const retiring of this.#places.retiring) if (retiring.block === block) retiring.pool ||= pool;
     }
     return alone;
   }
@@ -303,113 +257,71 @@ export class Allocator {
     return ++this.#sequence;
   }
 
-  /** Whether an address is in a block of any pool, or in one that is retiring. */
-  covers(address: string): boolean {
-    return this.#blockOf(address) !== undefined;
-  }
-
-  /** Whether one of these pools has a block with the address. */
-  isIn(pools: readonly string[], address: string): boolean {
-    const block = this.#placedBlockOf(address);
-    return block !== undefined && pools.includes(this.#poolOf.get(block)!.name);
-  }
-
-  /** Prefixes of the blocks that addresses are of, each once; an address that is in none counts for nothing. */
-  blocksOf(addresses: readonly string[]): string[] {
-    const blocks = new Set(addresses.map((address) => this.#blockOf(address)));
-    return [...blocks].flatMap((block) => (block ? [block.text] : []));
-  }
-
   /** At start: the addresses given back, oldest first. Returns those that nobody has, with times of this boot. */
   restoreReleased(released: Iterable<ReleasedAddress>): ReleasedAddress[] {
     const now = this.#now();
     const wall = this.#wall();
     const kept: ReleasedAddress[] = [];
     for (const found of released) {
-      if (this.#ownerOf(found.address)) continue;
+      if (this.#places.ownerOf(found.address)) continue;
       // Of another boot: it may have been given back just before it. And no clock runs backwards.
       const at = Math.min(found.at ?? now, now);
       const elapsed = found.at !== null || found.time === null ? now - at : Math.max(0, wall - found.time);
       const since = Math.min(found.since ?? now - elapsed, now);
       const stored = found.at === at ? found : { ...found, at, since };
-      this.#enter({ ...stored, at, since, stored }, now);
+      this.#places.enter({ ...stored, at, since, stored }, now);
       kept.push(stored);
     }
     return kept;
   }
 
-  blocks(): BlockUse[] {
-    const now = this.#now();
-    for (const pool of this.#pools.values()) this.#expire(pool, now);
-    const uses = ({ block, pool }: Placed): BlockUse => ({
-      prefix: block.text,
-      pool,
-      emptySince: block.emptySince,
-      ...block.counts(now),
-    });
-    const placed = this.#placed().map(uses);
-    const listed = new Set(placed.map((use) => use.prefix));
-    return [...placed, ...this.#retiring.map(uses).filter((use) => use.used > 0 && !listed.has(use.prefix))];
-  }
-
-  /** One entry per family that the pool has blocks of. An unknown pool has none. */
-  use(name: string): PoolUse[] {
-    const pool = this.#pools.get(name);
-    if (!pool) return [];
-    const now = this.#now();
-    this.#expire(pool, now);
-    return [...pool.blocks].map(([family, blocks]) => ({
-      pool: name,
-      family,
-      blocks: blocks.length,
-      ...sum(blocks.map((block) => block.counts(now))),
-    }));
-  }
-
   /** The options of the pools, in the order of the configuration. */
   get pools(): PoolOptions[] {
-    return [...this.#pools.values()].map(({ options }) => options);
+    return [...this.#places.pools.values()].map(({ options }) => options);
+  }
+
+  /** Whether an address is in a block of any pool, or in one that is retiring. */
+  covers(address: string): boolean {
+    return this.#places.blockOf(address) !== undefined;
+  }
+
+  /** Whether one of these pools has a block with the address. */
+  isIn(pools: readonly string[], address: string): boolean {
+    const block = this.#places.placedBlockOf(address);
+    return block !== undefined && pools.includes(this.#places.poolOf.get(block)!.name);
+  }
+
+  /** Prefixes of the blocks that addresses are of, each once; an address that is in none counts for nothing. */
+  blocksOf(addresses: readonly string[]): string[] {
+    const blocks = new Set(addresses.map((address) => this.#places.blockOf(address)));
+    return [...blocks].flatMap((block) => (block ? [block.text] : []));
   }
 
   /** Addresses in use that are in no block: by exception, or from before the pools were changed. */
   outside(): ({ readonly address: string } & Owner)[] {
-    return [...this.#outside.owners].map(([address, owner]) => ({ address, ...owner }));
+    return [...this.#places.outside.owners].map(([address, owner]) => ({ address, ...owner }));
   }
 
-  /** For whom addresses are kept, by pool, oldest first. `until`: milliseconds on the allocator's clock. */
-  kept(): {
-    readonly pool: string;
-    readonly identity: string;
-    readonly addresses: string[];
-    readonly seconds: number;
-  }[] {
-    const now = this.#now();
-    return [...this.#pools.values()].flatMap((pool) => {
-      this.#expire(pool, now);
-      const time = (pool.options.sticky?.for ?? 0) * 1000;
-      return [...pool.reservations.all()].map(({ identity, entries, since }) => ({
-        pool: pool.name,
-        identity,
-        addresses: entries.map(({ address }) => address),
-        seconds: Math.max(0, Math.round((since + time - now) / 1000)),
-      }));
-    });
+  blocks(): BlockUse[] {
+    return blockUses(this.#places);
+  }
+
+  /** One entry per family that the pool has blocks of. An unknown pool has none. */
+  use(name: string): PoolUse[] {
+    return poolUse(this.#places, name);
+  }
+
+  /** For whom addresses are kept, by pool, oldest first. */
+  kept(): KeptUse[] {
+    return keptFor(this.#places);
   }
 
   /** Null when a pod could be served, now or as soon as an address has cooled down; otherwise why not. */
   exhausted(names: readonly string[]): string | null {
-    const now = this.#now();
-    const reasons = names.map((name) => {
-      const pool = this.#pool(name);
-      if (pool.blocks.size === 0) return `pool "${name}" has no blocks`;
-      for (const [family, blocks] of pool.blocks) {
-        const open = blocks.filter(({ held }) => held === null);
-        const any = open.some((block) => block.next(now) !== null || block.nextIn(now) !== null);
-        if (!any && oldestKept(pool, family, now) === null) return `pool "${name}" has no free IPv${family} address`;
-      }
-      return null;
-    });
-    return reasons.includes(null) ? null : reasons.join("; ");
+    return exhausted(
+      this.#places,
+      names.map((name) => this.#pool(name)),
+    );
   }
 
   #allocateKept(pool: Pool, wish: Wish, request: AllocationRequest, now: number): Allocation | null {
@@ -420,10 +332,10 @@ export class Allocator {
       const kept = result.family === null || isLater(result) ? null : oldestKept(pool, result.family, now);
       if (kept && kept.wait <= 0) {
         evicted.push(kept.reservation);
-        this.#unkeep(pool, kept.reservation, now);
+        this.#places.unkeep(pool, kept.reservation, now);
         continue;
       }
-      for (const { entries } of evicted) for (const entry of entries) this.#enter(entry, now);
+      for (const { entries } of evicted) for (const entry of entries) this.#places.enter(entry, now);
       if (kept) throw refusals.allCooling(pool, result.family!, kept.wait);
       return null;
     }
@@ -441,14 +353,15 @@ export class Allocator {
     const own = identity === null ? undefined : pool.reservations.get(identity);
     const before = new Map<string, Released>();
     for (const { block, address } of choices) {
-      const entry = block ? block.releasedEntry(address) : this.#outside.released(address);
+      const entry = block ? block.releasedEntry(address) : this.#places.outside.released(address);
       if (entry) before.set(address, entry);
     }
     const restored = [...before.values()].map(({ stored }) => stored);
     for (const { entries } of own ? [...evicted, own] : evicted)
       for (const entry of entries) before.set(entry.address, entry);
-    for (const { block, address } of choices) if (!block?.take(address, owner)) this.#outside.take(address, owner);
-    if (own) this.#unkeep(pool, own, now);
+    for (const { block, address } of choices)
+      if (!block?.take(address, owner)) this.#places.outside.take(address, owner);
+    if (own) this.#places.unkeep(pool, own, now);
     for (const reservation of evicted)
       this.#onEvicted({
         pool: pool.name,
@@ -460,118 +373,8 @@ export class Allocator {
     return { pool: pool.name, addresses, sequence, restored, before: [...before.values()] };
   }
 
-  /** An address without an owner, into the queue that it belongs to. */
-  #enter(entry: Released, now: number): void {
-    const block = this.#placedBlockOf(entry.address);
-    const pool = block && this.#poolOf.get(block);
-    if (!pool) {
-      this.#outside.release(entry);
-      return;
-    }
-    const { sticky = null } = pool.options;
-    const kept = isKept(entry, sticky, now) && !block.isExcluded(parseAddress(entry.address)!);
-    block.release(entry, kept, now);
-    if (!kept) return;
-    const former = pool.reservations.keep(entry);
-    if (former) this.#unkeep(pool, former, now);
-    this.#expire(pool, now);
-  }
-
-  #expire(pool: Pool, now: number): void {
-    const { sticky } = pool.options;
-    if (sticky) for (const reservation of pool.reservations.expire(now, sticky)) this.#unkeep(pool, reservation, now);
-  }
-
-  /** What of it nobody has taken is anybody's, and is not kept again whatever is undone later. */
-  #unkeep(pool: Pool, { identity, entries }: Reservation, now: number): void {
-    if (pool.reservations.get(identity)?.entries === entries) pool.reservations.delete(identity);
-    for (const entry of entries) {
-      const block = this.#placedBlockOf(entry.address);
-      if (block?.releasedEntry(entry.address) !== entry || !block.isKept(entry.address)) continue;
-      block.release({ ...entry, keep: null, stored: { ...entry.stored, keep: null } }, false, now);
-    }
-  }
-
-  /** Takes an owner's address away from it. Returns the block, if it was in one. */
-  #forget(address: string, sequence: number, now: number): Block | null {
-    const block = this.#blockOf(address);
-    if (block?.ownerOf(address)?.sequence === sequence) {
-      block.unuse(address, now);
-      return block;
-    }
-    if (this.#outside.ownerOf(address)?.sequence === sequence) {
-      this.#outside.forget(address);
-      this.#exceptions.released(address);
-    }
-    return null;
-  }
-
-  #place(pools: readonly PoolOptions[]): void {
-    const former = this.#pools;
-    const blockOf = (text: string) => this.#index.get(text);
-    const now = this.#now();
-    this.#pools = new Map(
-      pools.map((options) => [options.name, buildPool(options, now, former.get(options.name), blockOf)]),
-    );
-    this.#poolOf.clear();
-    for (const pool of this.#pools.values())
-      for (const block of [...pool.blocks.values()].flat()) {
-        block.held = null;
-        this.#poolOf.set(block, pool);
-      }
-    this.#index = new BlockIndex([...this.#poolOf.keys()]);
-  }
-
-  /** A block that is gone, or another one now: what it knows goes to those in its place. */
-  #replant(old: Block, pool: string, now: number): void {
-    const left = new Map<string, Owner>();
-    for (const [address, owner] of old.owners)
-      if (!this.#placedBlockOf(address)?.take(address, owner)) left.set(address, owner);
-    for (const entry of old.released()) this.#enter(entry, now);
-    if (left.size > 0) this.#retire(old.prefix, pool, left);
-  }
-
-  #retire(of: Prefix, pool: string, owners: ReadonlyMap<string, Owner>): void {
-    const block = new Block({ prefix: of, excluded: noRanges, withheld: noRanges, cooldown: 0 }, this.#now());
-    for (const [address, owner] of owners) block.take(address, owner);
-    this.#retiring = [...this.#retiring, { block, pool }];
-  }
-
-  #dropRetired(): void {
-    const left = this.#retiring.filter(({ block }) => block.used > 0);
-    if (left.length === this.#retiring.length) return;
-    this.#retiring = left;
-    this.#onRetired();
-  }
-
-  #placed(): Placed[] {
-    return [...this.#poolOf].map(([block, { name }]) => ({ block, pool: name }));
-  }
-
-  #all(): Placed[] {
-    return [...this.#placed(), ...this.#retiring];
-  }
-
   #pool(name: string): Pool {
-    return this.#pools.get(this.choosePools(name)[0])!;
-  }
-
-  #ownerOf(address: string): Owner | undefined {
-    return this.#blockOf(address)?.ownerOf(address) ?? this.#outside.ownerOf(address);
-  }
-
-  #placedBlockOf(address: string): Block | undefined {
-    const bytes = parseAddress(address);
-    return bytes ? this.#index.find(bytes) : undefined;
-  }
-
-  /** Retiring blocks may overlap; the one where the address is in use counts. */
-  #blockOf(address: string): Block | undefined {
-    const placed = this.#placedBlockOf(address);
-    if (placed || this.#retiring.length === 0) return placed;
-    const bytes = parseAddress(address);
-    const holding = this.#retiring.filter(({ block }) => bytes && block.contains(bytes));
-    return (holding.find(({ block }) => block.ownerOf(address)) ?? holding[0])?.block;
+    return this.#places.pools.get(this.choosePools([name])[0])!;
   }
 
   #changed(pool: string): void {
@@ -585,20 +388,4 @@ function keeperFirst(pools: readonly Pool[], identity: string | null): readonly 
   return pools.length > 1 && pools.some(keeps)
     ? [...pools.filter(keeps), ...pools.filter((pool) => !keeps(pool))]
     : pools;
-}
-
-function sum(counts: readonly BlockCounts[]): BlockCounts {
-  const add = (of: (counts: BlockCounts) => number | null) =>
-    counts.reduce<number | null>((total, one) => {
-      const value = of(one);
-      return total === null || value === null ? null : total + value;
-    }, 0);
-  return {
-    capacity: add(({ capacity }) => capacity),
-    used: add(({ used }) => used)!,
-    free: add(({ free }) => free),
-    cooling: add(({ cooling }) => cooling)!,
-    reserved: add(({ reserved }) => reserved),
-    sticky: add(({ sticky }) => sticky)!,
-  };
 }

@@ -27,8 +27,8 @@ export interface PodRecord {
   readonly sequence?: number;
   /** Under which the pod asked to keep its addresses; absent: see identityOf(). */
   readonly identity?: string;
-  /** The pod asked to keep its addresses, whatever its pool does by itself. */
-  readonly keep?: true;
+  /** The pod asked to keep its addresses, or not to, whatever its pool does by itself. */
+  readonly keep?: boolean;
 }
 
 /** An address that was given back and has not been given out since. */
@@ -81,4 +81,21 @@ export function identityOf(
   pod: Pick<PodRecord, "network" | "containerId" | "ifname" | "pod"> & { readonly identity?: string | undefined },
 ): string {
   return pod.identity ?? `${pod.pod ?? pod.containerId}@${pod.network}/${pod.ifname}`;
+}
+
+/** Of a pod's name, `namespace/name`; null: it says none. */
+export function namespaceOf(pod: string | null): string | null {
+  return pod?.includes("/") ? pod.slice(0, pod.indexOf("/")) : null;
+}
+
+/** Why its addresses may be kept (ReleasedAddress.keep). */
+export function keepOf({
+  pod,
+  keep,
+}: {
+  readonly pod: string | null;
+  readonly keep?: boolean | undefined;
+}): ReleasedAddress["keep"] {
+  if (keep !== undefined) return keep ? "asked" : null;
+  return pod === null ? null : "name";
 }

@@ -1,6 +1,6 @@
 // The addresses given back and not given out since, oldest first, as the journal's operations leave them. Pure: what a
 // store that reads its journal and one that writes it have in common.
-import { identityOf, type PodRecord, type ReleasedAddress, type StoreOperation } from "./records.ts";
+import { identityOf, keepOf, type PodRecord, type ReleasedAddress, type StoreOperation } from "./records.ts";
 
 export class ReleasedList {
   /** Insertion order is release order. */
@@ -76,7 +76,7 @@ export class ReleasedList {
         time: time ?? null,
         identity: identityOf(pod),
         pool: pod.pool,
-        keep: pod.keep ? "asked" : pod.pod === null ? null : "name",
+        keep: keepOf(pod),
       });
   }
 

@@ -6,6 +6,7 @@ const known = new Set([
   "IP",
   "MAC",
   "POOL",
+  "STICKY",
   "K8S_POD_NAME",
   "K8S_POD_NAMESPACE",
   "K8S_POD_INFRA_CONTAINER_ID",

@@ -2,14 +2,15 @@
 // `args`, `runtimeConfig` and CNI_ARGS). Unknown keys are left alone; keys that we know and cannot honour are refused.
 import { isIdentifier } from "./environment.ts";
 import { CniError, CniErrorCode } from "./error.ts";
-import { field, isObject, type JsonObject, objectField, show, textField, textsField } from "./json.ts";
+import { field, isObject, type JsonObject, namesField, objectField, show, textField, textsField } from "./json.ts";
 import { type CniVersion, requireSupported } from "./version.ts";
 
 export interface NetworkConfig {
   readonly cniVersion: CniVersion;
   readonly name: string;
+  /** In order of preference; none: not said. */
+  readonly pools: readonly string[];
   /** Null: not said. */
-  readonly pool: string | null;
   readonly mtu: number | null;
   readonly dns: JsonObject;
   /** As it came; undefined when absent. */
@@ -46,8 +47,8 @@ export function parseConfig(stdin: Uint8Array): NetworkConfig {
   return {
     cniVersion: requireSupported(version || "0.1.0"),
     name,
-    get pool() {
-      return textField(raw, "pool");
+    get pools() {
+      return namesField(raw, "pool") ?? [];
     },
     get mtu() {
       return mtuOf(raw);

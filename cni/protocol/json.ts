@@ -41,6 +41,14 @@ export function textsField(parent: JsonObject, key: string, name = key): string[
   return value.length > 0 ? value : null;
 }
 
+/** One text or several; null when absent or empty. */
+export function namesField(parent: JsonObject, key: string, name = key): string[] | null {
+  const value = field(parent, key) ?? null;
+  if (typeof value === "string") return value === "" ? null : [value];
+  if (value === null || Array.isArray(value)) return textsField(parent, key, name);
+  throw undecodable(`"${name}" must be a string, or a list of strings, not ${show(value)}`);
+}
+
 /** A value for a message. */
 export function show(value: unknown): string {
   try {

@@ -1,23 +1,24 @@
 // What is asked for one pod: addresses, MAC and pool. Each may come from several places; the first that names it counts:
 //
 //   runtimeConfig   ips, mac                                 capabilities of the plugin
-//   args.cni        ips, mac, pool                           the conventions' arguments
-//   annotations     underlay.dev/{addresses,mac,pool}        of the pod: the capability io.kubernetes.cri.pod-annotations,
+//   args.cni        ips, mac, pool, sticky                   the conventions' arguments
+//   annotations     underlay.dev/{addresses,mac,pool,sticky} of the pod: the capability io.kubernetes.cri.pod-annotations,
 //                                                            or args.cni.annotations
-//   CNI_ARGS        IP, MAC, POOL
-//   conflist        pool                                     (NetworkConfig.pool; not looked at here)
+//   CNI_ARGS        IP, MAC, POOL, STICKY
+//   conflist        pool                                     (NetworkConfig.pools; not looked at here)
 //
 // Deviation from the conventions: CNI_ARGS count for what `args` does not name, also when there are `args`.
 import { parseAddress, unmapped } from "../../net/address.ts";
 import { parseCniArgs, podName } from "./args.ts";
 import type { NetworkConfig } from "./config.ts";
 import { CniError, CniErrorCode } from "./error.ts";
-import { field, type JsonObject, objectField, show, textField, textsField } from "./json.ts";
+import { field, type JsonObject, namesField, objectField, show, textField, textsField } from "./json.ts";
 
 export const annotationNames = {
   addresses: "underlay.dev/addresses",
   mac: "underlay.dev/mac",
   pool: "underlay.dev/pool",
+  sticky: "underlay.dev/sticky",
 } as const;
 
 export const ANNOTATIONS_CAPABILITY = "io.kubernetes.cri.pod-annotations";
@@ -26,8 +27,10 @@ export interface PodRequest {
   /** At most one per family. */
   readonly addresses: readonly Uint8Array[];
   readonly mac: Uint8Array | null;
-  /** Null: the one of the conflist. */
-  readonly pool: string | null;
+  /** In order of preference; none: those of the conflist. */
+  readonly pools: readonly string[];
+  /** Is it to find its addresses again? A name: under which, instead of the pod's own. Null: as the pool has it. */
+  readonly sticky: boolean | string | null;
   /** namespace/name, when the caller gave one. */
   readonly pod: string | null;
 }
@@ -56,11 +59,17 @@ export function parsePodRequest(config: NetworkConfig, cniArgs: string): PodRequ
     said(textField(conventions, "mac"), "args.cni.mac") ??
     annotation(annotationNames.mac) ??
     arg("MAC");
-  const pool = said(textField(conventions, "pool"), "args.cni.pool") ?? annotation(annotationNames.pool) ?? arg("POOL");
+  const pools =
+    said(namesField(conventions, "pool", "args.cni.pool"), "args.cni.pool") ??
+    listed(annotation(annotationNames.pool)) ??
+    listed(arg("POOL"));
+  const sticky =
+    said(textField(conventions, "sticky"), "args.cni.sticky") ?? annotation(annotationNames.sticky) ?? arg("STICKY");
   return {
     addresses: addresses ? parseAddresses(addresses) : [],
     mac: mac ? parseMac(mac.value, mac.by) : null,
-    pool: pool?.value ?? null,
+    pools: (pools?.value ?? []).map((name) => name.trim()),
+    sticky: sticky && parseSticky(sticky),
     pod: podName(args),
   };
 }
@@ -73,6 +82,13 @@ export function parseMac(mac: string, by = "the result"): Uint8Array {
   if (!bytes || (bytes[0] & 1) === 1 || bytes.every((byte) => byte === 0))
     throw invalid(`requested MAC "${mac}" (${by}) is not a unicast Ethernet address`);
   return bytes;
+}
+
+function parseSticky({ value, by }: Said<string>): boolean | string {
+  const word = value.toLowerCase();
+  if (word === "true" || word === "false") return word === "true";
+  if (/^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(value)) return value;
+  throw invalid(`${by}: ${show(value)} is neither true nor false nor a name`);
 }
 
 /** Names match without regard to case: runtimes have changed it on the way. */
@@ -101,7 +117,7 @@ function listed(text: Said<string> | null): Said<readonly string[]> | null {
     list = null;
   }
   if (Array.isArray(list) && list.every((entry) => typeof entry === "string")) return { value: list, by };
-  throw invalid(`${by}: ${show(value)} is neither addresses with commas between them nor a JSON list of them`);
+  throw invalid(`${by}: ${show(value)} is neither a list with commas nor a JSON list of texts`);
 }
 
 function said<T>(value: T | null | undefined, by: string): Said<T> | null {

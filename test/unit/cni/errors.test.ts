@@ -111,8 +111,9 @@ describe("settings", () => {
   it.each<[keyof NetworkConfig, object | string, unknown]>([
     ["mtu", { mtu: 0 }, null],
     ["mtu", { MTU: 1400 }, 1400],
-    ["pool", { pool: null }, null],
-    ["pool", { Pool: "p" }, "p"],
+    ["pools", { pool: null }, []],
+    ["pools", { Pool: "p" }, ["p"]],
+    ["pools", { pool: ["p", "q"] }, ["p", "q"]],
     ["dns", { dns: null }, {}],
     [
       "dns",
@@ -139,7 +140,7 @@ describe("settings", () => {
     ["mtu", { mtu: 20 }, 7, '"mtu": 20'],
     ["mtu", { mtu: "1500" }, 7, '"mtu": "1500"'],
     ["mtu", nested, 7, "nested too deeply"],
-    ["pool", { pool: 5 }, 6, '"pool" must be a string'],
+    ["pools", { pool: 5 }, 6, '"pool" must be a string'],
     ["dns", { dns: [] }, 6, '"dns" must be an object'],
     ["dns", { dns: { nameservers: "10.0.0.53" } }, 6, "nameservers must be a list"],
     ["validAttachments", { "cni.dev/valid-attachments": {} }, 6, "must be a list"],
@@ -181,6 +182,6 @@ describe("settings that are not ours", () => {
     };
     const parsed = parseConfig(Buffer.from(JSON.stringify({ ...config, ...extra })));
     expect(() => refuseUnsupported(parsed)).not.toThrow();
-    expect(parsePodRequest(parsed, "")).toEqual({ addresses: [], mac: null, pool: null, pod: null });
+    expect(parsePodRequest(parsed, "")).toEqual({ addresses: [], mac: null, pools: [], sticky: null, pod: null });
   });
 });

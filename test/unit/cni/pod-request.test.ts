@@ -7,20 +7,21 @@ import { formatAddress } from "../../../net/address.ts";
 const annotations = "io.kubernetes.cri.pod-annotations";
 const parse = (extra: object, args = "") => {
   const stdin = Buffer.from(JSON.stringify({ cniVersion: "1.0.0", name: "net", type: "underlay", ...extra }));
-  const { addresses, mac, pool, pod } = parsePodRequest(parseConfig(stdin), args);
-  return { ips: addresses.map(formatAddress), mac: mac && Buffer.from(mac).toString("hex"), pool, pod };
+  const { addresses, mac, pools, sticky, pod } = parsePodRequest(parseConfig(stdin), args);
+  return { ips: addresses.map(formatAddress), mac: mac && Buffer.from(mac).toString("hex"), pools, sticky, pod };
 };
 
 /** The same wish in every place, most important first. */
 const everywhere = [
   { runtimeConfig: { ips: ["10.0.0.1"], mac: "02:00:00:00:00:01" } },
-  { args: { cni: { ips: ["10.0.0.2"], mac: "02:00:00:00:00:02", pool: "p2" } } },
+  { args: { cni: { ips: ["10.0.0.2"], mac: "02:00:00:00:00:02", pool: ["p2", "q2"], sticky: "true" } } },
   {
     runtimeConfig: {
       [annotations]: {
         "underlay.dev/addresses": "10.0.0.3",
         "underlay.dev/mac": "02:00:00:00:00:03",
         "underlay.dev/pool": "p3",
+        "underlay.dev/Sticky": "FALSE",
       },
     },
   },
@@ -30,13 +31,14 @@ const everywhere = [
         annotations: {
           "underlay.dev/addresses": "10.0.0.4",
           "underlay.dev/mac": "02:00:00:00:00:04",
-          "underlay.dev/pool": "p4",
+          "underlay.dev/pool": '["p4", "q4"]',
+          "underlay.dev/sticky": "db-1",
         },
       },
     },
   },
 ];
-const cniArgs = "IgnoreUnknown=1;IP=10.0.0.5;MAC=02:00:00:00:00:05;POOL=p5";
+const cniArgs = "IgnoreUnknown=1;IP=10.0.0.5;MAC=02:00:00:00:00:05;POOL=p5,q5;STICKY=true";
 
 function merge(sources: readonly (typeof everywhere)[number][]): object {
   const runtimeConfig = Object.assign({}, ...sources.map((source) => source.runtimeConfig ?? {})) as object;
@@ -46,13 +48,13 @@ function merge(sources: readonly (typeof everywhere)[number][]): object {
 
 describe("what a pod may ask for", () => {
   it.each([
-    [0, "10.0.0.1", "020000000001", "p2"],
-    [1, "10.0.0.2", "020000000002", "p2"],
-    [2, "10.0.0.3", "020000000003", "p3"],
-    [3, "10.0.0.4", "020000000004", "p4"],
-    [4, "10.0.0.5", "020000000005", "p5"],
-  ])("from source %i on, the first counts", (from, ip, mac, pool) => {
-    expect(parse(merge(everywhere.slice(from)), cniArgs)).toEqual({ ips: [ip], mac, pool, pod: null });
+    [0, "10.0.0.1", "020000000001", ["p2", "q2"], true],
+    [1, "10.0.0.2", "020000000002", ["p2", "q2"], true],
+    [2, "10.0.0.3", "020000000003", ["p3"], false],
+    [3, "10.0.0.4", "020000000004", ["p4", "q4"], "db-1"],
+    [4, "10.0.0.5", "020000000005", ["p5", "q5"], true],
+  ])("from source %i on, the first counts", (from, ip, mac, pools, sticky) => {
+    expect(parse(merge(everywhere.slice(from)), cniArgs)).toEqual({ ips: [ip], mac, pools, sticky, pod: null });
   });
 
   it.each<[string, object, string[]]>([
@@ -123,7 +125,8 @@ describe("what a pod may ask for", () => {
       7,
       "annotation underlay.dev/addresses",
     ],
-    [{ args: { cni: { pool: [] } } }, "", 6, '"pool" must be a string'],
+    [{ args: { cni: { pool: {} } } }, "", 6, '"args.cni.pool" must be a string, or a list'],
+    [{ args: { cni: { sticky: "as it was" } } }, "", 7, "args.cni.sticky"],
   ])("refuses %j with CNI_ARGS %s", (extra, args, code, message) => {
     const refused = { name: "CniError", code, message: expect.stringContaining(message) };
     expect(() => parse(extra, args)).toThrow(expect.objectContaining(refused) as Error);
