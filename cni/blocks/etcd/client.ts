@@ -114,6 +114,12 @@ export class EtcdClient implements Etcd {
         this.#token = null;
         continue;
       }
+      if (error.kind === "permission" && !this.#options.user())
+        error = new EtcdError(
+          "authentication",
+          `${error.message}: it has users, and none is configured here`,
+          uncertain,
+        );
       if (error.kind !== "unavailable") throw new EtcdError(error.kind, error.message, uncertain);
       this.#next(member, error);
       const pause = attempt % this.#members.length === 0 ? backoff.next() : 0;

@@ -150,6 +150,11 @@ export class Member {
     try {
       json = JSON.parse(text);
     } catch {
+      if (text.includes("CommonName"))
+        throw new EtcdError(
+          "authentication",
+          `etcd at ${this.name}: with users enabled, its gateway refuses a client certificate that has a common name (CN): use one without, such as /O=underlay`,
+        );
       const kind = status === 404 ? "protocol" : "unavailable";
       throw new EtcdError(
         kind,
