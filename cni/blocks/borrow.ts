@@ -5,12 +5,13 @@ import type { Family } from "../../net/address.ts";
 import { needsSync } from "./claim.ts";
 import { type Context, execute, registered, registrationMoved } from "./context.ts";
 import { EtcdError } from "./etcd/error.ts";
+import type { KeyValue } from "./etcd/kv.ts";
 import { loanView } from "./holdings.ts";
 import { isExcluded } from "./pools.ts";
 import { type LoanRecord, parseBlock, parseLoan } from "./records.ts";
 import { type BlockAt, readPool } from "./snapshot.ts";
 import { addressesOf } from "./space.ts";
-import { borrow, releaseOrphan, returnLoan } from "./transactions.ts";
+import { borrow, readKeys, releaseOrphan, returnLoan } from "./transactions.ts";
 import { BlockSourceError, type ClusterPool, type Loan } from "./types.ts";
 
 /** Blocks that are looked at, and addresses tried in each, before it is given up: a cluster that is full is found out quickly. */
@@ -112,14 +113,18 @@ export async function returnNow(context: Context, loan: LoanRecord): Promise<voi
   await freeOrphan(context, loan.owner, result.read[2], result.read[3].length);
 }
 
-/** A removed node's block, when nothing of it is lent any more. Rejects with EtcdError. */
+/** A removed node's block, when nothing of it is lent any more; not before the quarantine is over. Rejects with EtcdError. */
 export async function freeOrphan(
   context: Context,
   owner: string,
-  block: readonly { readonly key: string; readonly value: string; readonly modRevision: number }[],
+  block: readonly KeyValue[],
   lent: number,
 ): Promise<void> {
+  const { etcd, keys } = context;
   const [found] = block;
-  if (!found || lent > 0 || parseBlock(found.value)?.state !== "orphaned") return;
-  await execute(context, releaseOrphan(context.keys, owner, context.keys.prefixOf(found.key), found.modRevision));
+  const record = found && parseBlock(found.value);
+  if (record?.state !== "orphaned" || lent > 0) return;
+  const { read } = await etcd.txn(readKeys([keys.quarantine(owner)]));
+  const [quarantine = null] = read[0];
+  await execute(context, releaseOrphan(keys, owner, keys.prefixOf(found.key), record, found.modRevision, quarantine));
 }

@@ -11,7 +11,7 @@
 //   nodes/<node>/borrowed/<address>         the same record as the owner's `lent`, written together with it
 //   nodes/<node>/identities/...             the same record as the identity's, while the node has it in its hands
 //   removed/<node>                          left by `nodes remove`: for the node, should it come back
-//   quarantine/<node>                       under a lease: what the removed node had in its hands is not given out again yet
+//   quarantine/<node>                       its own lease's id, under that lease: what the removed node had in its hands is not given out again yet
 //   paused                                  there: nobody claims or borrows (for the time of a restore)
 //
 // So everything that concerns a node begins with nodes/<node>/: one range reads it, one watch follows it.

@@ -122,7 +122,7 @@ export async function finishRemoval({ etcd, keys }: Pick<Context, "etcd" | "keys
   const seconds = (removed && parseRemoved(removed.value)?.quarantine) ?? 0;
   const lease = seconds > 0 && own.length > 0 ? await etcd.grantLease(Math.ceil(seconds)) : undefined;
   if (lease !== undefined)
-    await etcd.txn(gone(keys, node, [], [{ put: { key: keys.quarantine(node), value: node, lease } }]));
+    await etcd.txn(gone(keys, node, [], [{ put: { key: keys.quarantine(node), value: lease, lease } }]));
   for (const entry of own) {
     const parsed = keys.parseNodeKey(entry.key);
     if (parsed?.kind === "blocks")

@@ -135,7 +135,8 @@ export class EtcdBlockSource implements BlockSource {
       });
       // A later attempt may succeed before the wait is over.
       const stop = this.onChange((change) => {
-        if (change.kind !== "state" || change.state.kind === "degraded") return;
+        if (change.kind !== "state") return;
+        if (change.state.kind !== "connected" && change.state.kind !== "conflict") return;
         stop();
         known();
       });

@@ -2,7 +2,7 @@
 // or that has written its registration anew to end what is still under way (sync.ts), can do nothing with an old one. Each `failure`
 // reads what its compares were about, so that the writer sees whether it has been there already.
 import type { Family } from "../../net/address.ts";
-import { absent, type Compare, type Operation, type Txn, unchanged } from "./etcd/kv.ts";
+import { absent, type Compare, type KeyValue, type Operation, type Txn, unchanged } from "./etcd/kv.ts";
 import type { Keys } from "./keys.ts";
 import type { BlockRecord, LoanRecord, NodeRecord, StoredIdentity } from "./records.ts";
 
@@ -140,11 +140,26 @@ export function returnLoan(me: Me, loan: LoanRecord, seen: number): Txn {
   };
 }
 
-/** An orphan goes with the last loan. Anybody may do that. */
-export function releaseOrphan(keys: Keys, owner: string, prefix: string, seen: number): Txn {
+/** An orphan goes with the last loan, or with its node's quarantine, whose lease the key names. Anybody may do that. */
+export function releaseOrphan(
+  keys: Keys,
+  owner: string,
+  prefix: string,
+  record: BlockRecord,
+  seen: number,
+  quarantine: KeyValue | null,
+): Txn {
+  const key = keys.block(prefix);
   return {
-    compare: [unchanged(keys.block(prefix), seen), absent(keys.lentOf(owner, prefix))],
-    success: [remove(keys.block(prefix)), remove(keys.nodeBlock(owner, prefix))],
+    compare: [
+      unchanged(key, seen),
+      absent(keys.lentOf(owner, prefix)),
+      unchanged(keys.quarantine(owner), quarantine?.modRevision ?? 0),
+    ],
+    success: [
+      quarantine ? put(key, { ...record, state: "reclaimed" }, quarantine.value) : remove(key),
+      remove(keys.nodeBlock(owner, prefix)),
+    ],
     failure: [],
   };
 }

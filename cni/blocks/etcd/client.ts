@@ -30,6 +30,9 @@ export interface EtcdSeams {
   readonly log: Log;
 }
 
+/** Milliseconds; with less it is not tried again. */
+const SHORTEST_ATTEMPT = 50;
+
 export class EtcdClient implements Etcd {
   readonly #options: EtcdOptions;
   readonly #clock: Clock;
@@ -100,7 +103,7 @@ export class EtcdClient implements Etcd {
     for (let attempt = 1; ; attempt++) {
       if (this.#closed) throw new EtcdError("closed", "the etcd client has been closed", uncertain);
       const member = this.#members[this.#current];
-      const left = Math.max(1, deadline - this.#clock.now());
+      const left = deadline - this.#clock.now();
       let error: EtcdError;
       try {
         await this.#authenticated(member, left);
@@ -123,7 +126,8 @@ export class EtcdClient implements Etcd {
       if (error.kind !== "unavailable") throw new EtcdError(error.kind, error.message, uncertain);
       this.#next(member, error);
       const pause = attempt % this.#members.length === 0 ? backoff.next() : 0;
-      if (this.#clock.now() + pause >= deadline) throw new EtcdError("unavailable", error.message, uncertain);
+      if (this.#clock.now() + pause + SHORTEST_ATTEMPT >= deadline)
+        throw new EtcdError("unavailable", error.message, uncertain);
       if (pause > 0) await new Promise<void>((resolve) => this.#clock.after(pause, resolve));
     }
   }

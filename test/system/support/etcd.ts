@@ -1,6 +1,7 @@
-// Real etcd members on loopback, with data in a temporary directory; TLS and authentication when asked for. Needs no privileges.
+// Real etcd members on loopback, with data in memory where there is such a directory: a member writes through for every
+// transaction, and the tests do not try the disk. TLS and authentication when asked for. Needs no privileges.
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -22,7 +23,7 @@ interface Member {
 }
 
 export class EtcdServer {
-  readonly directory = mkdtempSync(join(tmpdir(), "underlay-etcd-"));
+  readonly directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "underlay-etcd-"));
   readonly #options: EtcdServerOptions;
   readonly members: Member[] = [];
 

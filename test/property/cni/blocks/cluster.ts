@@ -65,6 +65,8 @@ export class SimulatedNode {
   clock: ProcessClock | null = null;
   source: EtcdBlockSource | null = null;
   started = false;
+  /** An operator has said that it will not come back, or only with etcd in reach. */
+  removed = false;
 
   constructor(name: string, rack: string | null, random: () => number) {
     this.name = name;
@@ -80,8 +82,6 @@ export class Cluster {
   readonly nodes: SimulatedNode[];
   readonly random: () => number;
   readonly pool: ClusterPool;
-  /** etcd's content was lost at some time: its records are not the measure. */
-  wiped = false;
   claims = 0;
   steps = 0;
   #id = 0;
@@ -95,7 +95,8 @@ export class Cluster {
   }
 
   /** `startWait`: Infinity when etcd has to be asked first. */
-  boot(node: SimulatedNode, startWait: number): void {
+  boot(node: SimulatedNode, wait: number): void {
+    const startWait = node.removed ? Number.POSITIVE_INFINITY : wait;
     const clock = new ProcessClock(this.world);
     node.clock = clock;
     node.disk.clock = clock;
@@ -126,6 +127,7 @@ export class Cluster {
     });
     void source.start().then(() => {
       node.started = true;
+      if (source.state.kind === "connected") node.removed = false;
       this.#changes++;
     });
   }
@@ -143,6 +145,7 @@ export class Cluster {
     const clock = new ProcessClock(this.world);
     const sound: Faults = { loseRequest: 0, loseAnswer: 0, twice: 0, delay: 2, cut: false };
     const connection = new SimulatedConnection(this.world, this.etcd, clock, sound, this.random);
+    node.removed = !force;
     const options = { force, quarantine: 60, timeOfDay: () => String(this.world.now) };
     await removeNode(connection, this.keys, node.name, options).catch((error) => {
       if (!(error instanceof RangeError)) throw error;
@@ -173,13 +176,13 @@ export class Cluster {
         for (const { prefix } of copy.blocks) {
           held.push({ node, prefix });
           const record = parseBlock(this.etcd.keys.get(this.keys.block(prefix))?.value ?? "");
-          if (!this.wiped && registration && (record?.node !== node.name || record.state === "pending"))
+          if (registration && (record?.node !== node.name || record.state === "pending"))
             throw new Error(`${node.name} has ${prefix} on its disk, and etcd says ${JSON.stringify(record)}`);
         }
       if (!node.started || !node.source) continue;
       for (const { prefix } of node.source.blocks()) {
         const record = parseBlock(this.etcd.keys.get(this.keys.block(prefix))?.value ?? "");
-        if (!this.wiped && (record?.node !== node.name || record.state === "pending"))
+        if (record?.node !== node.name || record.state === "pending")
           throw new Error(`${node.name} may announce ${prefix}, and etcd says ${JSON.stringify(record)}`);
       }
       const mine = [
