@@ -1,5 +1,5 @@
 // One daemon per state directory: an flock on <state>/lock, which the kernel releases however the process ends.
-import { constants, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { check, native } from "../net/native.ts";
 
@@ -11,6 +11,7 @@ const EWOULDBLOCK = -11;
 export function lockStateDirectory(directory: string): void {
   prepareDirectory(directory, "paths.state");
   const path = join(directory, "lock");
+  makeOurs(path);
   const fd = check(native().open(path, constants.O_RDWR | constants.O_CREAT), "open", path);
   const result = native().flock(fd, LOCK_EX | LOCK_NB);
   if (result === EWOULDBLOCK) {
@@ -44,6 +45,15 @@ export function prepareDirectory(directory: string, key: string): void {
     throw new Error(
       `${key}: ${directory} ${why}; make it writable for user ${process.getuid?.()} or choose another directory`,
     );
+  }
+}
+
+/** Earlier builds made it without any permission, and a service is without CAP_DAC_OVERRIDE. */
+function makeOurs(path: string): void {
+  try {
+    chmodSync(path, 0o600);
+  } catch {
+    // Not there yet, or not ours: opening it tells.
   }
 }
 

@@ -91,7 +91,7 @@ FN(Recvmsg) {
   if (r >= 0 && l >= 12) { int32_t w[3] = { h.msg_namelen, h.msg_controllen, h.msg_flags }; memcpy(o, w, 12); }
   return ret(env, r);
 }
-FN(Open) { ARGS(2) char path[4096]; size_t n; CALL(napi_get_value_string_utf8(env, a[0], path, sizeof path, &n)); return ret(env, open(path, i32(env, a[1]) | O_CLOEXEC)); }
+FN(Open) { ARGS(2) char path[4096]; size_t n; CALL(napi_get_value_string_utf8(env, a[0], path, sizeof path, &n)); return ret(env, open(path, i32(env, a[1]) | O_CLOEXEC, 0600)); }
 FN(Setns) { ARGS(2) return ret(env, setns(i32(env, a[0]), i32(env, a[1]))); }
 FN(Gettid) { (void)info; return ret(env, gettid()); }
 FN(IfIndex) { ARGS(1) char s[64]; size_t n; CALL(napi_get_value_string_utf8(env, a[0], s, sizeof s, &n)); return ret(env, if_nametoindex(s)); }

@@ -49,6 +49,8 @@ export class Follow {
   readonly #monitor: { close(): void; start(events: number): number };
   readonly #input = Buffer.allocUnsafeSlow(64 * 1024);
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** False: not allowed to hear of links in pods, so that a MAC that is set there is not followed. */
+  readonly hears: boolean;
 
   constructor(options: FollowOptions) {
     this.#options = options;
@@ -57,15 +59,17 @@ export class Follow {
     const on = Buffer.alloc(4);
     if (LITTLE) on.writeInt32LE(1);
     else on.writeInt32BE(1);
-    check(n.setsockopt(this.#fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, on), "setsockopt", "NETLINK_LISTEN_ALL_NSID");
+    const result = n.setsockopt(this.#fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, on);
+    this.hears = result !== -constants.errno.EPERM;
+    if (this.hears) check(result, "setsockopt", "NETLINK_LISTEN_ALL_NSID");
     n.attachFilter(this.#fd, settledLinks());
     this.#monitor = new n.Poll(this.#fd, (status) => this.#onReadable(status));
-    this.#monitor.start(UV_READABLE);
+    if (this.hears) this.#monitor.start(UV_READABLE);
   }
 
   /** What has been said so far is dealt with when this returns. */
   catchUp(): void {
-    this.#onReadable(0);
+    if (this.hears) this.#onReadable(0);
   }
 
   /** A pod whose cable has just been made. */

@@ -32,6 +32,8 @@ const follow = new Follow({
   },
   onError: ({ hostInterface }, error) => answer({ id: 0, moved: hostInterface, error: error.message }),
 });
+if (!follow.hears)
+  answer({ id: 0, moved: "of any pod", error: "underlayd may not hear of links in pods: it needs CAP_NET_BROADCAST" });
 const remover = new Remover({
   onForgotten: (ifindex) => follow.forget(ifindex),
   onRemoved: (name, error) => log.operation({ operation: "delete", object: "link", name }, error),

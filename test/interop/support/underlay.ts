@@ -36,6 +36,8 @@ export class Underlay {
   readonly directory: string;
   /** Another build than the one under test. */
   dist: string | null = null;
+  /** A command that runs it, before its own: `setpriv ...`. */
+  wrapper: readonly string[] = [];
   #process: ChildProcess | null = null;
 
   private constructor(node: Node) {
@@ -44,9 +46,10 @@ export class Underlay {
   }
 
   /** `yaml` without paths and api, which are put into the lab's directory. Resolves when the API answers. */
-  static async start(node: Node, yaml: string): Promise<Underlay> {
+  static async start(node: Node, yaml: string, wrapper: readonly string[] = []): Promise<Underlay> {
     node.capture();
     const underlay = new Underlay(node);
+    underlay.wrapper = wrapper;
     mkdirSync(underlay.directory, { recursive: true });
     underlay.configure(yaml);
     await underlay.start();
@@ -72,6 +75,7 @@ export class Underlay {
     const args = [
       "-c",
       script,
+      ...this.wrapper,
       process.execPath,
       this.dist === null ? distFile("underlayd.cjs") : join(this.dist, "underlayd.cjs"),
       "--config",

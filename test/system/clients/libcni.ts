@@ -21,41 +21,41 @@ export function libcniTests(given: () => { readonly rack: ClientRack; readonly l
     return path;
   }
 
+  const versions = ["0.2.0", "0.3.1", "0.4.0", "1.0.0"];
+
   describe("libcni", () => {
-    it.each(["0.2.0", "0.3.1", "0.4.0", "1.0.0"])(
-      "a list of %s: valid, ADD, CHECK, DEL, DEL again",
-      async (version) => {
-        const { libcni, rack } = given();
-        const list = await listOf(version);
-        const attach = {
-          netns: await libcni.namespace(`v${version}`),
-          id: `v${version}`,
-          args: "IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=go;COLOUR=blue",
-          capabilities: { ips: ["10.244.1.99"], portMappings: [] },
-        };
-        expect((await libcni.call("validate", list)).split(/\s/)).toContain("ips");
-        const result = JSON.parse(await libcni.call("add", list, attach));
-        expect(result.cniVersion).toBe(version);
-        const [ipv4] = version === "0.2.0" ? [result.ip4.ip] : result.ips.map((ip: { address: string }) => ip.address);
-        expect(ipv4).toBe("10.244.1.99/32");
-        expect(await host().pod("ns/go")).toMatchObject({ containerId: attach.id, network: `net-${version}` });
-        const ping = ["ip", "netns", "exec", `v${version}`, "ping", "-c", "1", "-W", "1", FROM_OUTSIDE.address];
-        expect(await host().exec(...(ping as [string, ...string[]]))).toContain(" 0% packet loss");
-        if (version >= "0.4") await libcni.call("check", list, attach);
-        await expect(libcni.call("add", list, attach)).rejects.toThrow("already attached");
-        await libcni.call("del", list, attach);
-        await libcni.call("del", list, attach);
-        await libcni.call("del", list, { ...attach, netns: "" });
-        await host().waitGone([ipv4.split("/")[0]]);
-        expect(host().calls(attach.id)).toEqual([
-          "ADD",
-          ...(version >= "0.4" ? ["CHECK"] : []),
-          "ADD!",
-          ...["DEL", "DEL", "DEL"],
-        ]);
-        expect(rack.hosts[0].underlay.log).not.toContain("internal error");
-      },
-    );
+    it.each(versions)("a list of %s: valid, ADD, CHECK, DEL, DEL again", async (version) => {
+      const { libcni, rack } = given();
+      const list = await listOf(version);
+      const wanted = `10.244.1.9${versions.indexOf(version)}`;
+      const attach = {
+        netns: await libcni.namespace(`v${version}`),
+        id: `v${version}`,
+        args: "IgnoreUnknown=1;K8S_POD_NAMESPACE=ns;K8S_POD_NAME=go;COLOUR=blue",
+        capabilities: { ips: [wanted], portMappings: [] },
+      };
+      expect((await libcni.call("validate", list)).split(/\s/)).toContain("ips");
+      const result = JSON.parse(await libcni.call("add", list, attach));
+      expect(result.cniVersion).toBe(version);
+      const [ipv4] = version === "0.2.0" ? [result.ip4.ip] : result.ips.map((ip: { address: string }) => ip.address);
+      expect(ipv4).toBe(`${wanted}/32`);
+      expect(await host().pod("ns/go")).toMatchObject({ containerId: attach.id, network: `net-${version}` });
+      const ping = ["ip", "netns", "exec", `v${version}`, "ping", "-c", "1", "-W", "1", FROM_OUTSIDE.address];
+      expect(await host().exec(...(ping as [string, ...string[]]))).toContain(" 0% packet loss");
+      if (version >= "0.4") await libcni.call("check", list, attach);
+      await expect(libcni.call("add", list, attach)).rejects.toThrow("already attached");
+      await libcni.call("del", list, attach);
+      await libcni.call("del", list, attach);
+      await libcni.call("del", list, { ...attach, netns: "" });
+      await host().waitGone([ipv4.split("/")[0]]);
+      expect(host().calls(attach.id)).toEqual([
+        "ADD",
+        ...(version >= "0.4" ? ["CHECK"] : []),
+        "ADD!",
+        ...["DEL", "DEL", "DEL"],
+      ]);
+      expect(rack.hosts[0].underlay.log).not.toContain("internal error");
+    });
 
     it("the list as it is shipped is read as 1.0.0; one of 1.1.0 is refused by the library, and DEL undoes it", async () => {
       const { libcni } = given();

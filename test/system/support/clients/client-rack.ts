@@ -3,7 +3,7 @@
 //
 //   outside -- tor1 --+-- host1 (pods 10.244.1.0/24, 2001:db8:244:1::/112)
 //              tor2 --+-- host2 (pods 10.244.2.0/24, 2001:db8:244:2::/112)
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { PodView } from "../../../../cni/types.ts";
 import { distFile } from "../../../../net/dist.ts";
@@ -189,9 +189,24 @@ async function startHost(node: ContainerHost, number: number): Promise<RackHost>
   if (!existsSync(REFERENCE_PLUGINS))
     throw new Error("the Debian package containernetworking-plugins is not installed");
   await node.exec("sh", "-ec", `ln -s ${REFERENCE_PLUGINS}/* /opt/cni/bin/`);
-  const host = new RackHost(node, await Underlay.start(node, hostConfig(number)), number);
+  const host = new RackHost(node, await Underlay.start(node, hostConfig(number), confined(number)), number);
   await host.install("--chain", "portmap,bandwidth");
   return host;
+}
+
+/**
+ * With no more capabilities than the service has; on the second host without one that it may do without (units and compose
+ * files of before do not have it).
+ */
+function confined(number: number): string[] {
+  const unit = readFileSync("daemon/systemd/underlayd.service", "utf8");
+  const [, list] = /^CapabilityBoundingSet=(.+)$/m.exec(unit)!;
+  const names = list
+    .toLowerCase()
+    .split(" ")
+    .map((name) => name.replace("cap_", "+"));
+  const kept = number === 1 ? names : names.filter((name) => name !== "+net_broadcast");
+  return ["setpriv", "--bounding-set", ["-all", ...kept].join(","), "--"];
 }
 
 function hostConfig(n: number): string {
