@@ -151,12 +151,13 @@ export class Wiring {
     const setting = (netns?: string) => (name: string, value: string) =>
       this.#log.operation({ operation: "set", object: "sysctl", name, value }, undefined, netns);
     if (addresses.some((address) => address.length === 16)) prepareHostEnd(hostInterface, ipv6, setting());
-    const refused = sendAll(this.#host, hostSteps(request, near));
-    for (const { step, error } of refused) if (step.what !== ROUTE || error.code !== "EEXIST") throw error;
+    sendOrThrow(this.#host, hostSteps(request, near));
     // The kernel leaves the other end's index out when it is the same number.
     const podIndex = far || getLink(pod, { name: ifname })?.ifindex;
     if (!podIndex) throw new Error(`${ifname} vanished while it was being set up`);
     wirePodEnd(pod, podIndex, request, () => enableIpv6Inside(netnsFd, ifname, setting(netns)));
+    const refused = sendAll(this.#host, connectingSteps(request, near));
+    for (const { step, error } of refused) if (step.what !== ROUTE || error.code !== "EEXIST") throw error;
     this.#host.request((out) => encodeSetLink(out, { ifindex: near }, { alias }), "set up the host end");
     return refused.length === 0;
   }
@@ -193,8 +194,8 @@ interface Pair {
 
 const ROUTE = "add the host's route to the pod";
 
-/** The host end forwards, makes no addresses up, knows its pod, is the gateway, and is where the pod's addresses lead. */
-function hostSteps({ addresses, mac, routes }: AttachRequest, ifindex: number): Step[] {
+/** The host end forwards, makes no addresses up, knows its pod, and is the gateway. */
+function hostSteps({ addresses, mac }: AttachRequest, ifindex: number): Step[] {
   const ipv6 = addresses.some((address) => address.length === 16);
   const settings = {
     ipv4: [[Ipv4Setting.forwarding, 1]],
@@ -206,6 +207,17 @@ function hostSteps({ addresses, mac, routes }: AttachRequest, ifindex: number): 
     { what: "raise the host end", encode: (out) => encodeSetLink(out, { ifindex }, { up: true }) },
     ...podNeighbourSteps(ifindex, addresses, mac),
     ...(ipv6 ? [{ what, encode: (out: MessageWriter) => encodeNewAddress(out, { ...gatewayAddress, ifindex }) }] : []),
+  ];
+}
+
+/**
+ * With the pod's end up there is a carrier. The host end was raised before it, and drops what is sent until the kernel has
+ * noticed the carrier, which it may take its time for; a look at the link (linux 6.8) makes it do so at once. A route
+ * through a link without a carrier would be taken for dead where ignore_routes_with_linkdown is set.
+ */
+function connectingSteps({ routes }: AttachRequest, ifindex: number): Step[] {
+  return [
+    { what: "look at the host end", encode: (out) => encodeGetLink(out, { ifindex }) },
     ...routes.map((route) => ({
       what: ROUTE,
       encode: (out: MessageWriter) => encodeNewRoute(out, Flag.create | Flag.exclusive, { ...route, oif: ifindex }),
