@@ -23,6 +23,9 @@ const MSG_DONTWAIT = 0x40;
 const BURST = 20;
 /** Milliseconds. */
 const PERIOD = 500;
+/** Datagrams read at once; more is the work of somebody who sets MACs without end, and waits, in milliseconds. */
+const READS = 64;
+const RESPITE = 5;
 
 interface Followed {
   readonly request: FollowRequest;
@@ -46,11 +49,12 @@ export class Follow {
   /** By the index of the host end. */
   readonly #pods = new Map<number, Followed>();
   readonly #fd: number;
-  readonly #monitor: { close(): void; start(events: number): number };
+  readonly #monitor: { close(): void; start(events: number): number; stop(): void };
   readonly #input = Buffer.allocUnsafeSlow(64 * 1024);
   readonly #timers = new Set<NodeJS.Timeout>();
   /** False: not allowed to hear of links in pods, so that a MAC that is set there is not followed. */
   readonly hears: boolean;
+  #overrun = false;
 
   constructor(options: FollowOptions) {
     this.#options = options;
@@ -90,6 +94,7 @@ export class Follow {
 
   close(): void {
     for (const timer of this.#timers) clearTimeout(timer);
+    this.#timers.clear();
     this.#monitor.close();
     native().close(this.#fd);
   }
@@ -97,12 +102,11 @@ export class Follow {
   #onReadable(status: number): void {
     if (status < 0) this.#monitor.start(UV_READABLE);
     const view = messageView();
-    for (;;) {
+    for (let count = 0; count < READS; count++) {
       const length = native().recv(this.#fd, this.#input, MSG_DONTWAIT);
       if (length === 0 || length === -constants.errno.EAGAIN) return;
       if (length < 0) {
-        // Messages were lost: look at each.
-        for (const pod of this.#pods.values()) this.#schedule(pod);
+        this.#afterOverrun();
         continue;
       }
       for (let offset = 0; offset < length; ) {
@@ -113,6 +117,18 @@ export class Follow {
         if (link) this.#onLink(link);
       }
     }
+    this.#monitor.stop();
+    this.#after(RESPITE, () => this.#monitor.start(UV_READABLE));
+  }
+
+  /** Messages were lost: each pod is looked at, once for all that is lost meanwhile. */
+  #afterOverrun(): void {
+    if (this.#overrun) return;
+    this.#overrun = true;
+    this.#after(PERIOD, () => {
+      this.#overrun = false;
+      for (const pod of this.#pods.values()) this.#after(0, () => this.#schedule(pod));
+    });
   }
 
   /**
@@ -144,13 +160,19 @@ export class Follow {
   }
 
   #startPeriod(pod: Followed): void {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
+    this.#after(PERIOD, () => {
       const { due } = pod;
       pod.looks = 0;
       pod.due = false;
       if (due && this.#pods.get(pod.hostIndex) === pod) this.#look(pod);
-    }, PERIOD);
+    });
+  }
+
+  #after(milliseconds: number, work: () => void): void {
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      work();
+    }, milliseconds);
     this.#timers.add(timer);
   }
 }
