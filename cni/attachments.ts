@@ -21,7 +21,7 @@ import {
   randomMac,
   recordOf,
 } from "./attachment.ts";
-import { Cables } from "./cables.ts";
+import { Cables, StillThereError } from "./cables.ts";
 import { hostName } from "./host-name.ts";
 import { Allocator } from "./ipam/allocator.ts";
 import { releaseBy } from "./ipam/delegate.ts";
@@ -35,7 +35,7 @@ import { isNamespace, isOwnNamespace } from "./namespace.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
 import type { JsonObject } from "./protocol/json.ts";
 import { parseMac } from "./protocol/pod-request.ts";
-import { followAll, type RecoveryParts, recover } from "./recovery.ts";
+import { followAll, type RecoveryParts, recover, restoreRoutes } from "./recovery.ts";
 import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
 
 /** What the attachments live in, where it is not this host. */
@@ -63,6 +63,10 @@ export class Attachments {
   /** Complete ones, by key. */
   readonly #attached = new Map<string, Attachment>();
   readonly #listeners: ((event: PodEvent) => void)[] = [];
+  /** What ADDs cut short have left, and could not be removed yet. */
+  readonly #strays: PodRecord[] = [];
+  /** Those whose routes the kernel has refused at the start. */
+  #unrouted: readonly Attachment[] = [];
   /** Host ends that vanished while start() was still putting the picture together; null: it is done. */
   #goneEarly: string[] | null = [];
 
@@ -140,15 +144,22 @@ export class Attachments {
 
   /** Everything that the store knows of a network, complete or not. */
   ofNetwork(network: string): PodRecord[] {
-    return [...this.#store.pods.values()].filter((record) => record.network === network);
+    return this.books().filter((record) => record.network === network);
+  }
+
+  /** Everything that the store knows. */
+  books(): PodRecord[] {
+    return [...this.#store.pods.values()];
   }
 
   /** Brings store, allocator and kernel together. Rejects when the store cannot be read. */
   async start(): Promise<void> {
     const found = await this.#store.open();
     const suspect = found.missing || found.damage !== null;
-    const kept = await recover(this.#parts, found, this.#boot(), () => this.#hostLinks(suspect));
+    const { kept, strays, unrouted } = await recover(this.#parts, found, this.#boot(), () => this.#hostLinks(suspect));
     for (const attachment of kept) this.#attached.set(podKey(attachment.record), attachment);
+    this.#strays.push(...strays);
+    this.#unrouted = unrouted;
     if (!this.#hasPools && this.#store.pods.size === 0) await this.#attacher.stop();
     this.#log.info({ pods: kept.length, store: this.#store.path }, "pods recovered");
     const gone = this.#goneEarly ?? [];
@@ -178,6 +189,23 @@ export class Attachments {
   /** Resolves when ADDs, DELs and CHECKs of now are done. */
   idle(): Promise<void> {
     return this.#locks.idle();
+  }
+
+  /** What has to be looked at now and then. Never rejects. */
+  async tidy(): Promise<void> {
+    await this.#store.watch();
+    for (const record of this.#strays.splice(0)) {
+      if (this.#store.pods.get(podKey(record)) !== record) continue;
+      await this.exclusively(record.containerId, record.ifname, () => this.remove(record, record.sequence)).catch(
+        () => {
+          this.#strays.push(record);
+        },
+      );
+    }
+    const unrouted = this.#unrouted.filter(
+      (attachment) => this.#attached.get(podKey(attachment.record)) === attachment,
+    );
+    this.#unrouted = await restoreRoutes(this.#parts, unrouted);
   }
 
   async removeAll(): Promise<void> {
@@ -221,6 +249,8 @@ export class Attachments {
       try {
         return await this.#wire(record, wanted.mtu, mac, allocation.given?.dns);
       } catch (error) {
+        // Its addresses stay its own until its DEL, or the next start, has taken it away.
+        if (error instanceof StillThereError) throw error.reason;
         const retry = error instanceof HostNameTakenError && attempt < NAME_ATTEMPTS;
         if (!retry) {
           await undo(this.#parts, record, allocation);

@@ -4,10 +4,19 @@
 // Routes are written by the one who makes the link, with the link; whoever looks after routes is told, and not waited for.
 // The link takes them along when it goes.
 import type { Log } from "../net/log.ts";
-import type { Attaching } from "./attach/attacher.ts";
+import { type Attaching, HostNameTakenError } from "./attach/attacher.ts";
 import { aliasOf, bytesOf, destinationsOf, hostRoutes, NO_LINK } from "./attachment.ts";
 import type { PodRecord } from "./ipam/records.ts";
 import type { PodRoutes } from "./types.ts";
+
+/** A cable could not be made, and it is not certain that nothing is left of it. */
+export class StillThereError extends Error {
+  readonly reason: unknown;
+  constructor(reason: unknown) {
+    super("what an ADD had made could not be removed");
+    this.reason = reason;
+  }
+}
 
 export class Cables {
   readonly #attacher: Pick<Attaching, "attach" | "detach">;
@@ -20,12 +29,15 @@ export class Cables {
     this.#log = log;
   }
 
-  /** Resolves to the index of the host end. Rejects as Attacher.attach() does, or with why a route is not to be had. */
+  /**
+   * Resolves to the index of the host end. Rejects as Attacher.attach() does, with why a route is not to be had, or with
+   * StillThereError.
+   */
   async plug(record: PodRecord, mtu: number, mac: Uint8Array): Promise<number> {
     const { netns, netnsId, ifname, hostInterface } = record;
     const addresses = bytesOf(record);
     const planned = this.#routes.planPodRoutes?.(addresses) ?? null;
-    const { ifindex, routed } = await this.#attacher.attach({
+    const attached = this.#attacher.attach({
       netns,
       netnsId,
       ifname,
@@ -37,13 +49,20 @@ export class Cables {
       destinations: destinationsOf(record),
       routes: planned ?? [],
     });
+    const { ifindex, routed } = await attached.catch((error: unknown) => {
+      // Then there is a link of that name, and it is somebody else's.
+      if (error instanceof HostNameTakenError) throw error;
+      return this.#undone(error, () => this.#attacher.detach({ hostInterface, ifindex: null }));
+    });
     const routes = hostRoutes({ record, ifindex });
     try {
       if (planned && routed) this.#routes.keepPodRoutes?.(routes);
       else await this.#routes.addPodRoutes(routes);
     } catch (error) {
-      await this.#rollBack(record, ifindex);
-      throw error;
+      await this.#undone(error, async () => {
+        await this.#routes.removePodRoutes(routes);
+        await this.#attacher.detach({ hostInterface, ifindex });
+      });
     }
     return ifindex;
   }
@@ -65,12 +84,14 @@ export class Cables {
     }
   }
 
-  /** On the way out of a failed ADD: errors are logged, the first one is what the caller gets. */
-  async #rollBack(record: PodRecord, ifindex: number): Promise<void> {
-    const { hostInterface } = record;
-    const report = (error: unknown) =>
-      this.#log.error({ hostInterface, error: (error as Error).message }, "cannot roll an ADD back completely");
-    await this.#routes.removePodRoutes(hostRoutes({ record, ifindex })).catch(report);
-    await this.#attacher.detach({ hostInterface, ifindex }).catch(report);
+  /** Rejects, with the reason or with StillThereError. */
+  async #undone(reason: unknown, undo: () => Promise<unknown>): Promise<never> {
+    try {
+      await undo();
+    } catch (error) {
+      this.#log.error({ error: (error as Error).message }, "cannot roll an ADD back completely");
+      throw new StillThereError(reason);
+    }
+    throw reason;
   }
 }

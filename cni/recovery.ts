@@ -15,6 +15,7 @@ import type { FoundPod, HostLink } from "./attach/messages.ts";
 import { type Attachment, aliasOf, followRequest, hostRoutes, NO_LINK } from "./attachment.ts";
 import type { Allocator } from "./ipam/allocator.ts";
 import { releaseBy } from "./ipam/delegate.ts";
+import { removal } from "./ipam/forget.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
 import type { Found, Store } from "./ipam/store.ts";
 import type { PodRoutes } from "./types.ts";
@@ -27,6 +28,14 @@ export interface RecoveryParts {
   readonly log: Log;
 }
 
+export interface Recovered {
+  readonly kept: readonly Attachment[];
+  /** What ADDs cut short have left, and could not be removed yet: their addresses are nobody else's until then. */
+  readonly strays: readonly PodRecord[];
+  /** Those of `kept` whose routes the kernel has refused. */
+  readonly unrouted: readonly Attachment[];
+}
+
 /**
  * The attachments that go on. `hostLinks` lists the host ends of pods once the store has been read; `boot` is the one that the
  * host is in now.
@@ -36,7 +45,7 @@ export async function recover(
   found: Found,
   boot: string | null,
   hostLinks: () => Promise<readonly HostLink[]>,
-): Promise<Attachment[]> {
+): Promise<Recovered> {
   const { store, allocator, log } = parts;
   const booted = found.boot !== null && boot !== null && found.boot !== boot;
   if (booted && store.pods.size > 0)
@@ -44,21 +53,21 @@ export async function recover(
   allocator.continueFrom(store.lastSequence);
   const links = new Map((await hostLinks()).map((link) => [link.name, link]));
   const kept: Attachment[] = [];
-  const unattached: PodRecord[] = [];
+  const strays: PodRecord[] = [];
   for (const [key, record] of [...store.pods]) {
     const link = links.get(record.hostInterface);
     const attachment = link && (await matched(parts, record, link));
     if (link && (attachment || isUnfinished(link))) links.delete(record.hostInterface);
     if (attachment) kept.push(attachment);
-    else if (link && isUnfinished(link) && !(await removed(parts, link))) unattached.push(record);
+    else if (link && isUnfinished(link) && !(await removeStray(parts, link))) strays.push(record);
     else {
-      store.drop(key);
+      store.drop(removal(key));
       giveBack(parts, record);
       if (!booted) log.info({ key, addresses: record.addresses }, "allocation without a pod released");
     }
   }
-  kept.push(...(await adoptLinks(parts, [...links.values()])));
-  for (const record of [...kept.map((attachment) => attachment.record), ...unattached])
+  kept.push(...(await adoptLinks(parts, [...links.values()], strays)));
+  for (const record of [...kept.map((attachment) => attachment.record), ...strays])
     if (!allocator.adopt(record))
       log.error(
         { key: podKey(record), addresses: record.addresses },
@@ -66,9 +75,9 @@ export async function recover(
       );
   store.keepReleased(allocator.restoreReleased(store.released));
   await store.settle();
-  await restoreRoutes(parts, kept);
+  const unrouted = await restoreRoutes(parts, kept);
   reportOutside(parts, kept);
-  return kept;
+  return { kept, strays, unrouted };
 }
 
 /** What another plugin has allocated for a pod that is gone; nobody waits for it. */
@@ -99,12 +108,16 @@ async function matched(
   return { record, ifindex };
 }
 
-/** An ADD that was cut short, and acknowledged to nobody: the host's routes come after the alias. */
+/**
+ * An ADD that was cut short, and acknowledged to nobody. One that got as far as its routes and no further looks like a pod whose
+ * alias somebody has cleared, and is kept as one: its runtime has been told of a failure, and sends a DEL.
+ */
 function isUnfinished(link: HostLink): boolean {
   return link.alias === null && link.routes.length === 0;
 }
 
-async function removed({ attacher, log }: RecoveryParts, { name, ifindex }: HostLink): Promise<boolean> {
+/** False: it is still there. */
+async function removeStray({ attacher, log }: RecoveryParts, { name, ifindex }: HostLink): Promise<boolean> {
   try {
     await attacher.detach({ hostInterface: name, ifindex });
     return true;
@@ -115,12 +128,21 @@ async function removed({ attacher, log }: RecoveryParts, { name, ifindex }: Host
 }
 
 /** Interfaces that the store does not know: the store was lost or replaced, the pods may be alive. */
-async function adoptLinks(parts: RecoveryParts, links: readonly HostLink[]): Promise<Attachment[]> {
+async function adoptLinks(
+  parts: RecoveryParts,
+  links: readonly HostLink[],
+  strays: PodRecord[],
+): Promise<Attachment[]> {
   const { store, allocator, attacher, log } = parts;
   const lost: HostLink[] = [];
   for (const link of links) {
-    if (isUnfinished(link)) await removed(parts, link);
-    else if (decodeAlias(link.alias) || link.routes.length > 0) lost.push(link);
+    if (isUnfinished(link)) {
+      if (await removeStray(parts, link)) continue;
+      const addresses = link.neighbours.map(({ address }) => address);
+      const record = { sequence: allocator.nextSequence(), ...recordOf(link, { addresses }, undefined) };
+      store.adopt(record);
+      strays.push(record);
+    } else if (decodeAlias(link.alias) || link.routes.length > 0) lost.push(link);
     else log.error({ hostInterface: link.name, alias: link.alias }, "a pod's interface does not say its addresses");
   }
   if (lost.length === 0) return [];
@@ -147,7 +169,7 @@ async function adoptLinks(parts: RecoveryParts, links: readonly HostLink[]): Pro
 
 /** Where its owner's name is lost, its DEL finds it by that of its interface (cni/attachment.ts). */
 function recordOf(link: HostLink, alias: AliasContent | null, pod: FoundPod | undefined): PodRecord {
-  const content: AliasContent = alias ?? { addresses: link.routes.map(({ address }) => address) };
+  const content: AliasContent = alias ?? { addresses: link.routes };
   const { network = "", containerId = link.name, ifname, pool = "", addresses, mac, sequence } = content;
   return {
     network,
@@ -158,7 +180,7 @@ function recordOf(link: HostLink, alias: AliasContent | null, pod: FoundPod | un
     netns: pod?.netns ?? "",
     netnsId: pod?.netnsId ?? "",
     hostInterface: link.name,
-    mac: mac ?? pod?.mac ?? link.routes[0]?.mac ?? "",
+    mac: mac ?? pod?.mac ?? link.neighbours[0]?.mac ?? "",
     pod: null,
     ...(sequence ? { sequence } : {}),
   };
@@ -172,19 +194,24 @@ export async function followAll(attacher: Attaching, kept: readonly Attachment[]
   }
 }
 
-/** All in one go; when the kernel refuses, one by one, so that a pod that just went does not take others along. */
-async function restoreRoutes({ routes, log }: RecoveryParts, kept: readonly Attachment[]): Promise<void> {
-  if (kept.length === 0) return;
+/** All in one go; when the kernel refuses, one by one, so that a pod that just went does not take others along. Returns the refused. */
+export async function restoreRoutes(
+  { routes, log }: Pick<RecoveryParts, "routes" | "log">,
+  kept: readonly Attachment[],
+): Promise<readonly Attachment[]> {
+  if (kept.length === 0) return [];
   try {
     await routes.addPodRoutes(kept.flatMap(hostRoutes));
-    return;
+    return [];
   } catch (error) {
     log.debug({ error: (error as Error).message }, "pods' routes refused, trying one by one");
   }
+  const refused: Attachment[] = [];
   for (const attachment of kept) {
     try {
       await routes.addPodRoutes(hostRoutes(attachment));
     } catch (error) {
+      refused.push(attachment);
       const { hostInterface, addresses, containerId } = attachment.record;
       log.error(
         { hostInterface, addresses, containerId, error: (error as Error).message },
@@ -192,6 +219,7 @@ async function restoreRoutes({ routes, log }: RecoveryParts, kept: readonly Atta
       );
     }
   }
+  return refused;
 }
 
 /** Pods from before a change of the pools: they go on, but nobody announces their addresses any more. */

@@ -22,31 +22,35 @@ export function isHostEnd({ kind, alias, name, mac }: Link): boolean {
 /** `groups`: interface groups in use. */
 export function listHostLinks(host: NetlinkSocket): { links: HostLink[]; groups: Set<number> } {
   const all = host.dump(encodeLinkDump, decodeLink);
-  const links = all.filter(isHostEnd).map(({ ifindex, name, alias, peerIndex, peerNamespace }) => ({
-    ifindex,
-    name,
-    alias,
-    // Left out when it is the same number.
-    peerIndex: peerIndex || ifindex,
-    peerNamespace,
-    routes: decodeAlias(alias) === null ? routesTo(host, ifindex) : [],
-  }));
+  const links = all.filter(isHostEnd).map(({ ifindex, name, alias, peerIndex, peerNamespace }) => {
+    const unnamed = decodeAlias(alias) === null;
+    return {
+      ifindex,
+      name,
+      alias,
+      // Left out when it is the same number.
+      peerIndex: peerIndex || ifindex,
+      peerNamespace,
+      routes: unnamed ? routesTo(host, ifindex) : [],
+      neighbours: unnamed ? neighboursOn(host, ifindex) : [],
+    };
+  });
   return { links, groups: new Set(all.map(({ group }) => group)) };
 }
 
-function routesTo(host: NetlinkSocket, ifindex: number): HostLink["routes"] {
-  const macs = new Map<string, string>();
-  for (const entry of host.dump((out) => encodeNeighbourDump(out), decodeNeighbour))
-    if (entry.ifindex === ifindex && entry.state & NeighbourState.permanent)
-      macs.set(formatAddress(entry.address), formatMac(entry.mac));
+function routesTo(host: NetlinkSocket, ifindex: number): string[] {
   return ([4, 6] as const)
     .flatMap((family) => host.dump((out) => encodeRouteDump(out, family, 0, 0, UNICAST, ifindex), decodeRoute))
     .filter(
       ({ table, destination, length, hops }) =>
         table !== TABLE_LOCAL && length === destination.length * 8 && hops[0]?.ifindex === ifindex,
     )
-    .map(({ destination }) => {
-      const address = formatAddress(destination);
-      return { address, mac: macs.get(address) ?? "" };
-    });
+    .map(({ destination }) => formatAddress(destination));
+}
+
+function neighboursOn(host: NetlinkSocket, ifindex: number): HostLink["neighbours"] {
+  return host
+    .dump((out) => encodeNeighbourDump(out), decodeNeighbour)
+    .filter((entry) => entry.ifindex === ifindex && entry.state & NeighbourState.permanent)
+    .map((entry) => ({ address: formatAddress(entry.address), mac: formatMac(entry.mac) }));
 }

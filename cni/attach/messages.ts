@@ -46,11 +46,10 @@ export interface HostLink {
   /** Index of the pod's end, and the number by which the host knows the namespace that it is in. */
   readonly peerIndex: number;
   readonly peerNamespace: number | null;
-  /**
-   * The pod's addresses and MAC, by the host's routes to it (made after the alias) and its neighbour entries; looked up only where
-   * the alias is not one of ours.
-   */
-  readonly routes: readonly { readonly address: string; readonly mac: string }[];
+  /** The pod's addresses, by the host's routes to it; only where that is not one of ours. */
+  readonly routes: readonly string[];
+  /** The pod's addresses and its MAC, by the host's permanent neighbour entries; only there too. */
+  readonly neighbours: readonly { readonly address: string; readonly mac: string }[];
 }
 
 /** The other end of a host link, found by looking into every namespace that has a path. */

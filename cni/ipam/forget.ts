@@ -13,7 +13,7 @@ export interface Books {
 }
 
 /** Of an attachment, now. */
-export function removal(key: string): StoreOperation {
+export function removal(key: string): StoreOperation & { op: "remove" } {
   return { op: "remove", key, at: Math.round(uptime()), time: Date.now() };
 }
 

@@ -116,8 +116,8 @@ export class Store {
   }
 
   /** Before settle(): its pod is gone. */
-  drop(key: string): void {
-    this.#ledger.apply({ op: "remove", key });
+  drop(removal: StoreOperation & { op: "remove" }): void {
+    this.#ledger.apply(removal);
   }
 
   /** Makes all of it last, in a new file. Resolves also when that fails: each call tries again then, before it is answered. */
