@@ -22,6 +22,7 @@ import {
   recordOf,
 } from "./attachment.ts";
 import { Cables, StillThereError } from "./cables.ts";
+import { findHolders, type Holders } from "./holders.ts";
 import { hostName } from "./host-name.ts";
 import { Allocator } from "./ipam/allocator.ts";
 import { releaseBy } from "./ipam/delegate.ts";
@@ -35,8 +36,13 @@ import { isNamespace, isOwnNamespace } from "./namespace.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
 import type { JsonObject } from "./protocol/json.ts";
 import { parseMac } from "./protocol/pod-request.ts";
-import { followAll, type RecoveryParts, recover, restoreRoutes } from "./recovery.ts";
+import { followAll, type RecoveryParts, recover } from "./recovery.ts";
 import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
+import { Upkeep } from "./upkeep.ts";
+import { Vanished } from "./vanished.ts";
+
+/** Milliseconds. */
+const VANISHED_AFTER = 30_000;
 
 /** What the attachments live in, where it is not this host. */
 export interface Surroundings {
@@ -45,6 +51,7 @@ export interface Surroundings {
   /** The boot of the host; null: not known. */
   readonly boot: () => string | null;
   readonly isNamespace: (path: string, id: string) => Promise<boolean>;
+  readonly findHolders: (ids: ReadonlySet<string>) => Promise<Holders>;
 }
 
 export class Attachments {
@@ -63,10 +70,7 @@ export class Attachments {
   /** Complete ones, by key. */
   readonly #attached = new Map<string, Attachment>();
   readonly #listeners: ((event: PodEvent) => void)[] = [];
-  /** What ADDs cut short have left, and could not be removed yet. */
-  readonly #strays: PodRecord[] = [];
-  /** Those whose routes the kernel has refused at the start. */
-  #unrouted: readonly Attachment[] = [];
+  readonly #upkeep: Upkeep;
   /** Host ends that vanished while start() was still putting the picture together; null: it is done. */
   #goneEarly: string[] | null = [];
 
@@ -102,6 +106,19 @@ export class Attachments {
     this.#routes = deps.routes;
     this.#cables = new Cables(this.#attacher, deps.routes, deps.log);
     this.#log = deps.log;
+    this.#upkeep = new Upkeep({
+      parts: () => this.#parts,
+      attached: () => this.#attached.values(),
+      isAttached: (attachment) => this.#attached.get(podKey(attachment.record)) === attachment,
+      remove: (record) =>
+        this.exclusively(record.containerId, record.ifname, () => this.remove(record, record.sequence)),
+      vanished: new Vanished({
+        log: deps.log,
+        isNamespace: around.isNamespace,
+        findHolders: around.findHolders,
+        grace: options.vanishedAfter ?? VANISHED_AFTER,
+      }),
+    });
   }
 
   /** What the attach worker wrote to the kernel. */
@@ -156,10 +173,10 @@ export class Attachments {
   async start(): Promise<void> {
     const found = await this.#store.open();
     const suspect = found.missing || found.damage !== null;
-    const { kept, strays, unrouted } = await recover(this.#parts, found, this.#boot(), () => this.#hostLinks(suspect));
+    const recovered = await recover(this.#parts, found, this.#boot(), () => this.#hostLinks(suspect));
+    const { kept } = recovered;
     for (const attachment of kept) this.#attached.set(podKey(attachment.record), attachment);
-    this.#strays.push(...strays);
-    this.#unrouted = unrouted;
+    this.#upkeep.after(recovered);
     if (!this.#hasPools && this.#store.pods.size === 0) await this.#attacher.stop();
     this.#log.info({ pods: kept.length, store: this.#store.path }, "pods recovered");
     const gone = this.#goneEarly ?? [];
@@ -191,21 +208,14 @@ export class Attachments {
     return this.#locks.idle();
   }
 
-  /** What has to be looked at now and then. Never rejects. */
-  async tidy(): Promise<void> {
-    await this.#store.watch();
-    for (const record of this.#strays.splice(0)) {
-      if (this.#store.pods.get(podKey(record)) !== record) continue;
-      await this.exclusively(record.containerId, record.ifname, () => this.remove(record, record.sequence)).catch(
-        () => {
-          this.#strays.push(record);
-        },
-      );
-    }
-    const unrouted = this.#unrouted.filter(
-      (attachment) => this.#attached.get(podKey(attachment.record)) === attachment,
-    );
-    this.#unrouted = await restoreRoutes(this.#parts, unrouted);
+  /** What has to be looked at now and then. `now`: milliseconds, monotonic. Never rejects. */
+  upkeep(now: number): Promise<void> {
+    return this.#upkeep.run(now);
+  }
+
+  /** Pods that went without a DEL, and were found. */
+  get vanished(): number {
+    return this.#upkeep.vanished;
   }
 
   async removeAll(): Promise<void> {
@@ -390,4 +400,5 @@ const thisHost: Surroundings = {
   disk: realDisk,
   boot: currentBoot,
   isNamespace,
+  findHolders,
 };

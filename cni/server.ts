@@ -43,7 +43,7 @@ const firstVersion: Partial<Record<Verb, CniVersion>> = { CHECK: "0.4.0", STATUS
 
 /** How many pods a message names at most. */
 const NAMED_PODS = 10;
-const SPOOL_INTERVAL = 5_000;
+const UPKEEP_INTERVAL = 5_000;
 const DEFAULT_MTU = 1500;
 const MINIMUM_IPV6_MTU = 1280;
 
@@ -103,7 +103,7 @@ export class CniServer {
     await this.#attachments.start();
     this.#running = true;
     await this.#spool.replay();
-    this.#lookIntoSpool();
+    this.#lookAfter();
   }
 
   /** Waits for the calls under way; pods and their allocations stay. */
@@ -182,6 +182,11 @@ export class CniServer {
 
   onEvent(listener: (event: PodEvent) => void): void {
     this.#attachments.onEvent(listener);
+  }
+
+  /** Pods that went without a DEL, and were found. */
+  get vanished(): number {
+    return this.#attachments.vanished;
   }
 
   /** Called after each call. */
@@ -377,10 +382,14 @@ export class CniServer {
     return mtu;
   }
 
-  #lookIntoSpool(): void {
-    if (!this.#running || this.#options.spoolDir === undefined) return;
-    this.#timer = this.#deps.clock.after(SPOOL_INTERVAL, () => {
-      void this.#spool.replay().then(() => this.#lookIntoSpool());
+  /** Again and again. */
+  #lookAfter(): void {
+    if (!this.#running) return;
+    const { clock } = this.#deps;
+    this.#timer = clock.after(UPKEEP_INTERVAL, async () => {
+      await this.#spool.replay();
+      await this.#attachments.upkeep(clock.now());
+      this.#lookAfter();
     });
   }
 }

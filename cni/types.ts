@@ -98,6 +98,8 @@ export interface CniOptions {
   readonly stateDir: string;
   /** Bytes; null: the smallest MTU among the uplinks. */
   readonly mtu: number | null;
+  /** Milliseconds for which a pod's namespace has to be gone before it is released without a DEL. Absent: 30 s. */
+  readonly vanishedAfter?: number;
   /** Where the client leaves a DEL that found no daemon: the directory `spool` beside the socket. Absent: nowhere. */
   readonly spoolDir?: string;
   /** What an ADD waits for, unless the network configuration says otherwise. Absent: readyDefaults. */

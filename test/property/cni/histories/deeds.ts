@@ -12,6 +12,7 @@ const weights = {
   start: 14,
   kill: 3,
   crashSoon: 7,
+  powerSoon: 5,
   powerCut: 2,
   reboot: 1,
   stop: 2,
@@ -22,7 +23,8 @@ const weights = {
   rot: 1,
   cut: 1,
   alias: 1,
-  watch: 2,
+  unmount: 2,
+  watch: 4,
   displace: 1,
   clock: 1,
 } as const;

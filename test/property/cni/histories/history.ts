@@ -22,8 +22,15 @@ export interface Mistake {
 }
 
 export const NETWORK = "net";
-const POOLS = [{ name: "default", blocks: ["10.0.0.0/29", "2001:db8::/126"], exclude: ["10.0.0.4/30"], table: 7100 }];
-export const CAPACITY = 4;
+const POOLS = [
+  {
+    name: "default",
+    blocks: ["10.0.0.0/29", "2001:db8::/126"],
+    exclude: ["10.0.0.3-10.0.0.7", "2001:db8::"],
+    table: 7100,
+  },
+];
+export const CAPACITY = 3;
 const DIRECTORY = "/state";
 const LONGEST = 5000;
 
@@ -63,6 +70,8 @@ export class History {
   journalLost = false;
   /** Milliseconds. */
   #clockOffset = 0;
+  /** Milliseconds of the clock that nobody sets. */
+  #now = 0;
 
   constructor(say: (line: string) => void = () => {}, mistake: Mistake = {}) {
     this.#say = say;
@@ -97,7 +106,7 @@ export class History {
   }
 
   async #do({ kind, n }: Deed): Promise<void> {
-    const id = `c${n % 6}`;
+    const id = `c${n % 5}`;
     switch (kind) {
       case "add":
         return this.#add(id);
@@ -108,16 +117,25 @@ export class History {
       case "gc":
         return this.#gc(n);
       case "go":
-        return this.#go(1 + (n % 12));
+        return this.#go(1 + (n % 12), n % 2 === 0);
       case "calm":
         this.#say("everything under way comes to its end");
-        return this.#go(LONGEST);
+        return this.#go(LONGEST, n % 2 === 0);
       case "vanish": {
         const container = this.containers.get(id);
         if (!container || !this.kernel.namespaces.has(container.namespace)) return;
         this.#say(`the namespace of ${id} vanishes`);
         container.promised = "unknown";
         return this.kernel.destroyNamespace(container.path);
+      }
+      case "unmount": {
+        const container = this.containers.get(id);
+        if (container === undefined || this.kernel.paths.get(container.path) !== container.namespace) return;
+        const holder = n % 2 ? "a process is in it" : null;
+        this.#say(`the namespace of ${id} loses its path${holder === null ? "" : `, and ${holder}`}`);
+        // Released in time, but not at once: nothing of it is promised.
+        if (holder === null) container.promised = "unknown";
+        return this.kernel.unmount(container.path, holder);
       }
       case "start":
         if (!this.run) await this.#start();
@@ -129,11 +147,14 @@ export class History {
         this.#say(`will be killed after ${n % 25} steps`);
         this.run.steps.crashAfter = n % 25;
         return;
+      case "powerSoon":
+        if (!this.run) return;
+        this.#say(`the power will go after ${n % 25} steps`);
+        this.run.steps.crashAfter = n % 25;
+        await this.#go(LONGEST, n % 2 === 0);
+        return this.#losePower();
       case "powerCut":
-        this.#ends("the power goes");
-        this.disk.powerCut();
-        await this.#oracle.lookAtDisk();
-        return this.#boot();
+        return this.#losePower();
       case "reboot":
         await this.#stop();
         this.#say("the host is booted");
@@ -163,8 +184,9 @@ export class History {
       case "alias":
         return this.#changeAlias(n);
       case "watch":
-        this.#say("looks whether the journal is there");
-        if (this.run?.started) void this.run.attachments.tidy();
+        this.#now += n % 25_000;
+        this.#say(`looks after pods and journal, at ${this.#now} ms`);
+        if (this.run?.started) void this.run.attachments.upkeep(this.#now);
         return;
       case "clock":
         this.#clockOffset += (n % 2 ? 1 : -1) * (n % 100_000_000);
@@ -191,6 +213,7 @@ export class History {
         },
         disk: mistake.disk?.(disk, this.disk) ?? disk,
         boot: () => kernel.boot,
+        findHolders: async (ids) => kernel.holders(ids),
         isNamespace: async (path, id) => kernel.isNamespace(path, id),
       },
     );
@@ -304,10 +327,11 @@ export class History {
     }
   }
 
-  async #go(most: number): Promise<void> {
+  async #go(most: number, newest = false): Promise<void> {
     const run = this.run;
     if (!run) return;
-    for (let i = 0; i < most && (await run.steps.next((limit) => this.#random(limit))); i++) if (this.#wrong()) return;
+    for (let i = 0; i < most && (await run.steps.next((limit) => this.#random(limit), newest)); i++)
+      if (this.#wrong()) return;
     if (run.steps.dead) this.#ends("is killed");
     else if (run.failed) this.#ends(`could not start: ${run.failed.message}`);
   }
@@ -340,6 +364,13 @@ export class History {
     await this.#go(LONGEST);
     if (!over && !run.steps.dead) this.#oracle.fail("a stop has no end");
     this.#ends("has stopped");
+  }
+
+  async #losePower(): Promise<void> {
+    this.#ends("the power goes");
+    this.disk.powerCut();
+    await this.#oracle.lookAtDisk();
+    this.#boot();
   }
 
   #boot(): void {
@@ -393,7 +424,7 @@ export class History {
     this.run.steps.crashAfter = -1;
     await this.#go(LONGEST);
     if (this.#wrong()) return;
-    void this.run.attachments.tidy();
+    void this.run.attachments.upkeep(this.#now);
     await this.#go(LONGEST);
     this.#oracle.lookAtPromises(this.run.attachments);
     for (const { id } of this.containers.values()) this.#del(id);

@@ -3,6 +3,7 @@
 import { isOurAlias } from "../../../../cni/attach/alias.ts";
 import { type AttacherEvents, type Attaching, HostNameTakenError } from "../../../../cni/attach/attacher.ts";
 import type { HostLink } from "../../../../cni/attach/messages.ts";
+import type { Holders } from "../../../../cni/holders.ts";
 import { CniError } from "../../../../cni/protocol/error.ts";
 import type { PodRoutes } from "../../../../cni/types.ts";
 import { formatAddress } from "../../../../net/address.ts";
@@ -28,6 +29,7 @@ export class SimulatedKernel {
   /** Where they are found. */
   readonly paths = new Map<string, string>();
   readonly cables = new Map<string, Cable>();
+  readonly #holders = new Map<string, string>();
   /** Address -> interface. */
   readonly routes = new Map<string, number>();
   /** So many of the next requests fail. */
@@ -45,6 +47,17 @@ export class SimulatedKernel {
     return id;
   }
 
+  /** It is there, and nobody finds it any more. */
+  unmount(path: string, holder: string | null): void {
+    const id = this.paths.get(path);
+    this.paths.delete(path);
+    if (id !== undefined && holder !== null) this.#holders.set(id, holder);
+  }
+
+  holders(ids: ReadonlySet<string>): Holders {
+    return { complete: true, of: new Map([...this.#holders].filter(([id]) => ids.has(id))) };
+  }
+
   destroyNamespace(path: string): void {
     const id = this.paths.get(path);
     this.paths.delete(path);
@@ -56,6 +69,7 @@ export class SimulatedKernel {
     this.boot = `boot ${Number(this.boot.slice(5)) + 1}`;
     this.namespaces.clear();
     this.paths.clear();
+    this.#holders.clear();
     this.cables.clear();
     this.routes.clear();
     this.failures = 0;

@@ -26,8 +26,8 @@ export class Steps {
     return new Promise((go) => this.#waiting.push({ label, go }));
   }
 
-  /** Lets one of those that wait go on. False when there is none, or the run ends with it. */
-  async next(random: (limit: number) => number): Promise<boolean> {
+  /** Lets one of those that wait go on, any or the newest. False when there is none, or the run ends with it. */
+  async next(random: (limit: number) => number, newest = false): Promise<boolean> {
     await settle();
     if (this.dead || this.#waiting.length === 0) return false;
     if (this.crashAfter === 0) {
@@ -35,7 +35,7 @@ export class Steps {
       return false;
     }
     if (this.crashAfter > 0) this.crashAfter--;
-    const [{ label, go }] = this.#waiting.splice(random(this.#waiting.length), 1);
+    const [{ label, go }] = this.#waiting.splice(newest ? -1 : random(this.#waiting.length), 1);
     this.#say(`    ${label}`);
     go();
     await settle();
