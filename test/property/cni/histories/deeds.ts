@@ -4,6 +4,7 @@ import { random } from "../../blocks/scheduler.ts";
 const weights = {
   add: 30,
   del: 14,
+  swap: 10,
   check: 2,
   gc: 2,
   go: 30,
@@ -18,7 +19,7 @@ const weights = {
   stop: 2,
   fault: 4,
   heal: 4,
-  refuse: 3,
+  refuse: 7,
   lose: 1,
   rot: 1,
   cut: 1,

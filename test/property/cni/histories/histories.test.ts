@@ -9,7 +9,7 @@ import { Locks } from "../../../../cni/locks.ts";
 import type { Mistake } from "./history.ts";
 import { firstViolation, range } from "./search.ts";
 
-const COUNT = 1000;
+const COUNT = 800;
 
 it("keeps every promise in random histories", { timeout: 120_000 }, async () => {
   const seed = Number(process.env.SEED ?? 0);

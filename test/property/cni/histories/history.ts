@@ -68,6 +68,8 @@ export class History {
   run: Run | null = null;
   /** Not everything that was acknowledged can be in the journal any more. */
   journalLost = false;
+  /** What a start has found to be gone may be in the journal yet: the disk could not be written. */
+  journalBehind = false;
   /** Milliseconds. */
   #clockOffset = 0;
   /** Milliseconds of the clock that nobody sets. */
@@ -112,6 +114,10 @@ export class History {
         return this.#add(id);
       case "del":
         return this.#del(id);
+      case "swap":
+        // One goes, another comes, as in a rollout.
+        this.#del(id);
+        return this.#add(`c${(n >> 4) % 5}`);
       case "check":
         return this.#check(id);
       case "gc":
@@ -223,6 +229,7 @@ export class History {
     attachments.start().then(
       () => {
         run.started = true;
+        this.journalBehind ||= this.disk.fault !== "none";
         if (this.run === run) this.#oracle.lookAtStart(run.attachments);
       },
       (error: Error) => {
