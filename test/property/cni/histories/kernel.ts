@@ -136,6 +136,7 @@ export class SimulatedKernel {
         const there = () => this.cables.get(cable.name) === cable;
         if (!there()) throw new CniError(999, "vanished while it was being set up");
         cable.neighbours = request.addresses.map(formatAddress);
+        for (const { destination } of request.routes) this.routes.set(formatAddress(destination!), ifindex);
         await steps.step("host end set up");
         if (!there()) throw new CniError(999, "vanished while it was being set up");
         cable.addresses = cable.neighbours;
@@ -153,7 +154,7 @@ export class SimulatedKernel {
         }
         cable.alias = request.alias;
         await steps.step("marked");
-        return { ifindex };
+        return { ifindex, routed: true };
       },
       detach: ({ hostInterface, ifindex }) => remove(hostInterface, ifindex),
       inspect: async (request) => {
@@ -199,6 +200,19 @@ export class SimulatedKernel {
 
   podRoutes(steps: Steps): PodRoutes {
     return {
+      // As the fib worker's client, which now and then does not know them beforehand.
+      planPodRoutes: (addresses) =>
+        this.#serial % 4 === 0
+          ? null
+          : addresses.map((destination) => ({
+              family: destination.length === 4 ? (4 as const) : (6 as const),
+              table: 7000,
+              protocol: 201,
+              destination,
+              length: destination.length * 8,
+            })),
+      keepPodRoutes: () => undefined,
+      dropPodRoutes: () => undefined,
       addPodRoutes: async (routes) => {
         await steps.step("add routes");
         this.#mayFail("add routes");
