@@ -35,6 +35,8 @@ export interface SpeakerGroup
   extends Omit<SpeakerPeer, "address" | "interface" | "group" | "dynamic" | "passive" | "extendedNextHop"> {
   readonly listen: readonly ListenRange[];
   readonly listenLimit: number;
+  /** Neighbours may be pods of this node. */
+  readonly listenPods: boolean;
   /** Null: for neighbours with an IPv6 address. */
   readonly extendedNextHop: boolean | null;
 }

@@ -33,6 +33,8 @@ export interface SpeakerDependencies {
   readonly resolver: NextHopResolver;
   /** Interfaces on which peers without an address are found; absent: there can be no such peers. */
   readonly links?: LinkSource;
+  /** Whether an address is a pod's of this node; `ifindex`: of a link-local one. Absent: none is. */
+  readonly isPod?: (address: Uint8Array, ifindex: number) => boolean;
 }
 
 export interface SpeakerRestartState {
@@ -69,6 +71,7 @@ export class Speaker {
       open: (group: string, address: Uint8Array, device: string | null) => this.#openDynamic(group, address, device),
       close: (name: string) => this.#closeDynamic(name),
       keeps: (name: string) => this.#rib.staleCount(name) > 0,
+      isPod: dependencies.isPod ?? (() => false),
     };
     this.#sessions = new SessionManager({
       handler: this.#rib,
@@ -390,7 +393,7 @@ export class Speaker {
 }
 
 function dynamicPeer(group: SpeakerGroup, address: Uint8Array, device: string | null): DynamicPeer {
-  const { listen, listenLimit, ...common } = group;
+  const { listen, listenLimit, listenPods, ...common } = group;
   return {
     ...common,
     name: `${group.name}/${formatScoped(address, device)}`,

@@ -39,7 +39,7 @@ export async function status({ client, output, options }: Invocation): Promise<n
     ...view.monitoring.bmp.map((collector): [string, string] => ["bmp", bmpText(collector, output)]),
     ...(view.monitoring.mrt ? [["mrt", mrtText(view.monitoring.mrt, output)] satisfies [string, string]] : []),
     ...(view.history ? [["history", historyText(view.history, output)] satisfies [string, string]] : []),
-    ["pods", String(view.pods)],
+    ["pods", `${view.pods}${isolationText(kernel.isolation)}`],
     ["memory", `${mebibytes(view.memory.rss)} resident, ${mebibytes(view.memory.heapUsed)} heap`],
     ["event loop", `late by ${delay.p50} ms (median), ${delay.p99} ms (p99), ${delay.max} ms (worst)`],
   ];
@@ -47,6 +47,15 @@ export async function status({ client, output, options }: Invocation): Promise<n
   for (const [key, value] of lines) await output.line(`  ${key.padEnd(11)}${value}`);
   for (const problem of view.problems) await output.line(`  ${output.paint("problem", "red")}    ${plain(problem)}`);
   return code;
+}
+
+/** How pods are kept to their own addresses, and what was dropped for that. */
+function isolationText({ state, dropped }: StatusView["kernel"]["isolation"]): string {
+  if (state !== "active") return state === "off" ? "" : ", not kept to their addresses";
+  const counts = Object.entries(dropped).filter(([, packets]) => packets > 0);
+  const sum = counts.reduce((total, [, packets]) => total + packets, 0);
+  const which = counts.map(([reason, packets]) => `${reason} ${packets}`).join(", ");
+  return `, kept to their addresses, ${sum} packets dropped${which ? ` (${which})` : ""}`;
 }
 
 function bmpText(view: BmpCollectorView, output: Output): string {

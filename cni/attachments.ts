@@ -37,6 +37,7 @@ import { CniError, CniErrorCode } from "./protocol/error.ts";
 import type { JsonObject } from "./protocol/json.ts";
 import { parseMac } from "./protocol/pod-request.ts";
 import { followAll, type RecoveryParts, recover } from "./recovery.ts";
+import { sharedSources } from "./siblings.ts";
 import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
 import { Upkeep } from "./upkeep.ts";
 import { Vanished } from "./vanished.ts";
@@ -83,6 +84,7 @@ export class Attachments {
       onFailure?: ((error: Error) => void) | undefined;
       onRetired?: (() => void) | undefined;
       exceptions?: Exceptions | undefined;
+      strictSource?: (() => boolean) | undefined;
     },
     around: Surroundings = thisHost,
   ) {
@@ -104,7 +106,7 @@ export class Attachments {
       onOperations: (operations) => this.onOperations(operations),
     });
     this.#routes = deps.routes;
-    this.#cables = new Cables(this.#attacher, deps.routes, deps.log);
+    this.#cables = new Cables(this.#attacher, deps.routes, deps.log, deps.strictSource ?? (() => false));
     this.#log = deps.log;
     this.#upkeep = new Upkeep({
       parts: () => this.#parts,
@@ -309,6 +311,8 @@ export class Attachments {
   async #wire(record: PodRecord, mtu: number, mac: Uint8Array, dns?: JsonObject): Promise<Attachment> {
     const ifindex = await this.#cables.plug(record, mtu, mac);
     const attachment = { record, ifindex, ...(dns && { dns }) };
+    const shared = sharedSources(attachment, this.#attached.values());
+    if (shared.length > 0) await this.#routes.allowSources?.(shared);
     this.#attached.set(podKey(record), attachment);
     this.#emit("added", record);
     return attachment;

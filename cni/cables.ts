@@ -22,11 +22,19 @@ export class Cables {
   readonly #attacher: Pick<Attaching, "attach" | "detach">;
   readonly #routes: PodRoutes;
   readonly #log: Log;
+  readonly #strictSource: () => boolean;
 
-  constructor(attacher: Pick<Attaching, "attach" | "detach">, routes: PodRoutes, log: Log) {
+  /** `strictSource`: whether pods are to be kept to their IPv4 addresses by the kernel's own check. */
+  constructor(
+    attacher: Pick<Attaching, "attach" | "detach">,
+    routes: PodRoutes,
+    log: Log,
+    strictSource: () => boolean = () => false,
+  ) {
     this.#attacher = attacher;
     this.#routes = routes;
     this.#log = log;
+    this.#strictSource = strictSource;
   }
 
   /**
@@ -48,6 +56,7 @@ export class Cables {
       addresses,
       destinations: destinationsOf(record),
       routes: planned ?? [],
+      strictSource: this.#strictSource(),
     });
     const { ifindex, routed } = await attached.catch((error: unknown) => {
       // Then there is a link of that name, and it is somebody else's.

@@ -61,6 +61,8 @@ export interface CniDependencies {
   readonly exceptions?: Exceptions;
   /** Can other nodes reach pods here, by what is known of the sessions? Absent: yes. Only STATUS tells of it. */
   readonly connected?: () => boolean;
+  /** Whether pods are to be kept to their IPv4 addresses by the kernel's own check. Absent: no. */
+  readonly strictSource?: () => boolean;
   /** How far neighbours have heard of the blocks; absent: there are none to wait for. */
   readonly announcements?: Announcements;
   /** May pods be attached? Absent: always. */

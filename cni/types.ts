@@ -138,6 +138,8 @@ export interface PodRoutes {
   dropPodRoutes?(routes: readonly PodRoute[]): void;
   addPodRoutes(routes: readonly PodRoute[]): Promise<void>;
   removePodRoutes(routes: readonly PodRoute[]): Promise<void>;
+  /** Addresses that a pod may send from on further interfaces of its own, until one of both goes. */
+  allowSources?(sources: readonly PodRoute[]): Promise<void>;
 }
 
 /** A call of a container runtime, answered. */

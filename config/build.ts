@@ -61,6 +61,7 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
         ),
         listen: rangesOf(group),
         listenLimit: group.listenLimit,
+        listenPods: group.listenPods,
         extendedNextHop: group.extendedNextHop ?? null,
       })),
     peers: [...parsed.peers].map(([name, peer]) => ({
@@ -98,7 +99,7 @@ interface PeerContext {
 
 type Asn = Pick<ParsedPeer, "asn">;
 /** What a peer and a group that listens have in common. */
-type Common = Omit<SpeakerGroup, "listen" | "listenLimit" | "extendedNextHop">;
+type Common = Omit<SpeakerGroup, "listen" | "listenLimit" | "listenPods" | "extendedNextHop">;
 
 function buildCommon(name: string, peer: CommonKeys & Asn, context: PeerContext): Common {
   const internal = isInternal(peer, context.node.asn);

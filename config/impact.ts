@@ -62,6 +62,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name" | "dy
 export const groupImpact: Readonly<Record<Exclude<keyof SpeakerGroup, keyof SpeakerPeer>, PeerImpact>> = {
   listen: "live",
   listenLimit: "live",
+  listenPods: "live",
 };
 
 /** Keys of a peer or a pool that have another name in the file. */

@@ -23,7 +23,7 @@ interface Written {
 /** Values that are inherited at most, counted once for each that inherits: more than any rack has. */
 const MAX_INHERITED = 1_000_000;
 /** What a group has for itself. */
-const notInherited: ReadonlySet<string> = new Set(["group", "listen", "listenLimit"]);
+const notInherited: ReadonlySet<string> = new Set(["group", "listen", "listenLimit", "listenPods"]);
 
 /** `keys`: those of a peer; others are faults of the group alone. */
 export function inheritGroups(source: Source, top: Record<string, unknown>, keys: readonly string[]): Inherited {

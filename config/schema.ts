@@ -157,6 +157,10 @@ export const cni = z
       word({ attach: "attach" as const, fail: "fail" as const }),
       "When the time has passed: `attach`, the pod is attached all the same, with a warning in the log and a `notReady` in the event; `fail`, it is taken back and ADD fails with code 11. In the network configuration `readyFallback`.",
     ).prefault("attach"),
+    sourceValidation: one(
+      boolean,
+      "Drop what a pod sends from an address that is not its own, and what else a pod has no business to send to its host. `false` for pods that forward for others.",
+    ).prefault(true),
     confDir: one(
       s.absolutePath,
       "Where the container runtime reads network configurations. `underlayctl cni install` writes there, `underlayctl doctor` looks there.",

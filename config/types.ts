@@ -99,6 +99,7 @@ export interface Config {
     readonly ready: ReadyLevel;
     readonly readyTimeout: number;
     readonly readyFallback: ReadyFallback;
+    readonly sourceValidation: boolean;
     /** Where container runtimes look for network configurations, and for plugins. */
     readonly confDir: string;
     readonly binDir: string;

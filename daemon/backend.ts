@@ -327,10 +327,11 @@ function timeOf(seconds: number): string {
 }
 
 /** What stands in the way of our rules and routes, what is taken away again and again, who does not answer. */
-function kernelProblems({ hazards, fights, unreachable }: FibStatus): string[] {
+function kernelProblems({ hazards, fights, unreachable, isolation }: FibStatus): string[] {
   return [
     ...hazards.filter(({ severity }) => severity === "problem").map(hazardText),
     ...fights.map(fightText),
+    ...(isolation.reason === null ? [] : [isolation.reason]),
     ...unreachable.map(
       ({ gateway, interface: name, since, avoided }) =>
         `gateway ${gateway} on ${name} has not answered since ${timeOf(since)}` +

@@ -26,6 +26,7 @@ import { Blocks } from "./blocks/blocks.ts";
 import { shown } from "./blocks/view.ts";
 import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
+import { isPod, PodIsolation } from "./isolation.ts";
 import { Drain } from "./lifecycle/drain.ts";
 import { Exit, type ExitKind } from "./lifecycle/exit.ts";
 import type { Logger } from "./log.ts";
@@ -55,6 +56,7 @@ export class Daemon {
   readonly #restartBits: RestartBits;
   readonly #bfd: Bfd;
   readonly #tables: Tables;
+  readonly #isolation: PodIsolation;
   readonly #cni: CniServer;
   readonly #blocks: Blocks;
   readonly #api: ApiServer;
@@ -87,6 +89,7 @@ export class Daemon {
       log: log("bgp"),
       resolver: this.#interfaces,
       links: this.#fib,
+      isPod: (address, ifindex) => isPod(address, ifindex, this.#fib.links(), this.#blocks.status()),
     });
     this.#restartBits = new RestartBits({
       speaker: this.#speaker,
@@ -101,6 +104,7 @@ export class Daemon {
       install: config.routing.install,
       log: log("tables"),
     });
+    this.#isolation = new PodIsolation(this.#fib);
     const announcements = new BlockAnnouncements({ speaker: this.#speaker, blocks: () => this.#blocks });
     this.#cni = new CniServer(
       {
@@ -121,6 +125,7 @@ export class Daemon {
         uplinkMtu: () => this.#interfaces.smallestUplinkMtu(this.#config.peers.flatMap((peer) => peer.interface ?? [])),
         connected: () => this.#connected(),
         announcements,
+        strictSource: () => this.#isolation.strictSource,
         ready: () => {
           const reason = this.#exit.refusal ?? this.#drain.refusal;
           return reason === null ? { ok: true } : { ok: false, reason };
@@ -248,6 +253,7 @@ export class Daemon {
   async #run(adopted: number): Promise<void> {
     const { pools, peers, node } = this.#config;
     await this.#blocks.start();
+    await this.#isolation.want(this.#config);
     await this.#cni.start(this.#blocks.leftBehind());
     this.#blocks.podsChanged();
     await this.#api.start();
@@ -333,6 +339,7 @@ export class Daemon {
     try {
       for (const peer of wanted) if (!this.#drain.isDrained(peer.name)) await this.#bfd.update(peer);
       await this.#blocks.change(config);
+      await this.#isolation.want(config);
     } catch (error) {
       this.#tables.keep(this.#config.tables);
       const before = new Map(this.#config.peers.map((peer) => [peer.name, peer]));

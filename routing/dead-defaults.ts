@@ -2,8 +2,8 @@
 // a one the kernel ends, before any learned route. In: a netlink socket. Out: those there are; the kernel picks by type and table.
 import { type Family, formatAddress } from "../net/address.ts";
 import { RouteType, RT_TABLE_MAIN } from "./netlink/constants.ts";
-import { decodeRoute, encodeRouteDump } from "./netlink/route.ts";
 import type { NetlinkSocket } from "./netlink/socket.ts";
+import { dumpTable } from "./netlink/table-dump.ts";
 import { LIKE_DEFAULT } from "./ownership.ts";
 
 export interface DeadDefault {
@@ -21,8 +21,7 @@ const types = [
 export function readDeadDefaults(socket: NetlinkSocket): DeadDefault[] {
   return ([4, 6] as const).flatMap((family) =>
     types.flatMap(([type, name]) =>
-      socket
-        .dump((out) => encodeRouteDump(out, family, RT_TABLE_MAIN, 0, type), decodeRoute)
+      dumpTable(socket, family, RT_TABLE_MAIN, { type })
         .filter((route) => route.type === type && route.length <= LIKE_DEFAULT[family])
         .map(({ destination, length, priority }) => ({
           family,

@@ -4,6 +4,7 @@ import type { InstalledBlock } from "../net/installed-block.ts";
 import type { LiveExplanation } from "./explain/live.ts";
 import type { Flow } from "./explain/types.ts";
 import type { Hazard } from "./hazards.ts";
+import type { DropReason } from "./isolation/ruleset.ts";
 import type { RouteSpec } from "./netlink/route.ts";
 
 /** One member of a next-hop set, resolved: an interface and the gateway on it. */
@@ -154,6 +155,20 @@ export interface UnreachableGateway {
   readonly avoided: boolean;
 }
 
+/** How the names of pods' interfaces on the host begin; null: pods may send what they like. */
+export interface IsolationRequest {
+  readonly interfaces: string | null;
+}
+
+/** Whether pods are kept to their own addresses, and what was dropped for that since the daemon's start, in packets. */
+export interface IsolationView {
+  /** `off`: not wanted. `unavailable`: the kernel cannot, or somebody is in the way. */
+  readonly state: "off" | "active" | "unavailable";
+  /** What is not as it should be, in words; null: nothing. */
+  readonly reason: string | null;
+  readonly dropped: Readonly<Record<DropReason, number>>;
+}
+
 /** One line of what happens in the kernel, for `underlayctl watch` and the log. */
 export interface KernelEvent {
   readonly kind:
@@ -183,7 +198,7 @@ export interface KernelOperation {
   /** Milliseconds since 1970, when the kernel had answered. */
   readonly at: number;
   readonly operation: "add" | "replace" | "delete" | "set";
-  readonly object: "route" | "rule" | "nexthop" | "group" | "link" | "address" | "neighbour" | "sysctl";
+  readonly object: "route" | "rule" | "nexthop" | "group" | "link" | "address" | "neighbour" | "sysctl" | "nftables";
   /** The kernel's words; absent: done. */
   readonly error?: string;
   /** Path of the pod's network namespace; absent: this host's. */
@@ -288,6 +303,7 @@ export interface FibStatus {
   readonly hazards: readonly Hazard[];
   readonly fights: readonly Fight[];
   readonly unreachable: readonly UnreachableGateway[];
+  readonly isolation: IsolationView;
 }
 
 /** What can be relied on while sessions are away, see fib/forwarding.ts. Empty with `install: false`. */
@@ -369,6 +385,8 @@ export interface Fib {
   dropPodRoutes(routes: readonly PodRoute[]): void;
   addPodRoutes(routes: readonly PodRoute[]): Promise<void>;
   removePodRoutes(routes: readonly PodRoute[]): Promise<void>;
+  /** A pod with several interfaces may send from these addresses on these interfaces, too, until one of both is removed. */
+  allowSources(sources: readonly PodRoute[]): Promise<void>;
   /** All peers have sent End-of-RIB: what was adopted and not asked for again goes. */
   sweepStale(): Promise<number>;
   status(): Promise<FibStatus>;

@@ -33,6 +33,8 @@ export interface WatchOptions {
   /** RTNLGRP_*. */
   readonly groups: readonly number[];
   readonly filter: Uint8Array;
+  /** NETLINK_*; NETLINK_ROUTE unless said. */
+  readonly protocol?: number;
 }
 
 /** All that changes how packets are routed. */
@@ -48,7 +50,8 @@ export class KernelWatch {
 
   constructor(options: WatchOptions, handlers: WatchHandlers) {
     this.#handlers = handlers;
-    this.#fd = openNetlink({ receiveBuffer: options.receiveBuffer, groups: options.groups }).fd;
+    const { receiveBuffer, groups, protocol } = options;
+    this.#fd = openNetlink({ receiveBuffer, groups, ...(protocol !== undefined && { protocol }) }).fd;
     native().attachFilter(this.#fd, options.filter);
     this.#poll = new (native().Poll)(this.#fd, (status) => this.#readable(status));
     this.#poll.start(UV_READABLE);
@@ -137,6 +140,16 @@ export function neighbourFilter(): Uint8Array {
     [JUMP_SET, 0, 1, half(failed | reachable | stale | noarp | permanent)],
     [RETURN, 0, 0, 0xffffffff],
     [RETURN, 0, 0, 0],
+  ]);
+}
+
+/** Everything but what this port caused. */
+export function foreignFilter(ignorePortId: number): Uint8Array {
+  return assemble([
+    [LOAD_WORD, 0, 0, 12],
+    [JUMP_EQUAL, 0, 1, word(ignorePortId)],
+    [RETURN, 0, 0, 0],
+    [RETURN, 0, 0, 0xffffffff],
   ]);
 }
 

@@ -172,7 +172,7 @@ ${impactRows().join("\n")}
 
 Another secret in place of one (\`password\`) is live, too: the connection goes on with the old one as long as \`accept\` has
 it, and with the new one otherwise. What a peer group with \`listen\` has counts for the peers that have come out of it;
-\`listen\` and \`listenLimit\` are live, and peers that no range covers any more are ended.
+\`listen\`, \`listenLimit\` and \`listenPods\` are live, and peers that no range covers any more are ended.
 
 ## How policies decide
 

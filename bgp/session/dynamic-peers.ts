@@ -19,6 +19,8 @@ export interface DynamicGroup {
   readonly name: string;
   readonly listen: readonly { readonly prefix: Prefix; readonly interface: string | null }[];
   readonly listenLimit: number;
+  /** Pods of this node are taken, too. */
+  readonly listenPods: boolean;
   readonly password: Uint8Array | null;
   readonly acceptedPasswords: readonly Uint8Array[];
 }
@@ -31,11 +33,13 @@ export interface DynamicHost {
   close(name: string): void;
   /** Routes of the peer are kept although its session is down. */
   keeps(name: string): boolean;
+  /** An address of a pod of this node, or one on a pod's interface (`scope`: its index, of a link-local address). */
+  isPod(address: Uint8Array, scope: number): boolean;
 }
 
 /** Milliseconds from one look at whether routes are still kept to the next. */
 const RETIRE_INTERVAL = 1_000;
-/** Milliseconds between two lines about connections over a group's limit. */
+/** Milliseconds between two lines about connections that a group does not take. */
 const LIMIT_LOG_INTERVAL = 10_000;
 
 interface Group {
@@ -118,8 +122,12 @@ export class DynamicPeers {
     const found = this.#find(address, scope);
     if (!found) return { kind: "stranger" };
     const { group, device } = found;
+    if (!group.options.listenPods && this.#host.isPod(address, scope)) {
+      this.#refused(group, address, "a pod of this node, and listenPods is false");
+      return { kind: "stranger" };
+    }
     if (group.peers.size >= group.options.listenLimit) {
-      this.#full(group, address);
+      this.#refused(group, address, `the group has its ${group.options.listenLimit} peers (listenLimit)`);
       return { kind: "full" };
     }
     const options = this.#host.open(group.options.name, address, device);
@@ -159,14 +167,13 @@ export class DynamicPeers {
     return best;
   }
 
-  #full(group: Group, address: Uint8Array): void {
+  #refused(group: Group, address: Uint8Array, why: string): void {
     group.refused++;
     const now = this.#clock.now();
     if (now - group.refusedLogged < LIMIT_LOG_INTERVAL) return;
-    const { name, listenLimit } = group.options;
     this.#log.warn(
-      { group: name, address: formatAddress(address), refused: group.refused },
-      `the group has its ${listenLimit} peers (listenLimit): connection refused`,
+      { group: group.options.name, address: formatAddress(address), refused: group.refused },
+      `${why}: connection refused`,
     );
     group.refused = 0;
     group.refusedLogged = now;

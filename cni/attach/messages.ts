@@ -18,6 +18,8 @@ export interface AttachRequest {
   readonly destinations: readonly Prefix[];
   /** The host's routes to it, complete but for the interface. */
   readonly routes: readonly RouteSpec[];
+  /** The kernel's own check of IPv4 sources (rp_filter), where nothing better keeps the pod to its addresses. */
+  readonly strictSource: boolean;
 }
 
 export interface Attached {

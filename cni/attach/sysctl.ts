@@ -9,8 +9,15 @@ const CLONE_NEWNET = 0x40000000;
 /** Told of each setting that was written. */
 type Written = (name: string, value: string) => void;
 
-/** The host end's IPv6: takes nothing from advertisements. What is so already (`now`) is not written. Before it is raised. */
-export function prepareHostEnd(name: string, now: Ipv6Settings | null, written: Written): void {
+/**
+ * The host end's IPv6: takes nothing from advertisements. What is so already (`now`) is not written. Before it is raised.
+ * `used`: the pod has an IPv6 address; without one the host's defaults stay, unless they take advertisements on a router.
+ */
+export function prepareHostEnd(name: string, used: boolean, now: Ipv6Settings | null, written: Written): void {
+  if (!used) {
+    if (now?.acceptRa === 2) set("ipv6", name, "accept_ra", "0", written);
+    return;
+  }
   if (now?.acceptRa !== 0) set("ipv6", name, "accept_ra", "0", written);
   if (now?.disabled !== 0) set("ipv6", name, "disable_ipv6", "0", written);
 }

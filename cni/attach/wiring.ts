@@ -150,7 +150,8 @@ export class Wiring {
     const { hostInterface, ifname, netns, addresses, alias } = request;
     const setting = (netns?: string) => (name: string, value: string) =>
       this.#log.operation({ operation: "set", object: "sysctl", name, value }, undefined, netns);
-    if (addresses.some((address) => address.length === 16)) prepareHostEnd(hostInterface, ipv6, setting());
+    const used = addresses.some((address) => address.length === 16);
+    prepareHostEnd(hostInterface, used, ipv6, setting());
     sendOrThrow(this.#host, hostSteps(request, near));
     // The kernel leaves the other end's index out when it is the same number.
     const podIndex = far || getLink(pod, { name: ifname })?.ifindex;
@@ -194,11 +195,16 @@ interface Pair {
 
 const ROUTE = "add the host's route to the pod";
 
-/** The host end forwards, makes no addresses up, knows its pod, and is the gateway. */
-function hostSteps({ addresses, mac }: AttachRequest, ifindex: number): Step[] {
+/** The host end forwards, makes no addresses up, knows its pod, and is the gateway. Nothing is asked of it by ARP. */
+function hostSteps({ addresses, mac, strictSource }: AttachRequest, ifindex: number): Step[] {
   const ipv6 = addresses.some((address) => address.length === 16);
   const settings = {
-    ipv4: [[Ipv4Setting.forwarding, 1]],
+    ipv4: [
+      [Ipv4Setting.forwarding, 1],
+      [Ipv4Setting.proxyArp, 0],
+      [Ipv4Setting.arpIgnore, ANSWER_NOBODY],
+      ...(strictSource ? ([[Ipv4Setting.rpFilter, STRICT]] as const) : []),
+    ],
     ...(ipv6 && { ipv6Addresses: AddressGeneration.none }),
   } as const;
   const what = "set up the host end";
@@ -231,6 +237,9 @@ function podNeighbourSteps(ifindex: number, addresses: readonly Uint8Array[], ma
     encode: (out) => encodeNewNeighbour(out, { ifindex, address, mac }),
   }));
 }
+/** arp_ignore, rp_filter. */
+const ANSWER_NOBODY = 8;
+const STRICT = 1;
 
 const gatewayAddress = { address: gatewayIpv6, length: 64, flags: AddressFlag.noDad, scope: Scope.link };
 

@@ -158,6 +158,10 @@ export const peerGroup = peer
       integer("number", 1, 100_000),
       "Most peers that the ranges may have at once; further connections are refused (Cease, RFC 4486).",
     ).prefault(100),
+    listenPods: one(
+      boolean,
+      "Pods of this node may be such peers, where a range covers their addresses. Without it they are refused.",
+    ).prefault(false),
   })
   .describe(
     "What peers have in common: every key of a peer but `address`, and the ones below. A peer's own key wins over its group's, a group's over that of its own `group`. Maps are merged key by key; all else, lists too, is replaced as a whole.",

@@ -128,6 +128,12 @@ export async function renderMetrics({ status, peers, pods, blocks }: MetricsInpu
   ]);
 
   gauge("pods", "Pods attached.", [pods.length]);
+  gauge("pods_isolated", "1 when pods are kept to their own addresses.", [kernel.isolation.state === "active" ? 1 : 0]);
+  counter(
+    "pod_packets_dropped_total",
+    "Packets of pods that were dropped because a pod has no business to send them.",
+    ...Object.entries(kernel.isolation.dropped).map(([reason, packets]): Sample => [packets, { reason }]),
+  );
   const perBlock = (value: (block: BlockView) => number): Sample[] =>
     blocks.map((block) => [value(block), { block: block.prefix, pool: block.pool }]);
   gauge("block_used", "Addresses in use.", ...perBlock((block) => block.used));

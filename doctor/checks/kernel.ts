@@ -115,6 +115,28 @@ export const kernelChecks: readonly Check[] = [
     run: ({ fib }) => fib.fights.map((fight) => ({ subject: fight.subject, text: fightText(fight) })),
   }),
   check({
+    id: "isolation-missing",
+    severity: "fault",
+    title:
+      "The nftables tables that keep pods to their own addresses are not in the kernel, or not as they should be: a pod can send from any address, or act as the host's neighbour.",
+    cure: "the finding says what is in the way: another program's table of the same name, or a kernel without nf_tables",
+    needs: ["fib"],
+    *run({ fib: { isolation } }) {
+      if (isolation.reason !== null) yield { subject: "nftables", text: isolation.reason };
+    },
+  }),
+  check({
+    id: "isolation-off",
+    severity: "info",
+    title: "cni.sourceValidation is false: pods may send from any address.",
+    cure: "unless pods of this node forward for others, remove it",
+    needs: ["config"],
+    *run({ config }) {
+      if (config.routing.install && config.pools.length > 0 && !config.cni.sourceValidation)
+        yield { subject: config.file, text: "cni.sourceValidation is false: pods may send from any address" };
+    },
+  }),
+  check({
     id: "routes-stale",
     severity: "info",
     title:

@@ -15,6 +15,7 @@ import type {
   FormerBlock,
   ForwardingState,
   Installation,
+  IsolationView,
   KernelEvent,
   KernelOperation,
   KernelOperations,
@@ -217,6 +218,15 @@ export class FibClient implements Fib {
 
   async removePodRoutes(routes: readonly PodRoute[]): Promise<void> {
     await this.#request("removePodRoutes", routes);
+  }
+
+  /** Keeps pods to their own addresses, whose interfaces' names begin so; null: no more. */
+  isolate(interfaces: string | null): Promise<IsolationView> {
+    return this.#request("isolate", { interfaces });
+  }
+
+  async allowSources(sources: readonly PodRoute[]): Promise<void> {
+    await this.#request("allowSources", sources);
   }
 
   sweepStale(): Promise<number> {

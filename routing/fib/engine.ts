@@ -8,20 +8,22 @@
 // Commands act at once; learned routes are written in slices of a few milliseconds between them, so that the owned
 // state, a pod or a lost uplink never waits for a bulk load. What the kernel loses in silence (carrier, overrun) is
 // found by dumps. Nothing without our protocol number is changed.
-import { type Family, formatAddress } from "../../net/address.ts";
+import { formatAddress } from "../../net/address.ts";
 import type { Timer } from "../../net/clock.ts";
 import { connectedNetworks } from "../connected-networks.ts";
 import { explainLive, type LiveExplanation } from "../explain/live.ts";
 import type { Flow } from "../explain/types.ts";
-import { NetlinkError } from "../netlink/error.ts";
+import type { Isolation } from "../isolation/guard.ts";
 import { decodeNextHop, encodeNextHopDump } from "../netlink/nexthop.ts";
-import { decodeRoute, encodeRouteDump, type Route } from "../netlink/route.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
+import { dumpTable } from "../netlink/table-dump.ts";
 import { needsNetworks } from "../ownership.ts";
 import type {
   FibStatus,
   FormerBlock,
   Installation,
+  IsolationRequest,
+  IsolationView,
   KernelRoute,
   KernelRule,
   NextHopMember,
@@ -34,10 +36,12 @@ import type {
 } from "../types.ts";
 import { KernelWatch, routingFilter, routingGroups } from "../watch.ts";
 import { BulkWriter } from "./bulk.ts";
+import type { Damper } from "./damper.ts";
 import { Fights } from "./fights.ts";
 import { ForeignRoutes } from "./foreign-routes.ts";
 import { Forwarding } from "./forwarding.ts";
 import { HazardWatch } from "./hazard-watch.ts";
+import { isolate } from "./isolate.ts";
 import { learnedRoutes } from "./learned-routes.ts";
 import { requireNetAdmin } from "./privilege.ts";
 import type { WorkerOptions } from "./protocol.ts";
@@ -65,6 +69,8 @@ export class FibEngine {
   readonly #hazards: HazardWatch;
   readonly #foreignRoutes: ForeignRoutes;
   readonly #fights: Fights;
+  readonly #isolation: Isolation;
+  readonly #isolationDamper: Damper;
   #watch: KernelWatch | null = null;
   #staleTimer: Timer | null = null;
   #inspectionTimer: Timer | null = null;
@@ -84,6 +90,9 @@ export class FibEngine {
       { bulk: this.#bulk, hazards: this.#hazards, foreignRoutes: this.#foreignRoutes, fights: this.#fights },
       guard,
     );
+    const { isolation, damper } = isolate(this.#state, this.#fights, guard);
+    this.#isolation = isolation;
+    this.#isolationDamper = damper;
     this.#state.onNextHopRefused = () => this.#repairs.doubtNextHops();
     this.#resync = new Resync(this.#state, this.#repairs);
     this.#forwarding = new Forwarding(this.#state, {
@@ -191,12 +200,27 @@ export class FibEngine {
   /** Those whose interface takes them along. */
   dropPodRoutes(pods: readonly PodRoute[]): void {
     const { install, staticRoutes, ownership } = this.#state;
-    if (install) staticRoutes.forget(pods.map((pod) => ownership.podRoute(pod)));
+    if (!install) return;
+    staticRoutes.forget(pods.map((pod) => ownership.podRoute(pod)));
+    this.#isolation.disallow(pods);
   }
 
   removePodRoutes(pods: readonly PodRoute[]): void {
     const { install, staticRoutes, ownership } = this.#state;
-    if (install) staticRoutes.remove(pods.map((pod) => ownership.podRoute(pod)));
+    if (!install) return;
+    staticRoutes.remove(pods.map((pod) => ownership.podRoute(pod)));
+    this.#isolation.disallow(pods);
+  }
+
+  /** Keeps pods to their own addresses: see routing/isolation. */
+  isolate({ interfaces }: IsolationRequest): IsolationView {
+    if (this.#state.install) this.#isolation.want(interfaces);
+    return this.#isolation.view();
+  }
+
+  /** Addresses that pods may send from on interfaces that no route to them leads to. */
+  allowSources(sources: readonly PodRoute[]): void {
+    if (this.#state.install) this.#isolation.allow(sources);
   }
 
   /** Whether every single operation is reported, also of a bulk load. */
@@ -257,6 +281,7 @@ export class FibEngine {
       hazards: this.#hazards.hazards,
       fights: this.#fights.list(),
       unreachable: this.#state.gateways.list(),
+      isolation: this.#isolation.view(),
     };
   }
 
@@ -324,11 +349,14 @@ export class FibEngine {
     this.#foreignRoutes.stop();
     this.#state.gateways.stop();
     this.#watch?.close();
+    this.#isolationDamper.stop();
     try {
       if (mode === "keep" || !install) return [];
+      this.#isolation.remove();
       removeEverything(socket, ownership, rules, nextHops);
       return options.stateDir === null ? [] : restoreSysctls(options.stateDir);
     } finally {
+      this.#isolation.stop();
       this.#state.close();
     }
   }
@@ -343,6 +371,7 @@ export class FibEngine {
       this.#fights.expire();
       if (++this.#inspections % HAZARD_INSPECTIONS !== 0) return;
       this.#repairs.restoreStatic();
+      this.#isolation.verify();
       this.#hazards.update(rules.dump());
     });
   }
@@ -366,15 +395,5 @@ export class FibEngine {
       this.#resync.request();
       this.#bulk.schedule();
     }
-  }
-}
-
-/** A table that never had a route is an error to the kernel, and an empty one to us. */
-function dumpTable(socket: NetlinkSocket, family: Family, table: number): Route[] {
-  try {
-    return socket.dump((out) => encodeRouteDump(out, family, table), decodeRoute);
-  } catch (error) {
-    if (error instanceof NetlinkError && error.code === "ENOENT") return [];
-    throw error;
   }
 }

@@ -6,6 +6,8 @@ import type {
   FormerBlock,
   ForwardingState,
   Installation,
+  IsolationRequest,
+  IsolationView,
   KernelEvent,
   KernelOperation,
   KernelOperations,
@@ -44,6 +46,8 @@ export interface Requests {
   setOwned: { argument: OwnedState; result: readonly RefusedBlock[] };
   addPodRoutes: { argument: readonly PodRoute[]; result: null };
   removePodRoutes: { argument: readonly PodRoute[]; result: null };
+  isolate: { argument: IsolationRequest; result: IsolationView };
+  allowSources: { argument: readonly PodRoute[]; result: null };
   flush: { argument: null; result: null };
   warmUp: { argument: null; result: null };
   sweepStale: { argument: null; result: number };

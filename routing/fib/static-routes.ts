@@ -4,16 +4,9 @@ import { constants } from "node:os";
 import { formatAddress } from "../../net/address.ts";
 import { Flag, RouteType } from "../netlink/constants.ts";
 import { NetlinkError } from "../netlink/error.ts";
-import {
-  decodeRoute,
-  encodeDelRoute,
-  encodeNewRoute,
-  encodeRouteDump,
-  type Route,
-  type RouteReader,
-  type RouteSpec,
-} from "../netlink/route.ts";
+import { encodeDelRoute, encodeNewRoute, type Route, type RouteReader, type RouteSpec } from "../netlink/route.ts";
 import type { NetlinkSocket } from "../netlink/socket.ts";
+import { dumpTable } from "../netlink/table-dump.ts";
 import { LAST_RESORT_METRIC, METRIC, type Ownership } from "../ownership.ts";
 import type { FibStatus } from "../types.ts";
 
@@ -308,7 +301,7 @@ export class StaticRoutes {
     let routes = present.get(where);
     if (!routes) {
       const { protocol } = this.#ownership;
-      const dumped = this.#socket.dump((out) => encodeRouteDump(out, spec.family, spec.table, protocol), decodeRoute);
+      const dumped = dumpTable(this.#socket, spec.family, spec.table, { protocol });
       const ours = dumped.filter((route) => this.#ownership.ownsProtocol(route.protocol) && route.table === spec.table);
       routes = new Map(ours.map(specOf).map((route) => [keyOf(route), route]));
       present.set(where, routes);

@@ -43,6 +43,8 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
     setOwned: (owned) => current().setOwned(owned),
     addPodRoutes: (routes) => current().addPodRoutes(routes),
     removePodRoutes: (routes) => current().removePodRoutes(routes),
+    isolate: (request) => current().isolate(request),
+    allowSources: (sources) => current().allowSources(sources),
     flush: () => current().flush(),
     warmUp: () => current().warmUp(),
     sweepStale: () => current().sweepStale(),

@@ -43,6 +43,8 @@ export interface NetlinkSocketOptions {
   readonly receiveBuffer?: number;
   /** Multicast groups to join; the socket then does not block. */
   readonly groups?: readonly number[];
+  /** NETLINK_*; NETLINK_ROUTE unless said. */
+  readonly protocol?: number;
 }
 
 export interface NetlinkBuffers {
@@ -65,15 +67,16 @@ function int32(value: number): Buffer {
 export function openNetlink(options: NetlinkSocketOptions = {}): { fd: number; portId: number } {
   const n = native();
   const type = SOCK_RAW | SOCK_CLOEXEC;
+  const { protocol = NETLINK_ROUTE } = options;
   let fd: number;
-  if (options.netnsFd === undefined) fd = n.socket(AF_NETLINK, type, NETLINK_ROUTE);
+  if (options.netnsFd === undefined) fd = n.socket(AF_NETLINK, type, protocol);
   else {
     const known = options.selfNetnsFd;
     const self = known ?? check(n.open("/proc/thread-self/ns/net", 0), "open", "/proc/thread-self/ns/net");
-    fd = n.socketIn(options.netnsFd, self, AF_NETLINK, type, NETLINK_ROUTE);
+    fd = n.socketIn(options.netnsFd, self, AF_NETLINK, type, protocol);
     if (known === undefined) n.close(self);
   }
-  check(fd, "socket", "NETLINK_ROUTE");
+  check(fd, "socket", protocol === NETLINK_ROUTE ? "NETLINK_ROUTE" : `netlink protocol ${protocol}`);
   try {
     const size = int32(options.receiveBuffer ?? 8 << 20);
     // Without CAP_NET_ADMIN in the first user namespace the size is capped by net.core.rmem_max.
@@ -154,6 +157,26 @@ export class NetlinkSocket {
     this.out.reset();
     encode(this.out);
     const [failure] = this.flush();
+    if (failure) throw new NetlinkError(what, failure.errno, failure.text);
+  }
+
+  /**
+   * Sends a netfilter batch (encodeBatch) and throws NetlinkError for the first message that failed: nothing has been done
+   * then. The last message but one is the last to be answered; a batch that is not taken at all is answered once.
+   */
+  batch(encode: (out: MessageWriter) => void, what = ""): void {
+    this.out.reset();
+    encode(this.out);
+    const first = this.out.firstSequence;
+    const count = this.out.count - 1;
+    const bytes = this.out.buffer;
+    this.#clear();
+    try {
+      check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
+    } finally {
+      this.out.reset();
+    }
+    const [failure] = this.#readAcknowledgements(first, count, undefined, true);
     if (failure) throw new NetlinkError(what, failure.errno, failure.text);
   }
 
@@ -260,7 +283,12 @@ export class NetlinkSocket {
     return this.#readAcknowledgements(first, count, handler);
   }
 
-  #readAcknowledgements(first: number, count: number, handler?: MessageHandler): readonly MessageFailure[] {
+  #readAcknowledgements(
+    first: number,
+    count: number,
+    handler?: MessageHandler,
+    stopAtFirst = false,
+  ): readonly MessageFailure[] {
     const message = this.#message;
     let failures: MessageFailure[] | null = null;
     for (;;) {
@@ -278,6 +306,11 @@ export class NetlinkSocket {
         if (failure && failure.errno !== 0) {
           failures ??= [];
           failures.push(failure);
+          // Of a batch: perhaps the only answer there is.
+          if (index === 0 && stopAtFirst) {
+            this.#leftovers = true;
+            return failures;
+          }
         }
         if (index === count - 1) return failures ?? [];
       }

@@ -66,8 +66,11 @@ export class Underlay {
 
   /** Replaces the configuration file; takes effect at the next start or reload. */
   configure(yaml: string): void {
-    const paths = `paths: { state: ${this.directory}/state, run: ${this.directory}/run }\napi: { socket: ${this.socket} }\n`;
-    writeFileSync(join(this.directory, "underlay.yaml"), `${paths}log: { level: debug }\n${yaml}`);
+    const paths = `paths: { state: ${this.directory}/state, run: ${this.directory}/run }\n`;
+    const socket = `api: { socket: ${this.socket}`;
+    // What the file says of the API beside that stays.
+    const rest = /^api: \{/m.test(yaml) ? yaml.replace(/^api: \{/m, `${socket},`) : `${socket} }\n${yaml}`;
+    writeFileSync(join(this.directory, "underlay.yaml"), `${paths}log: { level: debug }\n${rest}`);
   }
 
   async start(): Promise<void> {

@@ -135,6 +135,11 @@ const status: StatusView = {
     hazards: [],
     fights: [],
     unreachable: [],
+    isolation: {
+      state: "active",
+      reason: null,
+      dropped: { source: 3, loopback: 0, multicast: 0, options: 0, redirect: 0, advertisement: 0, arp: 1 },
+    },
     stale: 0,
   },
   monitoring: { bmp: [], mrt: null },

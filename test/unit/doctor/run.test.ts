@@ -14,7 +14,12 @@ const healthy: DaemonFacts = {
 };
 const gathered = (facts: Partial<Facts>, missing: Gathered["missing"] = {}): Gathered => ({ facts, missing });
 const withDaemon = (daemon: Partial<DaemonFacts>) => examine(gathered({ daemon: { ...healthy, ...daemon } }));
-const fib = { failed: [], fights: [], overruns: 0 } as unknown as Facts["fib"];
+const fib = {
+  failed: [],
+  fights: [],
+  overruns: 0,
+  isolation: { state: "active", reason: null },
+} as unknown as Facts["fib"];
 
 describe("the registry", () => {
   it("has every check once, under a name that fits into a label, with what it means and what to do", () => {

@@ -14,6 +14,7 @@ class Host implements DynamicHost {
   readonly opened: string[] = [];
   readonly closed: string[] = [];
   readonly kept = new Set<string>();
+  readonly pods = new Set<string>();
   options: Partial<PeerOptions> = {};
 
   open(group: string, address: Uint8Array, device: string | null): PeerOptions {
@@ -29,12 +30,17 @@ class Host implements DynamicHost {
   keeps(name: string): boolean {
     return this.kept.has(name);
   }
+
+  isPod(address: Uint8Array): boolean {
+    return this.pods.has(formatAddress(address));
+  }
 }
 
 const group = (name: string, ranges: readonly string[], options: Partial<DynamicGroup> = {}): DynamicGroup => ({
   name,
   listen: ranges.map((text) => ({ prefix: prefix(text), interface: null })),
   listenLimit: 100,
+  listenPods: false,
   password: null,
   acceptedPasswords: [],
   ...options,
@@ -49,6 +55,18 @@ async function start(clock: Clock, ...groups: DynamicGroup[]): Promise<[Speaker,
 
 const names = (us: Speaker) => us.manager.names();
 const clock = fastClock(1);
+
+it("a pod of this node is no peer, although a range covers it, unless the group says so", async () => {
+  const [us, host] = await start(clock, group("rack", ["127.0.0.0/24"]));
+  host.pods.add("127.0.0.9");
+  const pod = await RawPeer.connect(us, "127.0.0.9");
+  await waitFor(() => pod.closed, "the connection to be refused");
+  expect([pod.received, names(us), host.opened]).toEqual([[], [], []]);
+  us.manager.setGroup(group("rack", ["127.0.0.0/24"], { listenPods: true }));
+  const peer = await RawPeer.established(us, openMessage(), "127.0.0.9");
+  await waitFor(() => us.handler.sessions.length === 1, "Established");
+  peer.close();
+});
 
 it("an address in a range becomes a peer for as long as its session lasts", async () => {
   const [us, host] = await start(clock, group("rack", ["127.0.0.0/24"]));

@@ -32,6 +32,7 @@ const group = (options: Partial<SpeakerGroup> = {}): SpeakerGroup => {
     ...common,
     listen: [{ prefix: prefix("127.0.0.0/8"), interface: null }],
     listenLimit: 20,
+    listenPods: false,
     extendedNextHop: null,
     gracefulRestart: null,
     ...options,

@@ -1,0 +1,480 @@
+// What a pod tries that it has no business to: frames made by hand inside real pods, against the real daemon and kernel. Each
+// attack is made twice: with the pods kept to their addresses, where nothing may come of it, and without, where it has to
+// work, so that a test that proves nothing is found out.
+//
+//   pod a, pod b -- node -- far, which has UDP sinks and routes to the pods
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { StatusView } from "../../daemon/api/types.ts";
+import { Lab, type Node } from "../interop/support/namespace.ts";
+import { Underlay } from "../interop/support/underlay.ts";
+import { waitFor } from "../interop/support/wait.ts";
+import { ask } from "./support/api.ts";
+import {
+  arp,
+  arpFrame,
+  frame,
+  GATEWAY_MAC,
+  icmp4,
+  icmp6,
+  ip,
+  neighbourAdvertisement,
+  neighbourSolicitation,
+  Protocol,
+  packet,
+  routerAdvertisement,
+  Sink,
+  syn,
+  udp,
+  Wire,
+} from "./support/frames.ts";
+import { Pods } from "./support/pods.ts";
+
+const PORT = 5000;
+const FAR4 = "10.1.0.2";
+const FAR6 = "2001:db8:1::2";
+const NODE4 = "10.1.0.1";
+const API = 7180;
+const BOGUS_MAC = "02:00:00:00:00:66";
+/** Addresses that a pod makes up, in one flood. */
+const FLOOD = 300;
+
+const lab = new Lab("isolation");
+let node: Node;
+let far: Node;
+let underlay: Underlay;
+let pods: Pods;
+const sinks: Sink[] = [];
+const wires = new Map<string, Wire>();
+const own = new Map<string, { v4: string; v6: string; mac: string; host: string }>();
+
+const yaml = (sourceValidation: boolean) => `
+node: { name: node1, asn: 65101, routerId: 10.0.0.11 }
+pools: { default: { blocks: [10.244.1.0/26, "2001:db8:244:1::/122"] } }
+cni: { sourceValidation: ${sourceValidation} }
+api: { listen: 127.0.0.1:${API} }
+peerGroups: { any: { asn: external, import: all, export: all, listen: [0.0.0.0/0, "::/0"], listenPods: ${!sourceValidation} } }
+`;
+
+async function attach(name: string): Promise<void> {
+  pods.create(name);
+  const { code, stdout, addresses } = await pods.call("ADD", name);
+  if (code !== 0) throw new Error(stdout);
+  const { interfaces } = JSON.parse(stdout) as { interfaces: { name: string; mac: string; sandbox?: string }[] };
+  const link = interfaces.find(({ sandbox }) => sandbox)!;
+  const host = interfaces.find(({ sandbox }) => !sandbox)!;
+  const [{ ifindex }] = JSON.parse(lab.nodes[0].ip("-n", pods.namespace(name), "-j", "link", "show", "eth0")) as {
+    ifindex: number;
+  }[];
+  own.set(name, { v4: addresses[0], v6: addresses[1], mac: link.mac, host: host.name });
+  wires.set(name, new Wire(`/run/netns/${pods.namespace(name)}`, ifindex));
+}
+
+beforeAll(async () => {
+  node = lab.addNode("node");
+  far = lab.addNode("far");
+  lab.link(
+    { node, name: "eth0", addresses: [`${NODE4}/24`, "2001:db8:1::1/64"] },
+    { node: far, name: "eth0", addresses: [`${FAR4}/24`, `${FAR6}/64`] },
+  );
+  far.ip("route", "add", "10.244.1.0/26", "via", NODE4);
+  far.ip("-6", "route", "add", "2001:db8:244:1::/122", "via", "2001:db8:1::1");
+  // As careless as a host can be: kube-proxy sets the first, guides on the web the others.
+  await node.exec(
+    "sysctl",
+    "-qw",
+    "net.ipv4.conf.all.route_localnet=1",
+    "net.ipv4.conf.all.proxy_arp=1",
+    "net.ipv4.conf.all.rp_filter=0",
+    "net.ipv4.conf.default.rp_filter=0",
+    "net.ipv4.conf.all.accept_source_route=1",
+    "net.ipv4.conf.default.accept_source_route=1",
+    "net.ipv6.conf.default.accept_ra=2",
+  );
+  await far.exec(
+    "sysctl",
+    "-qw",
+    "net.ipv4.conf.all.rp_filter=0",
+    "net.ipv4.conf.default.rp_filter=0",
+    "net.ipv4.conf.eth0.rp_filter=0",
+    "net.ipv4.conf.all.accept_source_route=1",
+    "net.ipv4.conf.eth0.accept_source_route=1",
+  );
+  underlay = await Underlay.start(node, yaml(true));
+  pods = new Pods(node, underlay.socket);
+  await attach("a");
+  await attach("b");
+  for (const family of [4, 6] as const) sinks.push(new Sink(far.path, family, PORT), new Sink(node.path, family, PORT));
+});
+
+afterAll(async () => {
+  for (const sink of sinks) sink.close();
+  for (const wire of wires.values()) wire.close();
+  await underlay?.stop("SIGKILL");
+  pods?.close();
+  await lab.close();
+});
+
+let serial = 0;
+const a = () => own.get("a")!;
+const b = () => own.get("b")!;
+const wire = () => wires.get("a")!;
+
+/** Texts that reach the far host or the node until a packet of pod a's own, sent behind them, has come through. */
+async function arriving(frames: readonly Buffer[]): Promise<string[]> {
+  const mark = `own ${++serial}`;
+  for (const sink of sinks) sink.read();
+  wire().send(
+    ...frames,
+    frame(udp(a().v4, FAR4, PORT, mark), { from: a().mac }),
+    frame(udp(a().v6, FAR6, PORT, mark), { from: a().mac }),
+  );
+  const arrived: string[] = [];
+  await waitFor(
+    () => {
+      for (const sink of sinks) arrived.push(...sink.read());
+      return arrived.filter((text) => text === mark).length === 2;
+    },
+    "a pod's own packets",
+    { interval: 2, timeout: 3000 },
+  );
+  return arrived.filter((text) => text !== mark);
+}
+
+const isolation = async () => (await ask<StatusView>(underlay.socket, "/v1/status")).kernel.isolation;
+const dropped = async () => (await isolation()).dropped;
+const from = (text: string, payload: number[]) => ({ text, bytes: frame(payload, { from: a().mac }) });
+
+/** Packets from addresses that are not pod a's, to the far host; the text says whose. */
+function spoofed(): { text: string; bytes: Buffer }[] {
+  const sources4 = {
+    sibling: b().v4,
+    free: "10.244.1.60",
+    node: NODE4,
+    foreign: "198.51.100.66",
+    gateway: "169.254.1.1",
+  };
+  const sources6 = { sibling: b().v6, free: "2001:db8:244:1::3f", node: "2001:db8:1::1", foreign: "2001:db8:66::1" };
+  return [
+    ...Object.entries(sources4).map(([whose, source]) => from(`${whose} 4`, udp(source, FAR4, PORT, `${whose} 4`))),
+    ...Object.entries(sources6).map(([whose, source]) => from(`${whose} 6`, udp(source, FAR6, PORT, `${whose} 6`))),
+  ];
+}
+
+/** A datagram in two fragments, from an address that is not pod a's. */
+function spoofedFragments(): Buffer[] {
+  const text = `fragments ${"x".repeat(30)}`;
+  const whole4 = udp(b().v4, FAR4, PORT, text).slice(20);
+  const whole6 = udp(b().v6, FAR6, PORT, text).slice(40);
+  const header6 = (offset: number, more: boolean) => ({
+    type: Protocol.fragment,
+    bytes: [0, 0, offset >> 8, (offset & 0xf8) | (more ? 1 : 0), 0, 0, 0, serial & 255],
+  });
+  return [
+    packet(b().v4, FAR4, Protocol.udp, whole4.slice(0, 16), { fragment: 0x2000 }),
+    packet(b().v4, FAR4, Protocol.udp, whole4.slice(16), { fragment: 2 }),
+    packet(b().v6, FAR6, Protocol.udp, whole6.slice(0, 16), { extensions: [header6(0, true)] }),
+    packet(b().v6, FAR6, Protocol.udp, whole6.slice(16), { extensions: [header6(16, false)] }),
+  ].map((bytes) => frame(bytes, { from: a().mac }));
+}
+
+/** What the node believes of its neighbours on pod a's interface. */
+const neighbours = (extra: string[] = []) =>
+  [4, 6].flatMap((family) =>
+    node
+      .ip(`-${family}`, "neighbour", "show", "dev", a().host, ...extra)
+      .split("\n")
+      .filter((line) => line.trim() !== "" && !line.includes("FAILED")),
+  );
+
+const linkLocal = (n: number) => `fe80::6:${(n + 1).toString(16)}`;
+const madeUp = (n: number) => `10.9.${n >> 8}.${n & 255}`;
+
+/** Questions and packets that would have the node keep an entry for each address that pod a makes up. */
+const floods = {
+  "ARP requests for the node's address": (n: number) =>
+    arpFrame(arp("request", [madeUp(n), BOGUS_MAC], [NODE4, "00:00:00:00:00:00"]), BOGUS_MAC),
+  "ARP requests for another host's address": (n: number) =>
+    arpFrame(arp("request", [madeUp(n), BOGUS_MAC], [FAR4, "00:00:00:00:00:00"]), BOGUS_MAC),
+  "neighbour solicitations": (n: number) =>
+    frame(neighbourSolicitation(linkLocal(n), "fe80::1", BOGUS_MAC), { from: BOGUS_MAC }),
+  "echo requests from link-local addresses": (n: number) =>
+    frame(icmp6(linkLocal(n), "fe80::1", 128, [0, 1, 0, 1]), { from: BOGUS_MAC }),
+  "router solicitations": (n: number) =>
+    frame(icmp6(linkLocal(n), "ff02::2", 133, [0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 0x66]), {
+      from: BOGUS_MAC,
+      to: "33:33:00:00:00:02",
+    }),
+};
+
+async function flood(make: (n: number) => Buffer): Promise<number> {
+  for (let n = 0; n < FLOOD; n++) wire().send(make(n));
+  await arriving([]);
+  return neighbours().length;
+}
+
+describe("pods kept to their own addresses", () => {
+  it("send from them, to other hosts, to their node and to each other", async () => {
+    const texts = await arriving([
+      from("", udp(a().v4, NODE4, PORT, "to the node 4")).bytes,
+      from("", udp(a().v6, "2001:db8:1::1", PORT, "to the node 6")).bytes,
+    ]);
+    expect(texts.sort()).toEqual(["to the node 4", "to the node 6"]);
+    await node.exec("nsenter", `--net=/run/netns/${pods.namespace("a")}`, "ping", "-c1", "-W2", b().v4);
+    await node.exec("nsenter", `--net=/run/netns/${pods.namespace("a")}`, "ping", "-c1", "-W2", b().v6);
+    await far.exec("ping", "-c1", "-W2", a().v4);
+    await far.exec("ping", "-c1", "-W2", a().v6);
+    expect(await dropped()).toMatchObject({ source: 0, loopback: 0, options: 0, redirect: 0 });
+  });
+
+  it("cannot send from another's, a free one, the node's, a foreign one", async () => {
+    const before = await dropped();
+    expect(await arriving(spoofed().map(({ bytes }) => bytes))).toEqual([]);
+    expect((await dropped()).source - before.source).toBe(spoofed().length);
+  });
+
+  it("cannot in fragments either", async () => {
+    expect(await arriving(spoofedFragments())).toEqual([]);
+  });
+
+  it("cannot speak from or to loopback addresses", async () => {
+    wire().read();
+    await arriving([
+      from("", udp("127.0.0.1", FAR4, PORT, "from loopback")).bytes,
+      from("", syn(a().v4, "127.0.0.1", API)).bytes,
+      from("", syn("127.0.0.1", "127.0.0.1", API)).bytes,
+    ]);
+    expect(answers("127.0.0.1")).toEqual([]);
+    expect((await dropped()).loopback).toBe(2);
+  });
+
+  it("cannot reach the API over the node's addresses", async () => {
+    wire().read();
+    for (const address of [NODE4, "169.254.1.1"]) wire().send(from("", syn(a().v4, address, API)).bytes);
+    await arriving([]);
+    expect(answers(NODE4)).toEqual(["reset"]);
+    expect(answers("169.254.1.1")).toEqual([]);
+  });
+
+  it("cannot have the node route by their options, or by a routing header", async () => {
+    const before = await dropped();
+    expect(await arriving(sourceRouted())).toEqual([]);
+    expect((await dropped()).options - before.options).toBe(2);
+  });
+
+  it("cannot fill the node's neighbour tables", async () => {
+    for (const [what, make] of Object.entries(floods)) expect([what, await flood(make)]).toEqual([what, 2]);
+    expect((await dropped()).arp).toBeGreaterThanOrEqual(2 * FLOOD);
+  });
+
+  it("cannot answer for others", async () => {
+    const before = neighbours(["nud", "permanent"]);
+    const others = node.ip("neighbour", "show", "dev", b().host) + node.ip("-6", "neighbour", "show", "dev", b().host);
+    await arriving(impersonations());
+    expect(neighbours(["nud", "permanent"])).toEqual(before);
+    expect(neighbours()).toHaveLength(2);
+    expect(node.ip("neighbour", "show", "dev", b().host) + node.ip("-6", "neighbour", "show", "dev", b().host)).toBe(
+      others,
+    );
+  });
+
+  it("cannot advertise a router to the node, or redirect it", async () => {
+    const before = await dropped();
+    node.ip("link", "show", a().host);
+    await node.exec("sysctl", "-qw", `net.ipv6.conf.${a().host}.accept_ra=2`);
+    await arriving(advertisements());
+    expect(node.ip("-6", "route", "show", "default")).toBe("");
+    const after = await dropped();
+    expect([after.advertisement - before.advertisement, after.redirect - before.redirect]).toEqual([1, 2]);
+  });
+
+  it("cannot speak BGP with the node, though a listen range covers them", async () => {
+    expect(await heardOverBgp(NODE4)).toBe(0);
+    expect(await heardOverBgp("2001:db8:1::1")).toBe(0);
+    expect(underlay.log).toContain("a pod of this node, and listenPods is false: connection refused");
+  });
+
+  it("cannot broadcast or multicast to the node", async () => {
+    expect(await arriving(broadcasts())).toEqual([]);
+  });
+});
+
+/** How many octets a BGP speaker hears that connects from pod a: an OPEN, or nothing before the connection is closed. */
+async function heardOverBgp(address: string): Promise<number> {
+  const script = `exec 3<>/dev/tcp/${address}/179 && head -c 19 <&3 | wc -c`;
+  return Number(
+    await node.exec("nsenter", `--net=/run/netns/${pods.namespace("a")}`, "timeout", "3", "bash", "-c", script),
+  );
+}
+
+/** What the kernel did with a SYN to the API's port at this address: frames that came back to pod a. */
+function answers(address: string): string[] {
+  return wire()
+    .read()
+    .filter((bytes) => bytes.readUInt16BE(12) === 0x0800 && bytes[23] === Protocol.tcp)
+    .filter((bytes) => bytes.subarray(26, 30).equals(Buffer.from(ip(address))))
+    .map((bytes) => ((bytes[14 + 20 + 13] & 0x04) !== 0 ? "reset" : "accepted"));
+}
+
+function sourceRouted(): Buffer[] {
+  // LSRR by way of the node to the far host; a routing header of type 0 is refused by every kernel, one of type 4 is SRv6.
+  const lsrr = [131, 7, 4, ...ip(FAR4), 0];
+  const routing = { type: Protocol.routing, bytes: [0, 2, 253, 0, 0, 0, 0, 0, ...ip(FAR6)] };
+  return [
+    frame(packet(a().v4, NODE4, Protocol.udp, udp(a().v4, FAR4, PORT, "source route 4").slice(20), { options: lsrr }), {
+      from: a().mac,
+    }),
+    frame(udp(a().v6, FAR6, PORT, "source route 6", { extensions: [routing] }), { from: a().mac }),
+  ];
+}
+
+function impersonations(): Buffer[] {
+  const { mac } = a();
+  const victim = b();
+  return [
+    arpFrame(arp("reply", [victim.v4, mac], [NODE4, GATEWAY_MAC]), mac, GATEWAY_MAC),
+    arpFrame(arp("request", [victim.v4, mac], [victim.v4, "00:00:00:00:00:00"]), mac),
+    arpFrame(arp("reply", [a().v4, BOGUS_MAC], [NODE4, GATEWAY_MAC]), mac, GATEWAY_MAC),
+    arpFrame(arp("reply", [FAR4, mac], [NODE4, GATEWAY_MAC]), mac, GATEWAY_MAC),
+    frame(neighbourAdvertisement(a().v6, victim.v6, mac, "fe80::1"), { from: mac }),
+    frame(neighbourAdvertisement(victim.v6, victim.v6, mac, "fe80::1"), { from: mac }),
+    frame(neighbourAdvertisement(a().v6, a().v6, BOGUS_MAC, "fe80::1"), { from: mac }),
+    frame(neighbourAdvertisement("fe80::66", "fe80::1", mac), { from: mac, to: "33:33:00:00:00:01" }),
+  ];
+}
+
+function advertisements(): Buffer[] {
+  const { mac, v4, v6 } = a();
+  const to = "33:33:00:00:00:01";
+  const inner4 = udp(NODE4, FAR4, PORT, "x").slice(0, 28);
+  const target = "fe80::66";
+  return [
+    frame(routerAdvertisement("fe80::66", mac), { from: mac, to }),
+    frame(icmp4(v4, NODE4, 5, 1, [...ip(v4), ...inner4]), { from: mac }),
+    frame(icmp6(target, "fe80::1", 137, [0, 0, 0, 0, ...ip(target), ...ip(v6)]), { from: mac }),
+  ];
+}
+
+const broadcasts = () => [
+  frame(udp(a().v4, "255.255.255.255", PORT, "broadcast"), { from: a().mac, to: "ff:ff:ff:ff:ff:ff" }),
+  frame(udp(a().v4, "224.0.0.1", PORT, "multicast 4"), { from: a().mac, to: "01:00:5e:00:00:01" }),
+  frame(udp(a().v6, "ff02::1", PORT, "multicast 6"), { from: a().mac, to: "33:33:00:00:00:01" }),
+];
+
+describe("the tables", () => {
+  const tables = async () => (await node.exec("nft", "list", "tables")).trim().split("\n").sort();
+
+  it("come back when somebody flushes, deletes or changes them, and it is said who", async () => {
+    const list = () => node.exec("nft", "list", "ruleset");
+    const whole = await list();
+    const uncounted = (text: string) => text.replaceAll(/packets \d+ bytes \d+/g, "");
+    for (const harm of [
+      ["flush", "ruleset"],
+      ["delete", "table", "inet", "underlay"],
+      ["flush", "chain", "inet", "underlay", "pods4"],
+      ["insert", "rule", "inet", "underlay", "pods4", "accept"],
+      ["add", "table", "inet", "underlay", "{ flags dormant; }"],
+    ]) {
+      await node.exec("nft", ...harm);
+      await waitFor(
+        async () => uncounted(await list()) === uncounted(whole),
+        `the tables after nft ${harm.join(" ")}`,
+        { interval: 10, timeout: 8000 },
+      );
+    }
+    expect(underlay.log).toMatch(/put back: nftables table inet underlay, .*by nft \(pid/);
+    expect(await arriving(spoofed().map(({ bytes }) => bytes))).toEqual([]);
+  });
+
+  it("go on counting when they were put back", async () => {
+    expect((await dropped()).loopback).toBe(2);
+  });
+
+  it("stay as they are beside others'", async () => {
+    await node.exec("nft", "add", "table", "inet", "other");
+    await node.exec("nft", "delete", "table", "inet", "other");
+    expect(await tables()).toEqual(["table arp underlay", "table inet underlay"]);
+  });
+
+  it("of another program are left alone, and are a finding until they go", async () => {
+    const other = 'table inet underlay { comment "of another"; }';
+    await node.exec("nft", `delete table inet underlay; ${other}`);
+    const reason = async () => (await isolation()).reason;
+    await waitFor(reason, "the problem", { interval: 10 });
+    expect(await isolation()).toMatchObject({
+      state: "unavailable",
+      reason: expect.stringContaining("nftables table inet underlay is another program's"),
+    });
+    const findings = await underlay.ctl<{ check: string; text: string }[]>("doctor");
+    expect(findings.filter(({ check }) => check === "isolation-missing")).toHaveLength(1);
+    expect(await node.exec("nft", "list", "table", "inet", "underlay")).toContain("of another");
+    await node.exec("nft", "delete", "table", "inet", "underlay");
+    await waitFor(async () => (await reason()) === null, "the end of the problem", { interval: 10 });
+    expect((await isolation()).state).toBe("active");
+  });
+
+  it("stay when the daemon ends, and pods stay kept to their addresses", async () => {
+    await underlay.stop();
+    expect(await tables()).toEqual(["table arp underlay", "table inet underlay"]);
+    expect(await arriving(spoofed().map(({ bytes }) => bytes))).toEqual([]);
+  });
+});
+
+describe("pods that may do what they like", () => {
+  beforeAll(async () => {
+    underlay.configure(yaml(false));
+    await underlay.start();
+  });
+
+  it("are not counted, and the tables are gone", async () => {
+    expect(await node.exec("nft", "list", "tables")).toBe("");
+    expect((await isolation()).state).toBe("off");
+  });
+
+  it("send from any address, in fragments too", async () => {
+    const texts = spoofed().map(({ text }) => text);
+    const arrived = await arriving([...spoofed().map(({ bytes }) => bytes), ...spoofedFragments()]);
+    // The kernel itself drops what claims to come from the node.
+    expect(arrived.map((text) => text.replace(/^fragments x+$/, "fragments")).sort()).toEqual(
+      [
+        ...texts.filter((text) => !text.startsWith("node") && text !== "gateway 4"),
+        "fragments",
+        "fragments",
+        ...arrived.filter((text) => /^(node|gateway)/.test(text)),
+      ].sort(),
+    );
+  });
+
+  it("reach what listens on loopback alone", async () => {
+    wire().read();
+    await arriving([from("", syn(a().v4, "127.0.0.1", API)).bytes]);
+    expect(answers("127.0.0.1")).toEqual(["accepted"]);
+  });
+
+  it("have the node route by their options", async () => {
+    expect(await arriving(sourceRouted())).toContain("source route 4");
+  });
+
+  it("fill the node's neighbour table", async () => {
+    const counts: Record<string, number> = {};
+    for (const [what, make] of Object.entries(floods)) {
+      counts[what] = await flood(make);
+      node.ip("neighbour", "flush", "dev", a().host, "nud", "all");
+    }
+    expect(counts["ARP requests for another host's address"]).toBeGreaterThan(FLOOD / 2);
+    expect(counts["neighbour solicitations"]).toBeGreaterThan(FLOOD / 2);
+  });
+
+  it("speak BGP with the node", async () => {
+    expect(await heardOverBgp(NODE4)).toBe(19);
+  });
+
+  it("advertise a router", async () => {
+    await node.exec("sysctl", "-qw", `net.ipv6.conf.${a().host}.accept_ra=2`);
+    await arriving(advertisements());
+    expect(node.ip("-6", "route", "show", "default")).toContain(`via fe80::66 dev ${a().host}`);
+  });
+
+  it("broadcast and multicast to the node", async () => {
+    expect((await arriving(broadcasts())).sort()).toEqual(["broadcast", "multicast 4", "multicast 6"]);
+  });
+});
