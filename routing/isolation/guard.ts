@@ -20,6 +20,7 @@ import {
   encodeGetTable,
   encodeRuleDump,
   encodeTable,
+  HEADER,
   type TableSpec,
 } from "../netlink/nftables/message.ts";
 import { NetlinkSocket } from "../netlink/socket.ts";
@@ -259,7 +260,8 @@ export class Isolation {
     const socket = this.#socket!;
     const parts: string[] = [];
     const take = (buffer: Buffer, start: number, end: number) => {
-      parts.push(buffer.toString("latin1", start, end));
+      // Without the header, which counts every change of any table.
+      parts.push(buffer.toString("latin1", start + HEADER, end));
       return null;
     };
     try {

@@ -182,8 +182,8 @@ export function encodeCounterDump(out: MessageWriter, { family, name }: Pick<Tab
   out.end();
 }
 
-/** struct nfgenmsg. */
-const HEADER = 4;
+/** Length of struct nfgenmsg, before the attributes of every message. */
+export const HEADER = 4;
 const attributes = new Attributes(16);
 const nested = new Attributes(4);
 
