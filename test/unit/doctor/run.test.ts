@@ -81,7 +81,8 @@ describe("examining", () => {
 
   it("tells the worst first, and of very many the first", async () => {
     const failed = Array.from({ length: 25 }, (_, i) => ({ prefix: `10.0.${i}.0/24`, table: 7100, error: "ENOSPC" }));
-    const config = { routing: { install: true, localTable: 7000 }, tables: [], peers: [], peerGroups: [], file: "f" };
+    const routing = { install: true, localTable: 7000 };
+    const config = { routing, tables: [], pools: [], peers: [], peerGroups: [], file: "f" };
     const findings = await examine(
       gathered({
         config: config as unknown as Facts["config"],
