@@ -1,5 +1,7 @@
 // The commands: what each asks the daemon, and how the answer reads. All return the exit code.
 import type { PeerView } from "../bgp/views.ts";
+import type { PoolFullness } from "../cni/ipam/fullness.ts";
+import type { AddressUse } from "../cni/ipam/usage.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { KernelRule } from "../routing/types.ts";
 import { CliError, type Client } from "./client.ts";
@@ -122,26 +124,91 @@ const pods = simpleList<PodView>(
 
 const blockColours: Partial<Record<BlockView["state"], Colour>> = { announced: "green", failed: "red" };
 
-const blocks = simpleList<BlockView>(
+const blockList = simpleList<BlockView>(
   "/v1/blocks",
   [
     { title: "BLOCK" },
     { title: "POOL" },
-    { title: "USED", align: "right" },
     { title: "CAPACITY", align: "right" },
+    { title: "USED", align: "right" },
+    { title: "FREE", align: "right" },
+    { title: "COOLING", align: "right" },
+    { title: "STICKY", align: "right" },
+    { title: "RESERVED", align: "right" },
     { title: "STATE" },
     { title: "REASON" },
   ],
   (block) => [
     block.prefix,
     block.pool,
-    block.used,
     block.capacity ?? "> 2^53",
+    block.used,
+    block.free ?? "> 2^53",
+    block.cooling,
+    block.sticky,
+    block.reserved ?? "> 2^53",
     { text: block.state, colour: blockColours[block.state] ?? "yellow" },
     block.reason,
   ],
   "no blocks are configured",
 );
+
+const levelColours: Partial<Record<PoolFullness["level"], Colour>> = { filling: "yellow", exhausted: "red" };
+
+const pools = simpleList<PoolFullness>(
+  "/v1/pools",
+  [
+    { title: "POOL" },
+    { title: "FAMILY" },
+    { title: "BLOCKS", align: "right" },
+    { title: "CAPACITY", align: "right" },
+    { title: "USED", align: "right" },
+    { title: "IN USE", align: "right" },
+    { title: "FREE", align: "right" },
+    { title: "COOLING", align: "right" },
+    { title: "STICKY", align: "right" },
+    { title: "RESERVED", align: "right" },
+    { title: "LEVEL" },
+  ],
+  (pool) => [
+    pool.pool,
+    `IPv${pool.family}`,
+    pool.blocks,
+    pool.capacity ?? "> 2^53",
+    pool.used,
+    pool.usedPercent === null ? "" : `${pool.usedPercent}%`,
+    pool.free ?? "> 2^53",
+    pool.cooling,
+    pool.sticky,
+    pool.reserved ?? "> 2^53",
+    { text: pool.level, colour: levelColours[pool.level] ?? "green" },
+  ],
+  "no pools are configured",
+);
+
+/** The blocks, or the addresses of one of them, or one address. */
+function blocks(invocation: Invocation): Promise<number> {
+  const [prefix] = invocation.arguments;
+  if (prefix === undefined) return blockList(invocation);
+  return simpleList<AddressUse>(
+    `/v1/addresses?prefix=${encodeURIComponent(prefix)}`,
+    [
+      { title: "ADDRESS" },
+      { title: "STATE" },
+      { title: "FOR", align: "right" },
+      { title: "OWNER" },
+      { title: "BLOCK" },
+    ],
+    ({ address, state, seconds, identity, block }) => [
+      address,
+      { text: state, colour: state === "used" ? "green" : "yellow" },
+      seconds === null ? "" : duration(seconds),
+      identity ?? "",
+      block ?? "none",
+    ],
+    "all of its addresses are free",
+  )(invocation);
+}
 
 const rules = simpleList<KernelRule>(
   "/v1/rules",
@@ -244,11 +311,19 @@ export const commands: Readonly<Record<string, Command>> = {
   },
   pods: { usage: "pods", summary: "pods and their addresses", arity: [0, 0], options: [], run: pods },
   blocks: {
-    usage: "blocks",
-    summary: "blocks of pod addresses and how full they are",
-    arity: [0, 0],
+    usage: "blocks [PREFIX]",
+    summary:
+      "blocks of pod addresses and how full they are; PREFIX: a block or an address, and whose its addresses are",
+    arity: [0, 1],
     options: [],
     run: blocks,
+  },
+  pools: {
+    usage: "pools",
+    summary: "pools of pod addresses, how full they are, and which are nearly exhausted",
+    arity: [0, 0],
+    options: [],
+    run: pools,
   },
   rules: {
     usage: "rules",

@@ -32,6 +32,8 @@ const texts: Readonly<Record<string, (event: Fields) => string | null>> = {
     return `${kind} ${who}: ${(addresses as string[]).join(", ")} on ${hostInterface}`;
   },
   block: ({ prefix, pool, state, reason }) => `${prefix} of pool ${pool} is ${state}${because(reason)}`,
+  pool: ({ pool, family, level, used, free }) =>
+    `${pool}: ${level === "fine" ? "has room again" : level === "filling" ? "nearly exhausted" : "exhausted"} for IPv${family} (${used} in use, ${free} free)`,
   cni: ({ verb, containerId, ifname, error, milliseconds }) => {
     const what = [verb, containerId && String(containerId).slice(0, 12), ifname].filter(Boolean).join(" ");
     return `${what}: ${error === null ? "done" : `refused: ${error}`} (${milliseconds} ms)`;

@@ -5,6 +5,7 @@
 // path still unplugs the pod; GC without a list releases only what is provably dead, which happens by itself anyway.
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
+import type { Prefix } from "../net/prefix.ts";
 import { buildResult } from "./attach-result.ts";
 import type { Attachment } from "./attachment.ts";
 import { Attachments } from "./attachments.ts";
@@ -12,7 +13,9 @@ import { check } from "./check.ts";
 import { collectGarbage } from "./garbage.ts";
 import { allocateBy, askDelegate, DELEGATE_MARK, delegateForDel, delegateOf, releaseBy } from "./ipam/delegate.ts";
 import type { Exceptions } from "./ipam/exceptions.ts";
+import { describeFullness, Fullness, type PoolFullness, type PoolLevel } from "./ipam/fullness.ts";
 import { namespaceOf } from "./ipam/records.ts";
+import type { AddressUse } from "./ipam/usage.ts";
 import { namespaceId, requireSameHost } from "./namespace.ts";
 import { type NetworkConfig, parseConfig, peekVersion, refuseUnsupported } from "./protocol/config.ts";
 import { type CniCall, readEnvironment, type Verb } from "./protocol/environment.ts";
@@ -78,6 +81,7 @@ export class CniServer {
   readonly #options: CniOptions;
   readonly #deps: CniDependencies;
   readonly #attachments: Attachments;
+  readonly #fullness: Fullness;
   readonly #readiness: Readiness;
   readonly #spool: Spool;
   readonly #blockStates = new Map<string, Pick<BlockView, "state" | "reason">>();
@@ -88,6 +92,12 @@ export class CniServer {
     this.#options = options;
     this.#deps = deps;
     this.#attachments = new Attachments(options, deps);
+    const { allocator } = this.#attachments;
+    this.#fullness = new Fullness(
+      (pool) => allocator.use(pool),
+      (fullness, before) => this.#poolChanged(fullness, before),
+    );
+    allocator.onChange((pool) => this.#fullness.changed(pool));
     this.#readiness = new Readiness({
       clock: deps.clock,
       announcements: deps.announcements,
@@ -103,6 +113,7 @@ export class CniServer {
   async start(former: readonly string[] = []): Promise<void> {
     this.#attachments.allocator.keep(former);
     await this.#attachments.start();
+    this.#fullness.setPools(this.#attachments.allocator.pools);
     this.#running = true;
     await this.#spool.replay();
     this.#lookAfter();
@@ -148,6 +159,16 @@ export class CniServer {
     }));
   }
 
+  /** How full the pools are: one entry per family. */
+  pools(): PoolFullness[] {
+    return this.#fullness.all();
+  }
+
+  /** Addresses within a prefix that are not free; one address by itself in any state, if a block has it. */
+  addresses(within: Prefix): AddressUse[] {
+    return this.#attachments.allocator.addresses(within);
+  }
+
   /** `prefix` as the pools have it. */
   setBlockState(prefix: string, state: BlockView["state"], reason: string | null = null): void {
     this.#blockStates.set(prefix, { state, reason });
@@ -156,6 +177,7 @@ export class CniServer {
   /** Other pools, from now on; pods keep what they have. */
   setPools(pools: readonly PoolOptions[]): void {
     this.#attachments.setPools(pools);
+    this.#fullness.setPools(pools);
   }
 
   /** Blocks that are in no pool any more, and still have pods. */
@@ -190,6 +212,9 @@ export class CniServer {
   get vanished(): number {
     return this.#attachments.vanished;
   }
+
+  /** A pool is nearly exhausted, exhausted, or neither any more. */
+  onPool: (fullness: PoolFullness) => void = () => {};
 
   /** Called after each call. */
   onCall: (call: CniCallEvent) => void = () => {};
@@ -382,6 +407,15 @@ export class CniServer {
         `MTU ${mtu} is too small for pool "${ipv6.name}": IPv6 needs ${MINIMUM_IPV6_MTU}`,
       );
     return mtu;
+  }
+
+  #poolChanged(fullness: PoolFullness, before: PoolLevel): void {
+    const { pool, family, level, used, free, cooling, sticky, capacity } = fullness;
+    const text = describeFullness(fullness);
+    const fields = { pool, family, used, free, cooling, sticky, capacity };
+    if (text === null) this.#deps.log.info({ ...fields, before }, `pool ${pool} has room again for IPv${family}`);
+    else this.#deps.log[level === "exhausted" ? "error" : "warn"](fields, text);
+    this.onPool(fullness);
   }
 
   /** Again and again. */

@@ -4,13 +4,16 @@ import type { DumpResult, MonitoringView } from "../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../bgp/policy/trace.ts";
 import type { Speaker } from "../bgp/speaker.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
+import { describeFullness, type PoolFullness } from "../cni/ipam/fullness.ts";
+import type { AddressUse } from "../cni/ipam/usage.ts";
 import type { CniServer } from "../cni/server.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../cni/types.ts";
 import type { PolicyRequest } from "../config/policy-request.ts";
 import type { Config } from "../config/types.ts";
 import type { Finding } from "../doctor/types.ts";
-import { formatIpv4 } from "../net/address.ts";
+import { formatIpv4, parseAddress } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
+import { hostPrefix, overlaps, parsePrefix, prefix as prefixOf } from "../net/prefix.ts";
 import type { ExplainView } from "../routing/explain/view.ts";
 import type { FibClient } from "../routing/fib/client.ts";
 import { fightText } from "../routing/fib/fights.ts";
@@ -107,6 +110,7 @@ export class Backend implements ApiBackend {
     ];
     const failed = this.blocks().filter((block) => block.state === "failed");
     problems.push(...failed.map(({ prefix, reason }) => `block ${prefix} is not announced: ${reason}`));
+    problems.push(...this.pools().flatMap((pool) => describeFullness(pool) ?? []));
     const monitoring = speaker.monitoring();
     problems.push(...monitoringProblems(monitoring));
     const history = this.#parts.recorder?.view() ?? null;
@@ -180,6 +184,20 @@ export class Backend implements ApiBackend {
       const family = prefix.includes(":") ? "ipv6" : "ipv4";
       return peers.some((peer) => names.includes(peer.table) && peer.prefixes.advertised[family] > 0);
     });
+  }
+
+  pools(): PoolFullness[] {
+    return this.#parts.cni.pools();
+  }
+
+  addresses(prefix: string): AddressUse[] {
+    const address = parseAddress(prefix);
+    const within = address ? hostPrefix(address) : parsePrefix(prefix);
+    if (typeof within === "string") throw new ApiError(400, `"${prefix}" is neither an address nor a prefix`);
+    const found = this.#parts.cni.addresses(within);
+    if (found.length === 0 && !this.blocks().some((block) => overlaps(prefixOf(block.prefix), within)))
+      throw new ApiError(404, `${prefix} is in no block of this node`);
+    return found;
   }
 
   doctor(): Promise<Finding[]> {

@@ -8,7 +8,7 @@ const INTERVAL_MS = 5_000;
 const SOON_MS = 200;
 
 /** Types of events that problems come with. */
-const telling: ReadonlySet<string> = new Set(["session", "bfd", "config", "daemon", "block"]);
+const telling: ReadonlySet<string> = new Set(["session", "bfd", "config", "daemon", "block", "pool"]);
 
 export class ProblemWatch {
   readonly #events: EventHub;
@@ -75,10 +75,11 @@ export class ProblemWatch {
   }
 }
 
-/** A session that tries again and again, or another number of routes, is no new problem. */
+/** A session that tries again and again, or another number of routes or pods, is no new problem. */
 function keyOf(problem: string): string {
   return problem
     .replace(/^(peer .+?) is .*$/s, "$1")
+    .replace(/^(pool \S+ is (?:nearly )?exhausted): \d+ of \d+ (IPv\d).*$/s, "$1 $2")
     .replace(/^\d+ (.*?)[,:].*$/s, "$1")
     .replace(/ (again and again since|which underlayd keeps, has|IPv6 routes, and) .*$/s, "$1")
     .replace(/: there are \d+ IPv6/, ": IPv6");

@@ -64,6 +64,7 @@ export class Recording {
     events.onDetail = (wanted) => fib.setDetail(wanted);
     cni.onEvent((event) => this.#afterAnswer(() => events.emit("pod", event)));
     cni.onOperations = (operations) => feed.operations(operations);
+    cni.onPool = (fullness) => events.emit("pool", fullness);
     cni.onCall = (call) => this.#afterAnswer(() => events.emit("cni", call));
     reloader.onResult = (event) => events.emit("config", event);
     loopDelay.onWindow = () => this.#mark();

@@ -3,6 +3,7 @@
 // One address per family of the pool's blocks, all or none. A pool's blocks are tried in their order. An address that
 // was asked for by name is given or refused, never replaced. Each allocation has a sequence number, and gives back only
 // what it has itself.
+import type { Prefix } from "../../net/prefix.ts";
 import { uptime } from "../../net/uptime.ts";
 import type { PoolOptions, RetiringBlock } from "../types.ts";
 import type { Owner } from "./block.ts";
@@ -24,7 +25,17 @@ import {
   type Wish,
 } from "./selection.ts";
 import type { Reservation } from "./sticky.ts";
-import { type BlockUse, blockUses, exhausted, type KeptUse, keptFor, type PoolUse, poolUse } from "./usage.ts";
+import {
+  type AddressUse,
+  addressUses,
+  type BlockUse,
+  blockUses,
+  exhausted,
+  type KeptUse,
+  keptFor,
+  type PoolUse,
+  poolUse,
+} from "./usage.ts";
 
 export type { BlockUse, PoolUse } from "./usage.ts";
 
@@ -192,6 +203,7 @@ export class Allocator {
     if (taken !== undefined) throw refusals.taken(taken);
     const owner: Owner = { sequence: this.nextSequence(), identity, pool, keep: null };
     for (const address of addresses) this.#places.take(address, owner);
+    for (const name of this.#poolsOf(addresses)) this.#changed(name);
     return { pool, addresses, sequence: owner.sequence, restored: [], before: [] };
   }
 
@@ -311,6 +323,11 @@ export class Allocator {
     return poolUse(this.#places, name);
   }
 
+  /** Addresses within a prefix that are not free; one address by itself in any state, if a block has it. */
+  addresses(within: Prefix): AddressUse[] {
+    return addressUses(this.#places, within);
+  }
+
   /** For whom addresses are kept, by pool, oldest first. */
   kept(): KeptUse[] {
     return keptFor(this.#places);
@@ -375,6 +392,11 @@ export class Allocator {
 
   #pool(name: string): Pool {
     return this.#places.pools.get(this.choosePools([name])[0])!;
+  }
+
+  #poolsOf(addresses: readonly string[]): Set<string> {
+    const blocks = addresses.map((address) => this.#places.placedBlockOf(address));
+    return new Set(blocks.flatMap((block) => (block ? this.#places.poolOf.get(block)!.name : [])));
   }
 
   #changed(pool: string): void {

@@ -147,6 +147,11 @@ export class Block {
     return this.#spec.excluded.has(address);
   }
 
+  /** Given only to who asks for it by name. */
+  isReserved(address: Uint8Array): boolean {
+    return this.#spec.withheld.has(address) && !this.isExcluded(address);
+  }
+
   ownerOf(address: string): Owner | undefined {
     return this.#used.get(address);
   }
@@ -311,4 +316,21 @@ function total(ranges: readonly Ordinals[]): bigint {
 
 function toBigInt(bytes: Uint8Array): bigint {
   return BigInt(`0x${Buffer.from(bytes).toString("hex")}`);
+}
+
+/** Of several blocks together. */
+export function sumOf(counts: readonly BlockCounts[]): BlockCounts {
+  const add = (of: (counts: BlockCounts) => number | null) =>
+    counts.reduce<number | null>((total, one) => {
+      const value = of(one);
+      return total === null || value === null ? null : total + value;
+    }, 0);
+  return {
+    capacity: add(({ capacity }) => capacity),
+    used: add(({ used }) => used)!,
+    free: add(({ free }) => free),
+    cooling: add(({ cooling }) => cooling)!,
+    reserved: add(({ reserved }) => reserved),
+    sticky: add(({ sticky }) => sticky)!,
+  };
 }

@@ -12,7 +12,7 @@ export class RangeSet {
 
   has(address: Uint8Array): boolean {
     const range = this.#ranges[this.#firstEndingAt(address)];
-    return range !== undefined && compareBytes(range.first, address) <= 0;
+    return range !== undefined && range.first.length === address.length && compareBytes(range.first, address) <= 0;
   }
 
   /** Those that have an address from `first` to `last`, both included; they may reach beyond. */

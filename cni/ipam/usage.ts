@@ -1,6 +1,7 @@
 // How full blocks and pools are, and what waits in them for whom: what the status, the metrics and the command line show.
-import type { Family } from "../../net/address.ts";
-import type { BlockCounts } from "./block.ts";
+import { type Family, formatAddress, parseAddress } from "../../net/address.ts";
+import { contains, hostPrefix, overlaps, type Prefix } from "../../net/prefix.ts";
+import { type Block, type BlockCounts, sumOf } from "./block.ts";
 import type { Placed, Places } from "./places.ts";
 import type { Pool } from "./pools.ts";
 import { oldestKept } from "./selection.ts";
@@ -18,6 +19,24 @@ export interface PoolUse extends BlockCounts {
   readonly family: Family;
   readonly blocks: number;
 }
+
+/** One address, unless it is free. */
+export interface AddressUse {
+  readonly address: string;
+  /** The block that it is in; null: none. */
+  readonly block: string | null;
+  readonly pool: string;
+  readonly state: AddressState;
+  /** Whose it is, or was; null: not known, or nobody's. */
+  readonly identity: string | null;
+  /** Of the allocation. */
+  readonly sequence: number | null;
+  /** Until others may have it; null: nobody can tell, or they may. */
+  readonly seconds: number | null;
+}
+
+/** `sticky`: kept for a pod that may come again. The last three only of an address that was asked about by itself. */
+export type AddressState = "used" | "cooling" | "sticky" | "free" | "reserved" | "excluded";
 
 /** What a pool keeps for a pod. */
 export interface KeptUse {
@@ -52,8 +71,42 @@ export function poolUse(places: Places, name: string): PoolUse[] {
     pool: name,
     family,
     blocks: blocks.length,
-    ...sum(blocks.map((block) => block.counts(now))),
+    ...sumOf(blocks.map((block) => block.counts(now))),
   }));
+}
+
+/** Addresses within a prefix; one address by itself in any state, if a block has it. */
+export function addressUses(places: Places, within: Prefix): AddressUse[] {
+  const now = places.now();
+  const inside = (address: string) => contains(within, hostPrefix(parseAddress(address)!));
+  const found: AddressUse[] = [];
+  for (const { block, pool } of places.all()) {
+    if (!overlaps(block.prefix, within)) continue;
+    const owner = places.poolOf.get(block);
+    if (owner) places.expire(owner, now);
+    const of = { block: block.text, pool };
+    for (const [address, { identity, sequence }] of block.owners)
+      if (inside(address)) found.push({ address, ...of, state: "used", identity, sequence, seconds: null });
+    for (const entry of block.released()) {
+      const { address, identity, sequence, since } = entry;
+      if (!inside(address)) continue;
+      const kept = block.isKept(address);
+      const left = kept ? since + (owner?.options.sticky?.for ?? 0) * 1000 - now : block.coolingTime(address, now);
+      if (left <= 0) continue;
+      const seconds = Math.ceil(left / 1000);
+      found.push({ address, ...of, state: kept ? "sticky" : "cooling", identity, sequence, seconds });
+    }
+    const alone = within.length === within.bytes.length * 8 && found.length === 0;
+    if (alone && owner) found.push({ ...nobodys(block, within.bytes), ...of });
+  }
+  for (const [address, { identity, sequence, pool }] of places.outside.owners)
+    if (inside(address)) found.push({ address, block: null, pool, state: "used", identity, sequence, seconds: null });
+  return found;
+}
+
+function nobodys(block: Block, bytes: Uint8Array): Omit<AddressUse, "block" | "pool"> {
+  const state = block.isExcluded(bytes) ? "excluded" : block.isReserved(bytes) ? "reserved" : "free";
+  return { address: formatAddress(bytes), state, identity: null, sequence: null, seconds: null };
 }
 
 /** For whom addresses are kept, by pool, oldest first. `until`: milliseconds on the allocator's clock. */
@@ -85,20 +138,4 @@ export function exhausted(places: Places, pools: readonly Pool[]): string | null
     return null;
   });
   return reasons.includes(null) ? null : reasons.join("; ");
-}
-
-function sum(counts: readonly BlockCounts[]): BlockCounts {
-  const add = (of: (counts: BlockCounts) => number | null) =>
-    counts.reduce<number | null>((total, one) => {
-      const value = of(one);
-      return total === null || value === null ? null : total + value;
-    }, 0);
-  return {
-    capacity: add(({ capacity }) => capacity),
-    used: add(({ used }) => used)!,
-    free: add(({ free }) => free),
-    cooling: add(({ cooling }) => cooling)!,
-    reserved: add(({ reserved }) => reserved),
-    sticky: add(({ sticky }) => sticky)!,
-  };
 }

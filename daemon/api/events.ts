@@ -2,6 +2,7 @@
 // event is a new member here; docs/api.md describes every one.
 import type { BfdChange } from "../../bgp/bfd/types.ts";
 import type { EndOfRibEvent, NotificationEvent, RouteEvent, StateEvent } from "../../bgp/events.ts";
+import type { PoolFullness } from "../../cni/ipam/fullness.ts";
 import type { BlockView, CniCallEvent, PodEvent } from "../../cni/types.ts";
 import type { ConfigChange } from "../../config/diff.ts";
 import type { Impact } from "../../config/impact.ts";
@@ -21,6 +22,9 @@ export interface BlockEvent {
   readonly state: BlockView["state"];
   readonly [key: string]: unknown;
 }
+
+/** A pool is nearly exhausted (`filling`), exhausted, or has room again (`fine`), for one family. */
+export type PoolEvent = PoolFullness;
 
 /** The configuration was read again. */
 export interface ConfigEvent {
@@ -67,6 +71,7 @@ export interface EventFields {
   readonly kernel: KernelEvent | Omit<KernelOperation, "at"> | Omit<KernelOperations, "at">;
   readonly pod: PodEvent;
   readonly block: BlockEvent;
+  readonly pool: PoolEvent;
   readonly cni: CniCallEvent;
   readonly config: ConfigEvent;
   readonly api: ApiEvent;
@@ -85,6 +90,7 @@ export const eventTypes: readonly EventType[] = Object.keys({
   kernel: 0,
   pod: 0,
   block: 0,
+  pool: 0,
   cni: 0,
   config: 0,
   api: 0,

@@ -2,6 +2,7 @@
 // on the way of a route.
 import { Counter, Gauge, Registry } from "prom-client";
 import type { PeerView } from "../../bgp/views.ts";
+import type { PoolFullness } from "../../cni/ipam/fullness.ts";
 import type { BlockView, PodView } from "../../cni/types.ts";
 import type { StatusView } from "./types.ts";
 
@@ -10,12 +11,13 @@ export interface MetricsInput {
   readonly peers: readonly PeerView[];
   readonly pods: readonly PodView[];
   readonly blocks: readonly BlockView[];
+  readonly pools: readonly PoolFullness[];
 }
 
 type Labels = Record<string, string>;
 type Sample = [value: number, labels?: Labels];
 
-export async function renderMetrics({ status, peers, pods, blocks }: MetricsInput): Promise<string> {
+export async function renderMetrics({ status, peers, pods, blocks, pools }: MetricsInput): Promise<string> {
   const registry = new Registry();
   const metric = (kind: typeof Gauge | typeof Counter, name: string, help: string, samples: Sample[]) => {
     const labelNames = Object.keys(samples[0]?.[1] ?? {});
@@ -138,6 +140,20 @@ export async function renderMetrics({ status, peers, pods, blocks }: MetricsInpu
     blocks.map((block) => [value(block), { block: block.prefix, pool: block.pool }]);
   gauge("block_used", "Addresses in use.", ...perBlock((block) => block.used));
   gauge("block_capacity", "Usable addresses.", ...perBlock((block) => block.capacity ?? Number.POSITIVE_INFINITY));
+  const perPool = (value: (pool: PoolFullness) => number | null): Sample[] =>
+    pools.map((pool) => [value(pool) ?? Number.POSITIVE_INFINITY, { pool: pool.pool, family: `ipv${pool.family}` }]);
+  gauge("pool_blocks", "Blocks of the pool.", ...perPool(({ blocks }) => blocks));
+  gauge("pool_capacity", "Usable addresses.", ...perPool(({ capacity }) => capacity));
+  gauge("pool_used", "Addresses in use.", ...perPool(({ used }) => used));
+  gauge("pool_free", "Addresses to be had at once.", ...perPool(({ free }) => free));
+  gauge("pool_cooling", "Addresses given back that no other pod gets yet.", ...perPool(({ cooling }) => cooling));
+  gauge("pool_reserved", "Addresses given only by name, and not in use.", ...perPool(({ reserved }) => reserved));
+  gauge("pool_sticky", "Addresses kept for pods that may come again.", ...perPool(({ sticky }) => sticky));
+  gauge(
+    "pool_level",
+    "0: there is room, 1: nearly exhausted, 2: exhausted.",
+    ...perPool(({ level }) => ["fine", "filling", "exhausted"].indexOf(level)),
+  );
   gauge(
     "block_announced",
     "1 when the block is announced.",

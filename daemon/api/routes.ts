@@ -53,6 +53,8 @@ export const readRoutes: Readonly<Record<string, Handler>> = {
   "/v1/doctor": list(({ backend }) => backend.doctor()),
   "/v1/pods": list(({ backend }) => backend.pods()),
   "/v1/blocks": list(({ backend }) => backend.blocks()),
+  "/v1/pools": list(({ backend }) => backend.pools()),
+  "/v1/addresses": list(({ backend, query }) => backend.addresses(prefixParameter(query)), true),
   "/v1/rules": list(({ backend }) => backend.rules()),
   "/v1/explain": async ({ backend, response, query }) =>
     sendJson(response, 200, await backend.explain(explainRequest(query))),
@@ -63,6 +65,7 @@ export const readRoutes: Readonly<Record<string, Handler>> = {
       peers: backend.peers(),
       pods: backend.pods(),
       blocks: backend.blocks(),
+      pools: backend.pools(),
     });
     response.writeHead(200, { "Content-Type": METRICS_MEDIA_TYPE }).end(text);
   },

@@ -2,6 +2,8 @@
 import type { DumpResult, MonitoringView } from "../../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../bgp/views.ts";
+import type { PoolFullness } from "../../cni/ipam/fullness.ts";
+import type { AddressUse } from "../../cni/ipam/usage.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
 import type { PolicyRequest } from "../../config/policy-request.ts";
 import type { Finding } from "../../doctor/types.ts";
@@ -101,6 +103,9 @@ export interface ApiBackend {
   reset(peer: string, reason: string): ResetView;
   pods(): PodView[];
   blocks(): BlockView[];
+  pools(): PoolFullness[];
+  /** Addresses within a prefix. Throws ApiError 400 for what is none, 404 for one in no block. */
+  addresses(prefix: string): AddressUse[];
   rules(): Promise<KernelRule[]>;
   /** Why a prefix, or the one that an address is in, has the route that it has. Rejects with ApiError 400. */
   why(prefix: string): Promise<WhyView>;

@@ -1,30 +1,27 @@
 // Blocks: announced only with their blackholes, and not used up.
 
+import { sumOf } from "../../cni/ipam/block.ts";
+import { levelOf } from "../../cni/ipam/fullness.ts";
 import { routePrefix } from "../../routing/kernel-state.ts";
 import { RouteType } from "../../routing/netlink/constants.ts";
 import { type Check, check, type Facts } from "../types.ts";
 
-/** Percent in use from which on it is told. */
-const NEARLY = 90;
+/** In no pool any more, or on their way out. */
+const LEAVING: readonly string[] = ["retiring", "withdrawing", "removing"];
 
-interface Use {
-  readonly pool: string;
-  readonly family: string;
-  readonly used: number;
-  readonly capacity: number;
-}
-
-/** Per pool and family; blocks too large to count never fill. */
-function uses({ blocks }: Pick<Facts, "blocks">): Use[] {
-  const sums = new Map<string, { -readonly [K in keyof Use]: Use[K] }>();
-  for (const { prefix, pool, used, capacity } of blocks) {
-    const family = prefix.includes(":") ? "IPv6" : "IPv4";
-    const sum = sums.get(`${pool} ${family}`) ?? { pool, family, used: 0, capacity: 0 };
-    sum.used += used;
-    sum.capacity += capacity ?? Number.POSITIVE_INFINITY;
-    sums.set(`${pool} ${family}`, sum);
-  }
-  return [...sums.values()];
+/** Per pool and family, with the pool's own limit. */
+function fullness({ blocks, config }: Pick<Facts, "blocks" | "config">) {
+  return config.pools.flatMap(({ name, warnAt = null }) =>
+    ([4, 6] as const).flatMap((family) => {
+      const own = blocks.filter(
+        ({ pool, prefix, state }) =>
+          pool === name && prefix.includes(":") === (family === 6) && !LEAVING.includes(state),
+      );
+      if (own.length === 0) return [];
+      const use = { pool: name, family, blocks: own.length, ...sumOf(own) };
+      return { ...use, level: levelOf(use, warnAt, "fine"), size: (use.capacity ?? 0) - (use.reserved ?? 0) };
+    }),
+  );
 }
 
 export const blockChecks: readonly Check[] = [
@@ -102,27 +99,27 @@ export const blockChecks: readonly Check[] = [
     severity: "fault",
     title: "All addresses of a pool are in use: no further pod can be attached.",
     cure: "remove pods, or add a block to the pool",
-    needs: ["blocks"],
+    needs: ["blocks", "config"],
     run: (facts) =>
-      uses(facts)
-        .filter(({ used, capacity }) => used >= capacity)
-        .map(({ pool, family, capacity }) => ({
+      fullness(facts)
+        .filter(({ level }) => level === "exhausted")
+        .map(({ pool, family, size }) => ({
           subject: pool,
-          text: `all ${capacity} ${family} addresses are in use`,
+          text: `all ${size} IPv${family} addresses are in use`,
         })),
   }),
   check({
     id: "pool-nearly-exhausted",
     severity: "warning",
-    title: `At least ${NEARLY} % of a pool's addresses are in use.`,
+    title: "As many of a pool's addresses are in use as `warnAt` says (90%), or more.",
     cure: "add a block to the pool before it is full",
-    needs: ["blocks"],
+    needs: ["blocks", "config"],
     run: (facts) =>
-      uses(facts)
-        .filter(({ used, capacity }) => used < capacity && used * 100 >= capacity * NEARLY)
-        .map(({ pool, family, used, capacity }) => ({
+      fullness(facts)
+        .filter(({ level }) => level === "filling")
+        .map(({ pool, family, used, size }) => ({
           subject: pool,
-          text: `${used} of ${capacity} ${family} addresses are in use`,
+          text: `${used} of ${size} IPv${family} addresses are in use`,
         })),
   }),
 ];

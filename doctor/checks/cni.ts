@@ -86,11 +86,12 @@ export const cniChecks: readonly Check[] = [
     needs: ["cni", "config"],
     *run(facts) {
       for (const { file, plugin } of serves(facts) ? ours(facts) : [])
-        if (plugin["pool"] !== undefined && !poolNames(facts).includes(String(plugin["pool"])))
-          yield {
-            subject: file.path,
-            text: `names the pool "${plugin["pool"]}"; there are ${poolNames(facts).join(", ")}`,
-          };
+        for (const name of [plugin["pool"] ?? []].flat().map(String))
+          if (!poolNames(facts).includes(name))
+            yield {
+              subject: file.path,
+              text: `names the pool "${name}"; there are ${poolNames(facts).join(", ")}`,
+            };
     },
   }),
   check({

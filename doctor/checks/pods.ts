@@ -1,6 +1,8 @@
 // Pods: both ends of each cable, the host's way to each address, and the books.
 import { decodeAlias, isOurAlias } from "../../cni/attach/alias.ts";
 import { formatMac, GATEWAY_IPV4, GATEWAY_IPV6, HOST_MAC } from "../../cni/attach/gateway.ts";
+import { parseRange } from "../../cni/ipam/range.ts";
+import { RangeSet } from "../../cni/ipam/range-set.ts";
 import type { PodLook } from "../../cni/types.ts";
 import { formatAddress, parseAddress } from "../../net/address.ts";
 import { contains, hostPrefix, prefix } from "../../net/prefix.ts";
@@ -288,10 +290,12 @@ export const podChecks: readonly Check[] = [
     *run({ config, kernel, pods }) {
       const blocks = blocksOf(config).map(prefix);
       const known = new Set(pods.flatMap(({ addresses }) => addresses));
+      const ranges = config.pools.flatMap(({ exclude }) => exclude.flatMap((text) => parseRange(text) ?? []));
+      const exclusions = [4, 16].map((bytes) => new RangeSet(ranges.filter(({ first }) => first.length === bytes)));
       for (const { local, ifindex } of kernel.state.addresses) {
         const block = blocks.find((one) => contains(one, hostPrefix(local)));
         const address = formatAddress(local);
-        const excluded = config.pools.some(({ exclude }) => exclude.includes(address));
+        const excluded = exclusions.some((one) => one.has(local));
         if (!block || known.has(address) || excluded) continue;
         const device = indexOf(kernel.state).linkAt.get(ifindex)?.name;
         yield { subject: address, text: `is on ${device} of the host, and out of a block` };

@@ -3,6 +3,8 @@ import type { DumpResult } from "../../../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../../bgp/views.ts";
 import { emptyAttributes } from "../../../bgp/wire/path-attributes.ts";
+import type { PoolFullness } from "../../../cni/ipam/fullness.ts";
+import type { AddressUse } from "../../../cni/ipam/usage.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../../cni/types.ts";
 import { parseConfig } from "../../../config/load.ts";
 import type { PolicyRequest } from "../../../config/policy-request.ts";
@@ -241,6 +243,20 @@ export class MemoryBackend implements ApiBackend {
         state: "announced",
         reason: null,
       },
+    ];
+  }
+  pools(): PoolFullness[] {
+    const { capacity, used, free, cooling, reserved, sticky, pool } = this.blocks()[0];
+    const counts = { capacity, used, free, cooling, reserved, sticky };
+    return [{ pool, family: 4, blocks: 1, ...counts, level: "fine", usedPercent: 1 }];
+  }
+  addresses(prefix: string): AddressUse[] {
+    if (!prefix.startsWith("10.244.1.")) throw new ApiError(404, `${prefix} is in no block of this node`);
+    const of = { block: "10.244.1.0/26", pool: "default" };
+    const identity = "default/web@underlay/eth0";
+    return [
+      { address: "10.244.1.2", ...of, state: "used", identity, sequence: 7, seconds: null },
+      { address: "10.244.1.3", ...of, state: "cooling", identity: "c0ffee@underlay/eth0", sequence: 6, seconds: 12 },
     ];
   }
   async rules(): Promise<KernelRule[]> {

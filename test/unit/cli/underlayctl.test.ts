@@ -175,6 +175,8 @@ describe("--json", () => {
       ],
       [["pods"], backend.pods()],
       [["blocks"], backend.blocks()],
+      [["blocks", "10.244.1.0/26"], backend.addresses("10.244.1.0/26")],
+      [["pools"], backend.pools()],
       [["rules"], await backend.rules()],
     ];
     const results = await Promise.all(expected.map(([args]) => ask(...args, "--json")));
@@ -224,7 +226,9 @@ describe("tables", () => {
     [["routes", "10.0.0.1", "--table", "fabric", "--family", "ipv4", "--best"], 0, "best multipath installed"],
     [["received", "tor-a"], 0, "10.0.0.2/32"],
     [["pods"], 0, "default/web  underlay  eth0  10.244.1.2 2001:db8:244:1::2  default"],
-    [["blocks"], 0, "10.244.1.0/26  default     1        63  announced"],
+    [["blocks"], 0, "10.244.1.0/26  default        63     1    60        1       0         1  announced"],
+    [["blocks", "10.244.1.0/26"], 0, "10.244.1.3  cooling  12s  c0ffee@underlay/eth0       10.244.1.0/26"],
+    [["pools"], 0, "default  IPv4         1        63     1      1%    60        1       0         1  fine"],
     [["rules"], 0, "1000  IPv4    underlay  from all lookup 7000"],
   ])("%j", async (args, code, text) => {
     const result = await ask(...args);
