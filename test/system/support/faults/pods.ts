@@ -1,5 +1,6 @@
 // Pods: both ends of their cables, the way to them, the pool.
 import { execFileSync } from "node:child_process";
+import { waitFor } from "../../../interop/support/wait.ts";
 import { type Fault, fault, ip, withPod } from "./fault.ts";
 
 export const podsFaults: readonly Fault[] = [
@@ -79,9 +80,17 @@ export const podsFaults: readonly Fault[] = [
   ),
   fault(
     "pod-mac-changed",
-    "another MAC inside of a pod",
+    "another MAC inside of a pod, and the host made to send to the old one",
     /c-victim \(eth0\): its interface has MAC 02:00:00:00:00:99 instead of/,
-    withPod((sick, pod) => sick.inPod(pod, "link", "set", "eth0", "address", "02:00:00:00:00:99")),
+    withPod(async (sick, pod) => {
+      const device = await sick.hostEnd(pod);
+      const [ipv4] = sick.address(pod);
+      sick.inPod(pod, "link", "set", "eth0", "address", "02:00:00:00:00:99");
+      const entry = () => sick.ip("neigh", "show", ipv4, "dev", device);
+      // The daemon follows by itself, once.
+      await waitFor(() => entry().includes("02:00:00:00:00:99"), "the entry to follow", { interval: 10 });
+      sick.ip("neigh", "replace", ipv4, "lladdr", "02:00:00:00:00:98", "dev", device, "nud", "permanent");
+    }),
   ),
   fault(
     "pod-forwarding-off",
