@@ -95,6 +95,20 @@ export const cniChecks: readonly Check[] = [
     },
   }),
   check({
+    id: "cni-chained-missing",
+    severity: "warning",
+    title:
+      "A plugin that is called before or after ours, or for its addresses, is not where runtimes look: those that look there only refuse every pod.",
+    cure: "install it there (Debian: containernetworking-plugins puts it into /usr/lib/cni), or take it out: underlayctl cni install",
+    needs: ["cni", "config"],
+    *run(facts) {
+      for (const { file, plugin } of serves(facts) ? ours(facts) : [])
+        for (const name of new Set([...file.plugins.map(({ type }) => type), ipamOf(plugin)]))
+          if (typeof name === "string" && name !== "underlay" && !facts.cni.programs.includes(name))
+            yield { subject: file.path, text: `names the plugin ${name}, which is not in ${facts.cni.binDir}` };
+    },
+  }),
+  check({
     id: "cni-plugin-missing",
     severity: "fault",
     title: "The plugin is not where runtimes look for it, or may not be executed.",
@@ -118,6 +132,12 @@ export const cniChecks: readonly Check[] = [
     },
   }),
 ];
+
+/** Who gives the addresses, if not we. */
+function ipamOf(plugin: Readonly<Record<string, unknown>>): unknown {
+  const { ipam } = plugin as { ipam?: { type?: unknown } | null };
+  return ipam?.type;
+}
 
 function poolNames({ config }: Needs): string[] {
   return config.pools.map(({ name }) => name);

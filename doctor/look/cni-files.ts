@@ -13,6 +13,9 @@ export interface NetworkFile {
 
 export interface CniFiles {
   readonly confDir: string;
+  readonly binDir: string;
+  /** Files in binDir. */
+  readonly programs: readonly string[];
   readonly networks: readonly NetworkFile[];
   readonly plugin: {
     readonly path: string;
@@ -24,6 +27,8 @@ export async function lookAtCni({ confDir, binDir }: { confDir: string; binDir: 
   const names = (await readdir(confDir).catch(() => [])).filter((name) => /\.(conf|conflist|json)$/.test(name)).sort();
   return {
     confDir,
+    binDir,
+    programs: await readdir(binDir).catch(() => []),
     networks: await Promise.all(names.map((name) => readNetwork(join(confDir, name)))),
     plugin: await lookAtPlugin(join(binDir, "underlay")),
   };

@@ -1,11 +1,13 @@
 // Real container runtimes on two hosts with underlayd, behind two FRR switches: what they ask of the plugin in every way
 // that they have, and their pods reach each other. One rack for all of them.
 import { join } from "node:path";
-import { afterAll, beforeAll } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import type { Finding } from "../../doctor/types.ts";
 import { containerdTests } from "./clients/containerd.ts";
 import { libcniTests } from "./clients/libcni.ts";
 import { podmanTests } from "./clients/podman.ts";
 import { reachTests } from "./clients/reach.ts";
+import { ask } from "./support/api.ts";
 import { ClientRack } from "./support/clients/client-rack.ts";
 import { Containerd } from "./support/clients/containerd.ts";
 import { LibcniRuntime } from "./support/clients/libcni-runtime.ts";
@@ -29,6 +31,13 @@ beforeAll(async () => {
 });
 
 afterAll(() => rack?.close());
+
+it("the doctor finds nothing wrong with what `underlayctl cni install` has installed", async () => {
+  for (const { underlay } of rack.hosts) {
+    const findings = await ask<Finding[]>(underlay.socket, "/v1/doctor");
+    expect(findings.filter(({ check }) => check.startsWith("cni-"))).toEqual([]);
+  }
+});
 
 podmanTests(() => ({ rack, podman }));
 containerdTests(() => ({ rack, containerd }));

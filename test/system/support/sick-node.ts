@@ -163,8 +163,8 @@ export class SickNode {
     await this.bird.configure(torConfig(config));
   }
 
-  writeNetwork(plugin: object = {}, file = "10-underlay.conflist"): void {
-    const plugins = [{ type: "underlay", pool: "default", socket: this.underlay.socket, ...plugin }];
+  writeNetwork(plugin: object = {}, file = "10-underlay.conflist", chain: readonly object[] = []): void {
+    const plugins = [{ type: "underlay", pool: "default", socket: this.underlay.socket, ...plugin }, ...chain];
     writeFileSync(join(this.confDir, file), JSON.stringify({ cniVersion: "1.0.0", name: "pods", plugins }));
   }
 

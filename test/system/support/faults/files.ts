@@ -64,6 +64,15 @@ export const filesFaults: readonly Fault[] = [
       return () => sick.writeNetwork();
     },
   ),
+  fault(
+    "cni-chained-missing",
+    "a chained plugin that is not installed",
+    /names the plugin portmap, which is not in .*bin/,
+    (sick) => {
+      sick.writeNetwork({}, "10-underlay.conflist", [{ type: "portmap" }]);
+      return () => sick.writeNetwork();
+    },
+  ),
   fault("cni-plugin-missing", "no plugin", /bin\/underlay: is not there/, (sick) => replaced(sick.plugin, null)),
   fault("cni-plugin-version", "a plugin of another build", /bin\/underlay: is not the plugin of this build/, (sick) => {
     const undo = replaced(sick.plugin, null);
