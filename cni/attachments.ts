@@ -205,6 +205,11 @@ export class Attachments {
     return await this.#attacher.list();
   }
 
+  /** Before the first pod comes; resolves when that is done. */
+  async warmUp(): Promise<void> {
+    if (this.#attacher.running) await this.#attacher.warmUp();
+  }
+
   /** Resolves when ADDs, DELs and CHECKs of now are done. */
   idle(): Promise<void> {
     return this.#locks.idle();

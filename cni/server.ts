@@ -8,7 +8,7 @@ import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { buildResult } from "./attach-result.ts";
 import type { Attachment } from "./attachment.ts";
-import { Attachments } from "./attachments.ts";
+import { Attachments, type Surroundings } from "./attachments.ts";
 import { check } from "./check.ts";
 import { collectGarbage } from "./garbage.ts";
 import { allocateBy, askDelegate, DELEGATE_MARK, delegateForDel, delegateOf, releaseBy } from "./ipam/delegate.ts";
@@ -40,6 +40,7 @@ import type {
   PoolOptions,
   RetiringBlock,
 } from "./types.ts";
+import { warmUpCalls } from "./warm-up.ts";
 
 /** Verbs that a configuration of an older version must not use. */
 const firstVersion: Partial<Record<Verb, CniVersion>> = { CHECK: "0.4.0", STATUS: "1.1.0", GC: "1.1.0" };
@@ -88,10 +89,10 @@ export class CniServer {
   #running = false;
   #timer: Timer | null = null;
 
-  constructor(options: CniOptions, deps: CniDependencies) {
+  constructor(options: CniOptions, deps: CniDependencies, around?: Surroundings) {
     this.#options = options;
     this.#deps = deps;
-    this.#attachments = new Attachments(options, deps);
+    this.#attachments = new Attachments(options, deps, around);
     const { allocator } = this.#attachments;
     this.#fullness = new Fullness(
       (pool) => allocator.use(pool),
@@ -117,6 +118,13 @@ export class CniServer {
     this.#running = true;
     await this.#spool.replay();
     this.#lookAfter();
+  }
+
+  /** Has the code compiled that serves calls, so that the first ones are as fast as others. Resolves when that is done. */
+  async warmUp(): Promise<void> {
+    if (!this.#running) return;
+    await this.#attachments.warmUp();
+    await warmUpCalls(this.#deps.clock, () => !this.#running);
   }
 
   /** Waits for the calls under way; pods and their allocations stay. */

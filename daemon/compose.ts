@@ -13,7 +13,7 @@ import { WarmUp } from "../bgp/warm-up/warm-up.ts";
 import { CniServer } from "../cni/server.ts";
 import type { ConfigDiff } from "../config/diff.ts";
 import type { Config } from "../config/types.ts";
-import type { Clock } from "../net/clock.ts";
+import type { Clock, Timer } from "../net/clock.ts";
 import { FibClient } from "../routing/fib/client.ts";
 import { InterfaceTable } from "../routing/interfaces.ts";
 import { nowhere, RouteSync } from "../routing/route-sync.ts";
@@ -37,6 +37,9 @@ import { RestartBits } from "./restart-bits.ts";
 import { monitoringOf, speakerOptionsOf } from "./speaker-options.ts";
 import { startWatchdog } from "./systemd.ts";
 import { Tables } from "./tables.ts";
+
+/** Milliseconds after the start, which has more urgent things to do; a runtime's first call seldom comes sooner. */
+const CNI_WARM_UP_MS = 300;
 
 export type DaemonState = "starting" | "running" | "stopping";
 
@@ -65,6 +68,7 @@ export class Daemon {
   readonly #exit: Exit;
   #state: DaemonState = "starting";
   #warmUp: WarmUp | null = null;
+  #cniWarmUp: Timer | null = null;
   #stopWatchdog = () => {};
   #failed: (error: Error) => void = () => {};
   #summary: (text: string) => void = () => {};
@@ -273,19 +277,21 @@ export class Daemon {
     this.#startWarmUp();
   }
 
-  /** For whoever takes large tables. A node that takes a default route has nothing to be fast at. */
+  /** Calls of runtimes, where there are pods; and large tables, for whoever takes them: a default route is soon read. */
   #startWarmUp(): void {
+    const failed = (error: unknown) => {
+      if (this.#state === "running") this.#log.error({ err: error }, "the warm-up failed; the start is slower");
+    };
+    if (this.#config.pools.length > 0)
+      this.#cniWarmUp = this.#clock.after(CNI_WARM_UP_MS, () => void this.#cni.warmUp().catch(failed));
     const taker = this.#config.peers.find((peer) => peer.import !== "none" && peer.import !== "default-route");
     if (!taker) return;
     const warmUp = new WarmUp(this.#clock, this.#speakerOptions, taker, (locRib) => {
       if (this.#config.routing.install) new RouteSync(locRib, nowhere);
     });
     this.#warmUp = warmUp;
-    const failed = (error: unknown) => this.#log.error({ err: error }, "the warm-up failed; the start is slower");
     warmUp.run().catch(failed);
-    this.#fib.warmUp().catch((error: unknown) => {
-      if (this.#state === "running") failed(error);
-    });
+    this.#fib.warmUp().catch(failed);
   }
 
   /** A line for the supervisor, now and after each change of a session. */
@@ -321,6 +327,7 @@ export class Daemon {
     this.#state = "stopping";
     this.#recording.stopping(kind === "restart" ? "stops for a restart" : "shuts down and tells the neighbours");
     this.#warmUp?.stop();
+    this.#cniWarmUp?.cancel();
     this.#cni.quiesce();
     this.#stopWatchdog();
     // Sessions that end now withdraw their routes from the Loc-RIB: the kernel must not hear of it.

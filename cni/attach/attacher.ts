@@ -39,7 +39,18 @@ type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never;
 /** What the attachments ask of it; another may stand in. */
 export type Attaching = Pick<
   Attacher,
-  "running" | "start" | "attach" | "detach" | "inspect" | "look" | "follow" | "list" | "find" | "mark" | "stop"
+  | "running"
+  | "start"
+  | "attach"
+  | "detach"
+  | "inspect"
+  | "look"
+  | "follow"
+  | "list"
+  | "find"
+  | "mark"
+  | "warmUp"
+  | "stop"
 >;
 
 /** The host has an interface of the chosen name that is not ours. */
@@ -105,6 +116,11 @@ export class Attacher {
   /** Sets the alias of a host end. */
   mark(ifindex: number, alias: string): Promise<null> {
     return this.#call({ kind: "mark", ifindex, alias });
+  }
+
+  /** Has the code compiled that attaches; resolves when that is done. */
+  warmUp(): Promise<null> {
+    return this.#call({ kind: "warmUp" });
   }
 
   async stop(): Promise<void> {

@@ -107,6 +107,7 @@ export type WorkerRequest =
   /** Of a pod from before; attach() follows by itself. */
   | { readonly id: number; readonly kind: "follow"; readonly request: FollowRequest; readonly hostIndex: number }
   | { readonly id: number; readonly kind: "list" }
+  | { readonly id: number; readonly kind: "warmUp" }
   | { readonly id: number; readonly kind: "find"; readonly links: readonly HostLink[] }
   | { readonly id: number; readonly kind: "mark"; readonly ifindex: number; readonly alias: string }
   | { readonly id: number; readonly kind: "stop" };

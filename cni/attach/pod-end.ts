@@ -42,7 +42,7 @@ function isIpv6Off({ step, error }: FailedStep): boolean {
   return error.code === "EACCES" && "ipv6Address" in step;
 }
 
-function podSteps(
+export function podSteps(
   ifindex: number,
   { addresses, destinations }: Pick<AttachRequest, "addresses" | "destinations">,
 ): Step[] {

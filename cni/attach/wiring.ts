@@ -32,9 +32,10 @@ import { formatMac, gatewayIpv6, HOST_MAC } from "./gateway.ts";
 import { isHostEnd, listHostLinks } from "./host-links.ts";
 import type { LaterLog } from "./later-log.ts";
 import type { Attached, AttachRequest, FollowRequest } from "./messages.ts";
-import { gatewaySteps, LOOPBACK_INDEX, wirePodEnd } from "./pod-end.ts";
+import { gatewaySteps, LOOPBACK_INDEX, podSteps, wirePodEnd } from "./pod-end.ts";
 import { inNamespace } from "./pod-namespace.ts";
 import { enableIpv6Inside, prepareHostEnd } from "./sysctl.ts";
+import { warmUpWiring } from "./warm-up.ts";
 
 export class Wiring {
   readonly #host = new NetlinkSocket();
@@ -102,6 +103,16 @@ export class Wiring {
     } catch (error) {
       if (!(error instanceof NetlinkError) || error.code !== "ENODEV") throw error;
     }
+  }
+
+  /** Compiles what attach() does, without a pod. */
+  warmUp(): null {
+    warmUpWiring(this.#host, (request) => [
+      ...hostSteps(request, LOOPBACK_INDEX),
+      ...podSteps(LOOPBACK_INDEX, request),
+      ...connectingSteps(request, LOOPBACK_INDEX),
+    ]);
+    return null;
   }
 
   list(): ReturnType<typeof listHostLinks> {

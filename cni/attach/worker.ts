@@ -77,6 +77,8 @@ async function handle(message: WorkerRequest): Promise<unknown> {
     }
     case "find":
       return findPods(wiring.socket, message.links);
+    case "warmUp":
+      return wiring.warmUp();
     case "mark":
       return wiring.mark(message.ifindex, message.alias);
     case "stop":

@@ -65,6 +65,21 @@ describe("CNI on one node", () => {
     expect(host.inPod("a", "ip neigh show 169.254.1.1")).toContain("PERMANENT");
   });
 
+  it("warms up among calls, and leaves nothing of it", async () => {
+    pod("a");
+    expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
+    const before = [host.inHost("ip addr"), host.inHost("ip route show table all"), host.inHost("ip neigh")];
+    const [warmedUp, deleted] = await Promise.all([host.get("/warm-up"), host.call("DEL", { pod: "a" })]);
+    expect([warmedUp, deleted.code]).toEqual([null, 0]);
+    expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
+    expect(await host.get("/warm-up")).toBe(null);
+    expect([await host.used(), (await host.pods()).length, host.links().length]).toEqual([[1, 1], 1, 1]);
+    const shape = (text: string) =>
+      text.replace(/ul[0-9a-f]{13}|@if\d+|10\.244\.1\.\d+|2001:db8:244:1::[0-9a-f]*|^\d+:|[0-9a-f:]{17}/gm, "");
+    const after = [host.inHost("ip addr"), host.inHost("ip route show table all"), host.inHost("ip neigh")];
+    expect(after.map(shape)).toEqual(before.map(shape));
+  });
+
   it("refuses a second ADD and keeps the first", async () => {
     pod("a");
     const first = await host.call("ADD", { pod: "a" });

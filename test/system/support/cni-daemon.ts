@@ -75,6 +75,13 @@ cni.start().then(
       request.on("data", (chunk: Buffer) => chunks.push(chunk));
       request.on("end", async () => {
         if (request.url === "/pods") return void response.end(JSON.stringify(cni.pods()));
+        if (request.url === "/warm-up") {
+          const error = await cni.warmUp().then(
+            () => null,
+            (reason: Error) => reason.message,
+          );
+          return void response.end(JSON.stringify(error));
+        }
         if (request.url === "/blocks") return void response.end(JSON.stringify(cni.blocks()));
         if (request.url === "/outside") {
           Object.assign(outside, JSON.parse(Buffer.concat(chunks).toString()));
