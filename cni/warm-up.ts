@@ -75,4 +75,10 @@ const disk: Disk = {
   identity: async () => "",
 };
 
-const nothing: Surroundings = { attacher: () => attacher, disk, boot: () => null, isNamespace: async () => true };
+const nothing: Surroundings = {
+  attacher: () => attacher,
+  disk,
+  boot: () => null,
+  isNamespace: async () => true,
+  findHolders: async () => ({ of: new Map(), complete: false }),
+};

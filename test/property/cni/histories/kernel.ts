@@ -118,6 +118,7 @@ export class SimulatedKernel {
       running: true,
       start: () => undefined,
       stop: async () => undefined,
+      warmUp: async () => null,
       attach: async (request) => {
         await steps.step(`attach ${request.hostInterface}`);
         const id = this.paths.get(request.netns);
