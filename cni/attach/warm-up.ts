@@ -52,4 +52,5 @@ const request: AttachRequest = {
   addresses: [Uint8Array.of(192, 0, 2, 1), Uint8Array.of(0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)],
   destinations: [prefix("0.0.0.0/0"), prefix("::/0")],
   routes: [],
+  strictSource: true,
 };
