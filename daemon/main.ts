@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util";
 import { ConfigError, loadConfig } from "../config/load.ts";
 import { systemClock } from "../net/clock.ts";
+import { sizeThreadPool } from "../net/thread-pool.ts";
 import { Daemon } from "./compose.ts";
 import { runUntilSignal } from "./lifecycle/run.ts";
 import { uninstallOffline } from "./lifecycle/uninstall.ts";
@@ -87,4 +88,5 @@ async function main(): Promise<void> {
   await runUntilSignal(new Daemon(config, { log, clock: systemClock }), log);
 }
 
+sizeThreadPool();
 main().catch((error) => fail(`underlayd: ${error instanceof Error ? error.message : error}`, 1));

@@ -4,6 +4,7 @@
 // group. The same announcements tell of host ends that went because their pod's namespace did.
 import { constants } from "node:os";
 import { native, SystemError, UV_READABLE } from "../../net/native.ts";
+import { spareThreads } from "../../net/thread-pool.ts";
 import { LITTLE } from "../../routing/netlink/attribute.ts";
 import { Flag, Group, MessageType } from "../../routing/netlink/constants.ts";
 import { decodeLink, encodeDelLink, encodeDelLinkGroup, encodeSetLink } from "../../routing/netlink/link.ts";
@@ -12,8 +13,6 @@ import { openNetlink } from "../../routing/netlink/socket.ts";
 import { deletionsOnly } from "./link-filters.ts";
 
 const MSG_DONTWAIT = 0x40;
-/** More would keep threads of the pool from the allocation store's fsync. */
-const PARALLEL_SENDS = 2;
 
 interface Removal {
   readonly ifindex: number;
@@ -48,7 +47,7 @@ export class Remover {
   constructor(options: RemoverOptions) {
     this.#options = options;
     const n = native();
-    for (let i = 0; i < PARALLEL_SENDS; i++) this.#idle.push(openNetlink().fd);
+    for (let i = 0; i < spareThreads(); i++) this.#idle.push(openNetlink().fd);
     this.#monitorFd = openNetlink({ groups: [Group.link] }).fd;
     n.attachFilter(this.#monitorFd, deletionsOnly());
     this.#monitor = new n.Poll(this.#monitorFd, (status) => this.#onReadable(status));
