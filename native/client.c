@@ -32,6 +32,7 @@
 #define NEWEST "1.1.0"
 #define STDIN_LIMIT (1u << 20)
 #define ANSWER_LIMIT (64u << 20)
+#define PEEK_TIMEOUT 100 // milliseconds: a runtime writes stdin right after the start
 #define ANSWER_TIMEOUT 120 // seconds; a runtime gives up earlier
 enum { BAD_ENVIRONMENT = 4, IO = 5, DECODE = 6, TRY_AGAIN = 11, NOT_AVAILABLE = 50 };
 
@@ -74,8 +75,9 @@ static int write_all(int fd, const char *data, size_t length) {
   return 0;
 }
 
-static _Noreturn void fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static _Noreturn void fail(int code, const char *format, ...) {
+static _Noreturn void fail_about(int code, const char *details, const char *format, ...) __attribute__((format(printf, 3, 4)));
+#define fail(code, ...) fail_about(code, "", __VA_ARGS__)
+static _Noreturn void fail_about(int code, const char *details, const char *format, ...) {
   char message[1024], head[64];
   va_list arguments;
   va_start(arguments, format);
@@ -87,6 +89,7 @@ static _Noreturn void fail(int code, const char *format, ...) {
   snprintf(head, sizeof head, "\",\"code\":%d,\"msg\":\"", code);
   append_text(&out, head);
   append_json(&out, message);
+  if (*details) { append_text(&out, "\",\"details\":\""); append_json(&out, details); }
   append_text(&out, "\"}\n");
   write_all(STDOUT_FILENO, out.data, out.length);
   _exit(1);
@@ -161,16 +164,21 @@ static void check_config(void) {
   if (*p != '{') fail(DECODE, "the network configuration on stdin %s", *p ? "is not a JSON object" : "is empty");
 }
 
-// VERSION must not wait for stdin: what is there right now is looked at, nothing else.
-static _Noreturn void answer_version(void) {
+// Looks at what there is of stdin, which nobody may ever write or close.
+static void peek_version(int milliseconds) {
   struct pollfd readable = { STDIN_FILENO, POLLIN, 0 };
   char chunk[16384];
-  while (config.length < sizeof chunk && poll(&readable, 1, 0) == 1 && (readable.revents & POLLIN)) {
+  while (config.length < sizeof chunk && poll(&readable, 1, milliseconds) == 1 && (readable.revents & POLLIN)) {
     ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
     if (n <= 0) break;
     append(&config, chunk, (size_t)n);
   }
   if (config.data) find_key("cniVersion", config_version, sizeof config_version);
+  if (milliseconds > 0 && config.length > 0 && !config_version[0]) strcpy(config_version, "0.1.0");
+}
+
+static _Noreturn void answer_version(void) {
+  peek_version(0); // it must not wait
   static const char *const versions[] = { VERSIONS };
   buffer out = { 0 };
   append_text(&out, "{\"cniVersion\":\"");
@@ -197,7 +205,31 @@ static void banner(void) {
   write_all(STDERR_FILENO, out.data, out.length);
 }
 
-// Missing variables are reported together; whether the values are good is the daemon's to say.
+static _Noreturn void refuse_environment(const char *message, const char *details) {
+  peek_version(PEEK_TIMEOUT);
+  fail_about(BAD_ENVIRONMENT, details, "%s", message);
+}
+
+static int is_alphanumeric(unsigned char c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z'); }
+
+static void check_container_id(const char *id) {
+  int good = is_alphanumeric((unsigned char)*id);
+  for (const char *p = id; *p; p++) if (!is_alphanumeric((unsigned char)*p) && *p != '_' && *p != '.' && *p != '-') good = 0;
+  if (!good) refuse_environment("invalid characters in containerID", id);
+}
+
+// What is beyond ASCII is the daemon's to judge.
+static void check_ifname(const char *name) {
+  if (strlen(name) > 15) refuse_environment("interface name is too long: 15 bytes at most", name);
+  if (!strcmp(name, ".") || !strcmp(name, "..")) refuse_environment("interface name is . or ..", name);
+  for (const unsigned char *p = (const unsigned char *)name; *p; p++) {
+    if (*p == '/' || *p == ':' || *p == '%' || *p == ' ' || (*p >= 9 && *p <= 13))
+      refuse_environment("interface name contains / or : or % or whitespace", name);
+    if (*p < 32 || *p == 127) refuse_environment("interface name contains a control character", name);
+  }
+}
+
+// In the order of the reference skeleton: a bad value ends it, missing ones are reported together.
 static void check_environment(const char *command) {
   static const struct { const char *verb, *variables[5]; } required[] = {
     { "ADD", { "CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_PATH" } },
@@ -211,13 +243,19 @@ static void check_environment(const char *command) {
     buffer missing = { 0 };
     for (const char *const *name = required[i].variables; *name; name++) {
       const char *value = getenv(*name);
-      if (value && *value) continue;
+      if (value && *value) {
+        if (i < 3 && !strcmp(*name, "CNI_CONTAINERID")) check_container_id(value);
+        if (i < 3 && !strcmp(*name, "CNI_IFNAME")) check_ifname(value);
+        continue;
+      }
       if (missing.length) append_text(&missing, ",");
       append_text(&missing, *name);
     }
-    if (missing.length) fail(BAD_ENVIRONMENT, "required env variables [%s] missing", missing.data);
-    return;
+    if (!missing.length) return;
+    peek_version(PEEK_TIMEOUT);
+    fail(BAD_ENVIRONMENT, "required env variables [%s] missing", missing.data);
   }
+  peek_version(PEEK_TIMEOUT);
   fail(BAD_ENVIRONMENT, "unknown CNI_COMMAND: %s", command);
 }
 

@@ -18,7 +18,7 @@ describe("CNI and bad input", () => {
     writeFileSync(at("plain"), "");
     symlinkSync(at("loop"), at("loop"));
     sh(`mkfifo ${at("fifo")}; ip netns add ${host.name}-dead; umount /var/run/netns/${host.name}-dead`);
-    expect(await host.start()).toBe("ready");
+    expect(await host.start({ mtu: null })).toBe("ready");
     host.addPod("a");
   });
   const settled = async () => {
@@ -174,6 +174,25 @@ describe("CNI and bad input", () => {
     const again = await run("ADD", calls.slice(-100));
     expect(new Set(again.flatMap(({ json }) => json.ips).map(({ address }) => address))).toEqual(addresses);
     for (const name of names) host.removePod(name);
+  });
+
+  it("takes the MTU of the uplinks unless the configuration has one, and refuses what IPv6 cannot have", async () => {
+    for (const [uplinkMtu, mtu, expected] of [
+      [1420, undefined, 1420],
+      [1420, 1300, 1300],
+      [null, undefined, 1500],
+    ] as const) {
+      await host.setOutside({ uplinkMtu });
+      const added = await host.call("ADD", { pod: "a", version: "1.1.0", config: { mtu } });
+      expect(added.json.interfaces.map((link: { mtu: number }) => link.mtu)).toEqual([expected, expected]);
+      await host.call("DEL", { pod: "a" });
+    }
+    await host.setOutside({ uplinkMtu: 1200 });
+    expect((await host.call("ADD", { pod: "a" })).json).toMatchObject({
+      code: 7,
+      msg: expect.stringContaining("1280"),
+    });
+    await host.setOutside({ uplinkMtu: null });
   });
 
   it("tells with STATUS and CHECK when others cannot reach pods", async () => {

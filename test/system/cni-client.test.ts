@@ -1,5 +1,5 @@
 // The client executable by itself: what it answers without a daemon, and what it makes of a daemon that misbehaves.
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -93,6 +93,13 @@ describe("the CNI client", () => {
   it.each([
     [{ CNI_NETNS: "", CNI_IFNAME: "" }, 4, "required env variables [CNI_NETNS,CNI_IFNAME] missing"],
     [{ CNI_COMMAND: "add" }, 4, "unknown CNI_COMMAND: add"],
+    [{ CNI_CONTAINERID: "-c", CNI_NETNS: "" }, 4, "invalid characters in containerID"],
+    [{ CNI_COMMAND: "DEL", CNI_CONTAINERID: "a/b" }, 4, "invalid characters in containerID"],
+    [{ CNI_COMMAND: "CHECK", CNI_IFNAME: "eth%d" }, 4, "contains / or : or % or whitespace"],
+    [{ CNI_IFNAME: "a".repeat(16) }, 4, "15 bytes at most"],
+    [{ CNI_IFNAME: ".." }, 4, "is . or .."],
+    [{ CNI_IFNAME: "a\u0001" }, 4, "control character"],
+    [{ CNI_COMMAND: "STATUS", CNI_IFNAME: "a b" }, 50, "underlayd is not running"],
     [{}, 11, "underlayd is not running"],
     [{ CNI_COMMAND: "CHECK" }, 11, "underlayd is not running"],
     [{ CNI_COMMAND: "GC" }, 11, "underlayd is not running"],
@@ -100,8 +107,17 @@ describe("the CNI client", () => {
   ])("fails with %j: code %i", async (env, code, message) => {
     const { code: exit, stdout, stderr } = await run({ ...environment, ...env }, JSON.stringify(config));
     expect([exit, stderr]).toEqual([1, ""]);
-    expect(JSON.parse(stdout)).toMatchObject({ code, msg: expect.stringContaining(message) });
+    expect(JSON.parse(stdout)).toMatchObject({ code, msg: expect.stringContaining(message), cniVersion: "0.4.0" });
     expect(stdout.toLowerCase()).not.toMatch(/no such file|not found/);
+  });
+
+  it("says what is wrong with the environment though nobody writes or closes stdin, and what with stdin", async () => {
+    const { code, stdout } = await run({ ...environment, CNI_NETNS: "" }, null);
+    expect([code, JSON.parse(stdout)]).toMatchObject([1, { code: 4, cniVersion: "1.1.0" }]);
+    const child = spawnSync("sh", ["-c", `exec "${client}" <&-`], { env: environment, encoding: "utf8" });
+    expect([child.status, JSON.parse(child.stdout).code]).toEqual([1, 5]);
+    const directoryAsInput = spawnSync("sh", ["-c", `exec "${client}" </`], { env: environment, encoding: "utf8" });
+    expect([directoryAsInput.status, JSON.parse(directoryAsInput.stdout).code]).toEqual([1, 5]);
   });
 
   it("finds the outer socket and cniVersion among look-alikes", async () => {

@@ -58,14 +58,15 @@ interface Outside {
   connected: boolean;
   /** Of every block. */
   blockState: BlockStateName;
+  uplinkMtu: number | null;
 }
-const outside: Outside = { connected: true, blockState: "pending" };
+const outside: Outside = { connected: true, blockState: "pending", uplinkMtu: null };
 
 const cni = new CniServer(options, {
   clock: systemClock,
   log,
   routes,
-  uplinkMtu: () => null,
+  uplinkMtu: () => outside.uplinkMtu,
   connected: () => outside.connected,
 });
 cni.start().then(

@@ -183,7 +183,7 @@ export class CniHost {
   }
 
   /** What the rest of a daemon would know of sessions and blocks. */
-  setOutside(outside: { connected?: boolean; blockState?: BlockStateName }): Promise<null> {
+  setOutside(outside: { connected?: boolean; blockState?: BlockStateName; uplinkMtu?: number | null }): Promise<null> {
     return this.get("/outside", JSON.stringify(outside));
   }
 
