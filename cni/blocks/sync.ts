@@ -58,7 +58,7 @@ export async function sync(context: Context, hooks: SyncHooks): Promise<SyncResu
 async function tryOnce(context: Context, hooks: SyncHooks): Promise<SyncResult | null> {
   const { etcd, keys, holdings, session, node, identity, incarnation } = context;
   const { read, revision } = await etcd.txn(readNode(keys, node));
-  const [own, [removed = null], pools] = read;
+  const [own, [removed = null], pools, paused] = read;
   const found = own.find(({ key }) => key === keys.registration(node)) ?? null;
   const { registration } = holdings.copy;
   const decision = decideRegistration({
@@ -100,7 +100,7 @@ async function tryOnce(context: Context, hooks: SyncHooks): Promise<SyncResult |
     return null;
   }
   const me: Me = { keys, node, registration: registration!, revision: decision.revision };
-  const changed = await agree(context, me, own);
+  const changed = await agree(context, me, own, paused.length > 0);
   if (!(await live(context, me, own, hooks.leaseTime))) return null;
   const poolsChanged = await ensurePools(context, me, pools);
   session.me = me;
@@ -108,17 +108,17 @@ async function tryOnce(context: Context, hooks: SyncHooks): Promise<SyncResult |
 }
 
 /** True: etcd was written to, so what was read is old. */
-async function agree(context: Context, me: Me, own: readonly KeyValue[]): Promise<boolean> {
+async function agree(context: Context, me: Me, own: readonly KeyValue[], paused: boolean): Promise<boolean> {
   const { keys, node, holdings } = context;
   const of = (kind: string) =>
     own.flatMap((entry) => {
       const parsed = keys.parseNodeKey(entry.key);
       return parsed?.kind === kind ? [{ entry, rest: parsed.rest }] : [];
     });
-  await noteLent(
-    context,
-    of("lent").flatMap(({ entry }) => parseLoan(entry.value) ?? []),
-  );
+  const lentNow = of("lent").flatMap(({ entry }) => parseLoan(entry.value) ?? []);
+  // While a restore is under way, others have yet to put back what they hold of our blocks.
+  const missing = holdings.copy.lent.filter(({ address }) => !lentNow.some((loan) => loan.address === address));
+  await noteLent(context, paused ? [...lentNow, ...missing] : lentNow);
   const { blocks, loans, identities } = holdings.copy;
   const index = new Map(of("blocks").map(({ entry, rest }) => [rest, entry]));
   const borrowed = of("borrowed").map(({ entry }) => ({ entry, loan: parseLoan(entry.value) }));

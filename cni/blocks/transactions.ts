@@ -234,7 +234,7 @@ export function forgetIdentity(me: Me, identity: StoredIdentity, seen: number): 
 export function readNode(keys: Keys, node: string): Txn {
   return {
     compare: [],
-    success: [{ get: keys.node(node) }, get(keys.removed(node)), { get: keys.pools }],
+    success: [{ get: keys.node(node) }, get(keys.removed(node)), { get: keys.pools }, get(keys.paused)],
     failure: [],
   };
 }

@@ -43,8 +43,16 @@ function deed(cluster: Cluster, node: SimulatedNode, random: () => number): void
     return;
   }
   const family = random() < 0.7 ? 4 : 6;
-  if (die < 0.3) ask(source.want("default", family));
-  else if (die < 0.42) {
+  if (die < 0.3) {
+    ask(source.want("default", family));
+    // Right between two of its steps it stands still, or is killed.
+    const { clock } = node;
+    const within = random() * 80;
+    const fate = random();
+    if (fate < 0.15)
+      cluster.world.after(within, () => (clock!.stillUntil = cluster.world.now + 5000 + random() * 35_000));
+    else if (fate < 0.25) cluster.world.after(within, () => node.clock === clock && cluster.kill(node));
+  } else if (die < 0.42) {
     const blocks = source.blocks();
     if (blocks.length > 0) ask(source.giveBack(pick(blocks).prefix));
   } else if (die < 0.5) ask(source.borrow("default", family));
@@ -62,7 +70,8 @@ function deed(cluster: Cluster, node: SimulatedNode, random: () => number): void
   else if (die < 0.82) cluster.kill(node);
   else if (die < 0.87) node.clock!.stillUntil = cluster.world.now + random() * 40_000;
   else if (die < 0.92) node.faults.cut = !node.faults.cut;
-  else if (die < 0.94) cluster.etcd.compact();
+  else if (die < 0.93) cluster.etcd.compact();
+  else if (die < 0.94) void cluster.editPool();
   else if (die < 0.95 && !node.faults.cut && node.clock!.stillUntil < cluster.world.now) {
     Object.assign(node.faults, { loseRequest: 0, loseAnswer: 0 });
     void cluster.remove(node, true);
@@ -75,10 +84,18 @@ async function history(seed: number): Promise<Cluster> {
   const cluster = new Cluster(random, { ...POOL, lend: random() < 0.7 ? 2 : 0 }, racks);
   for (const node of cluster.nodes) cluster.boot(node, Number.POSITIVE_INFINITY);
   const steps = 20 + Math.floor(random() * 60);
+  const wipeAt = random() < 0.2 ? Math.floor(steps / 2) : steps;
   for (let i = 0; i < steps; i++) {
+    // A node whose removal etcd has forgotten would come back as if nothing had been.
+    if (i === wipeAt) {
+      await cluster.run(cluster.world.now + 60_000);
+      if (cluster.nodes.every(({ removed }) => !removed)) await cluster.wipe();
+    }
     await cluster.run(cluster.world.now + random() * 2000);
     deed(cluster, cluster.nodes[Math.floor(random() * cluster.nodes.length)], random);
   }
+  // What is on its way happens first.
+  await cluster.run(cluster.world.now + 100);
   for (const node of cluster.nodes) {
     Object.assign(node.faults, { loseRequest: 0, loseAnswer: 0, twice: 0, cut: false });
     if (!node.source) cluster.boot(node, Number.POSITIVE_INFINITY);

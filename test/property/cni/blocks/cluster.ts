@@ -2,6 +2,7 @@
 
 import { Keys } from "../../../../cni/blocks/keys.ts";
 import { EMPTY_COPY, type LocalCopy, type LocalStore, parseLocalCopy } from "../../../../cni/blocks/local-copy.ts";
+import { putPool } from "../../../../cni/blocks/pool-records.ts";
 import { parseBlock, parseRemoved } from "../../../../cni/blocks/records.ts";
 import { removeNode } from "../../../../cni/blocks/removal.ts";
 import { EtcdBlockSource } from "../../../../cni/blocks/source.ts";
@@ -82,6 +83,8 @@ export class Cluster {
   readonly nodes: SimulatedNode[];
   readonly random: () => number;
   readonly pool: ClusterPool;
+  /** What etcd says is not the measure, until everybody has put back what it has. */
+  wiped = false;
   claims = 0;
   steps = 0;
   #id = 0;
@@ -152,6 +155,33 @@ export class Cluster {
     });
   }
 
+  /** By an operator: from now on blocks have another size, or other addresses are excluded. */
+  async editPool(): Promise<void> {
+    const clock = new ProcessClock(this.world);
+    const sound: Faults = { loseRequest: 0, loseAnswer: 0, twice: 0, delay: 2, cut: false };
+    const connection = new SimulatedConnection(this.world, this.etcd, clock, sound, this.random);
+    const blockSize = { 4: this.random() < 0.5 ? 29 : 28, 6: 125 };
+    const exclude = this.random() < 0.5 ? this.pool.exclude : ["10.0.0.32-10.0.0.50"];
+    await putPool(connection, this.keys, { ...this.pool, blockSize, exclude });
+  }
+
+  /**
+   * etcd loses everything, and the operator does as docs/etcd.md says: claims are paused until every node has put back what it has.
+   */
+  async wipe(): Promise<void> {
+    this.wiped = true;
+    this.etcd.wipe([{ key: this.keys.paused, value: "restore" }]);
+    for (const node of this.nodes) {
+      Object.assign(node.faults, { loseRequest: 0, loseAnswer: 0, twice: 0, cut: false });
+      if (!node.source) this.boot(node, Number.POSITIVE_INFINITY);
+    }
+    await this.run(this.world.now + 100_000);
+    this.etcd.txn({ compare: [], success: [{ remove: { key: this.keys.paused } }], failure: [] });
+    this.wiped = false;
+    this.check();
+    this.checkQuiet();
+  }
+
   async run(until: number): Promise<void> {
     while (await this.world.step(until)) {
       this.steps++;
@@ -176,13 +206,13 @@ export class Cluster {
         for (const { prefix } of copy.blocks) {
           held.push({ node, prefix });
           const record = parseBlock(this.etcd.keys.get(this.keys.block(prefix))?.value ?? "");
-          if (registration && (record?.node !== node.name || record.state === "pending"))
+          if (!this.wiped && registration && (record?.node !== node.name || record.state === "pending"))
             throw new Error(`${node.name} has ${prefix} on its disk, and etcd says ${JSON.stringify(record)}`);
         }
       if (!node.started || !node.source) continue;
       for (const { prefix } of node.source.blocks()) {
         const record = parseBlock(this.etcd.keys.get(this.keys.block(prefix))?.value ?? "");
-        if (record?.node !== node.name || record.state === "pending")
+        if (!this.wiped && (record?.node !== node.name || record.state === "pending"))
           throw new Error(`${node.name} may announce ${prefix}, and etcd says ${JSON.stringify(record)}`);
       }
       const mine = [

@@ -92,6 +92,16 @@ export class SimulatedEtcd {
     return this.#history.filter(({ modRevision }) => modRevision >= revision);
   }
 
+  /** Another store, with these keys. */
+  wipe(keys: readonly { readonly key: string; readonly value: string }[]): void {
+    this.keys.clear();
+    this.#leases.clear();
+    this.#history = [];
+    this.compacted = 0;
+    this.revision = 1;
+    this.txn({ compare: [], success: keys.map((put) => ({ put })), failure: [] });
+  }
+
   compact(): void {
     this.compacted = this.revision;
     this.#history = [];
