@@ -37,6 +37,9 @@ const rules = {
   bgp: ["bgp", "net"],
   "routing/netlink": ["routing/netlink", "routing/types.ts", "net"],
   routing: ["routing", "net", "types:bgp/loc-rib/types.ts", "types:bgp/next-hop-resolver.ts"],
+  // Works without the rest of cni: pure, but for the client and the file.
+  "cni/blocks": ["cni/blocks", "cni/ipam/range.ts", "net"],
+  "cni/blocks/etcd": ["cni/blocks/etcd", "net"],
   cni: ["cni", "routing/netlink", "net", "types:routing/types.ts"],
   config: ["config", "net", "types:bgp", "types:cni", "types:routing"],
   doctor: [
