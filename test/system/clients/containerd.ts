@@ -104,12 +104,12 @@ export function containerdTests(given: () => { readonly rack: ClientRack; readon
     it("stops sandboxes while the daemon is away, and starts none; the daemon catches up", async () => {
       const id = await sandbox("web");
       const { addresses } = await host().pod("shop/web");
-      await host().underlay.stop();
-      await expect(sandbox("other")).rejects.toThrow(/underlayd is not running.*try again/);
-      await cri().stop(id);
-      await cri().remove(id);
-      expect(spooled().length).toBeGreaterThan(0);
-      await host().underlay.start();
+      await host().withoutDaemon(async () => {
+        await expect(sandbox("other")).rejects.toThrow(/underlayd is not running.*try again/);
+        await cri().stop(id);
+        await cri().remove(id);
+        expect(spooled().length).toBeGreaterThan(0);
+      });
       await host().waitGone(addresses);
       expect(spooled()).toEqual([]);
       await cri().stop(await sandbox("other"));
@@ -122,9 +122,12 @@ export function containerdTests(given: () => { readonly rack: ClientRack; readon
           interval: 20,
         });
       await host().ctl("cni", "uninstall");
-      await ready(/not initialized/);
-      await expect(sandbox("refused")).rejects.toThrow(/not initialized/);
-      await host().install("--chain", "portmap,bandwidth");
+      try {
+        await ready(/not initialized/);
+        await expect(sandbox("refused")).rejects.toThrow(/not initialized/);
+      } finally {
+        await host().install("--chain", "portmap,bandwidth");
+      }
       await ready(/^ready$/);
       await cri().stop(await sandbox("web"));
     });

@@ -2,7 +2,7 @@
 // what only later libraries have, GC and STATUS, by the client of the tests against the same daemon.
 import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { distFile } from "../../../net/dist.ts";
 import { type ClientRack, FROM_OUTSIDE } from "../support/clients/client-rack.ts";
 import type { LibcniRuntime } from "../support/clients/libcni-runtime.ts";
@@ -24,6 +24,11 @@ export function libcniTests(given: () => { readonly rack: ClientRack; readonly l
   const versions = ["0.2.0", "0.3.1", "0.4.0", "1.0.0"];
 
   describe("libcni", () => {
+    afterEach(async () => {
+      await given().libcni.removeNamespaces();
+      expect(await host().pods()).toEqual([]);
+    });
+
     it.each(versions)("a list of %s: valid, ADD, CHECK, DEL, DEL again", async (version) => {
       const { libcni, rack } = given();
       const list = await listOf(version);
@@ -94,10 +99,10 @@ export function libcniTests(given: () => { readonly rack: ClientRack; readonly l
       await host().waitGone(addresses);
       expect((await host().pods()).map(({ containerId }) => containerId)).toEqual(["kept"]);
       await later.del(list, confs[0]);
-      await host().underlay.stop();
-      const down = await later.status(list).catch((error: PluginError) => error);
-      expect(down).toMatchObject({ code: 50 });
-      await host().underlay.start();
+      await host().withoutDaemon(async () => {
+        const down = await later.status(list).catch((error: PluginError) => error);
+        expect(down).toMatchObject({ code: 50 });
+      });
       await later.status(list);
     });
   });

@@ -126,10 +126,10 @@ export function podmanTests(given: () => { readonly rack: ClientRack; readonly p
     it("says why nothing can be attached while the daemon is away; what is removed meanwhile is not lost", async () => {
       await run("web");
       const { addresses } = await host().pod("web");
-      await host().underlay.stop();
-      await expect(run("other")).rejects.toThrow(/underlayd is not running.*try again/);
-      await call("rm -f -t 0 web");
-      await host().underlay.start();
+      await host().withoutDaemon(async () => {
+        await expect(run("other")).rejects.toThrow(/underlayd is not running.*try again/);
+        await call("rm -f -t 0 web");
+      });
       await host().waitGone(addresses);
       // For another name it would have to cool down.
       await run("web", "--ip", addresses[0]);

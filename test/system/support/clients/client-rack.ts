@@ -79,6 +79,16 @@ export class RackHost {
         throw new Error(`${address} is still routed:\n${routes}`);
   }
 
+  /** Something that is done while no daemon runs. */
+  async withoutDaemon(work: () => Promise<void>): Promise<void> {
+    await this.underlay.stop();
+    try {
+      await work();
+    } finally {
+      await this.underlay.start();
+    }
+  }
+
   /** The network configuration that runtimes read, written by `underlayctl cni install`. */
   install(...options: string[]): Promise<string> {
     return this.ctl("cni", "install", ...options);

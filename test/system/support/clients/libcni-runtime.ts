@@ -20,6 +20,7 @@ export interface Attach {
 export class LibcniRuntime {
   readonly #host: RackHost;
   readonly #program: string;
+  readonly #namespaces = new Set<string>();
   /** What a web server for its pods serves. */
   readonly webRoot: string;
 
@@ -62,7 +63,15 @@ export class LibcniRuntime {
   /** A namespace as a runtime makes one. */
   async namespace(name: string): Promise<string> {
     await this.#host.exec("sh", "-ec", `ip netns add ${name}; ip -n ${name} link set lo up`);
+    this.#namespaces.add(name);
     return `/run/netns/${name}`;
+  }
+
+  /** All that it has made. */
+  async removeNamespaces(): Promise<void> {
+    const names = [...this.#namespaces];
+    this.#namespaces.clear();
+    for (const name of names) await this.#host.exec("ip", "netns", "delete", name);
   }
 
   async call(verb: "add" | "check" | "del" | "validate", list: string, attach?: Attach): Promise<string> {
