@@ -67,6 +67,18 @@ export function containerdTests(given: () => { readonly rack: ClientRack; readon
       await expect(nowhere).rejects.toThrow(/pool "third" is unknown; configured pools: default, second/);
     });
 
+    it("a pod that comes again under its name finds its address where the pool keeps them", async () => {
+      const annotations = { "underlay.dev/pool": "second" };
+      const first = await sandbox("db-0", { annotations });
+      const { addresses } = await host().pod("shop/db-0");
+      await cri().stop(first);
+      await cri().remove(first);
+      await sandbox("db-1", { annotations });
+      expect((await host().pod("shop/db-1")).addresses).not.toEqual(addresses);
+      await sandbox("db-0", { annotations, uid: "another" });
+      expect((await host().pod("shop/db-0")).addresses).toEqual(addresses);
+    });
+
     it("many at once", async () => {
       const names = Array.from({ length: 8 }, (_, index) => `many${index}`);
       const ids = await Promise.all(names.map((name) => sandbox(name)));

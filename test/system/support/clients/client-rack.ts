@@ -228,7 +228,7 @@ function hostConfig(n: number): string {
 node: { name: host${n}, asn: 6510${n}, routerId: 10.0.0.1${n} }
 pools:
   default: { blocks: [10.244.${n}.0/24, "2001:db8:244:${n}::/112"] }
-  second: { blocks: [10.245.${n}.0/26] }
+  second: { blocks: [10.245.${n}.0/26], sticky: { by: pod-name } }
 peers:
 ${peers.join("\n")}
 `;
