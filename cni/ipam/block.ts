@@ -5,8 +5,9 @@
 // (sticky.ts says which and for how long). A block may be a whole IPv6 /64: nothing is enumerated. In blocks of more than
 // 2^53 addresses only the first 2^53 are handed out unasked, and from RELEASED_LIMIT released ones on the oldest that is ready is
 // taken again; so memory holds that many, or as many as are released within one cooldown if those are more.
-import { type Family, formatAddress, parseAddress } from "../../net/address.ts";
+import { type Family, formatAddress } from "../../net/address.ts";
 import { contains, formatPrefix, hostPrefix, type Prefix } from "../../net/prefix.ts";
+import { parsed } from "./parsed.ts";
 import { type AddressRange, lastAddress } from "./range.ts";
 import type { RangeSet } from "./range-set.ts";
 import { type QueueNode, type Released, ReleaseQueue } from "./release-queue.ts";
@@ -230,9 +231,8 @@ export class Block {
   }
 
   #countUsed(address: string, by: number): void {
-    const bytes = parseAddress(address)!;
-    if (!this.#spec.withheld.has(bytes)) return;
-    if (this.#spec.excluded.has(bytes)) this.#usedExcluded += by;
+    if (!this.#isWithheld(address)) return;
+    if (this.isExcluded(parsed(address)!)) this.#usedExcluded += by;
     else this.#usedReserved += by;
   }
 
@@ -258,7 +258,7 @@ export class Block {
   }
 
   #isWithheld(address: string): boolean {
-    return this.#spec.withheld.has(parseAddress(address)!);
+    return !this.#spec.withheld.isEmpty && this.#spec.withheld.has(parsed(address)!);
   }
 
   #nextFresh(): string | null {
@@ -282,7 +282,7 @@ export class Block {
   #ordinalOf(address: string): number {
     const { bytes } = this.prefix;
     let ordinal = 0;
-    parseAddress(address)!.forEach((byte, i) => {
+    parsed(address)!.forEach((byte, i) => {
       ordinal = ordinal * 256 + (byte - bytes[i]);
     });
     return ordinal;

@@ -3,12 +3,12 @@
 //
 // A block that leaves its pool gives no addresses any more and stays, as retiring, until the last one of those that no other
 // block has is back. What was given back is remembered also while no block has it.
-import { parseAddress } from "../../net/address.ts";
 import { contains, hostPrefix, type Prefix, prefix } from "../../net/prefix.ts";
 import type { PoolOptions, RetiringBlock } from "../types.ts";
 import { Block, type Owner } from "./block.ts";
 import { BlockIndex } from "./block-index.ts";
 import { Outside } from "./outside.ts";
+import { parsed } from "./parsed.ts";
 import { buildPool, noRanges, type Pool } from "./pools.ts";
 import type { Released } from "./release-queue.ts";
 import { isKept, type Reservation } from "./sticky.ts";
@@ -47,12 +47,15 @@ export class Places {
   /** Other pools, from now on; addresses in use stay with their owners. Nothing is held back any more. */
   setPools(pools: readonly PoolOptions[]): void {
     const before = this.all();
+    const reservationsOf = new Map([...this.poolOf].map(([block, { reservations }]) => [block, reservations]));
     this.#place(pools);
     this.retiring = [];
     const now = this.now();
     for (const { block, pool } of before) {
-      if (this.poolOf.has(block)) for (const entry of block.keptEntries()) this.enter(entry, now);
-      else this.#replant(block, pool, now);
+      const goesOn = this.poolOf.get(block);
+      if (!goesOn) this.#replant(block, pool, now);
+      else if (goesOn.reservations !== reservationsOf.get(block))
+        for (const entry of block.keptEntries()) this.enter(entry, now);
     }
     for (const [address, owner] of this.outside.owners) {
       if (!this.placedBlockOf(address)?.take(address, owner)) continue;
@@ -74,7 +77,7 @@ export class Places {
     const covered = (inner: Prefix) => next.some((outer) => contains(outer, inner));
     return this.all().flatMap(({ block, pool }) => {
       if (covered(block.prefix)) return [];
-      const addresses = [...block.owners.keys()].filter((address) => !covered(hostPrefix(parseAddress(address)!)));
+      const addresses = [...block.owners.keys()].filter((address) => !covered(hostPrefix(parsed(address)!)));
       return addresses.length === 0 ? [] : [{ prefix: block.text, pool, addresses }];
     });
   }
@@ -98,7 +101,7 @@ export class Places {
       return;
     }
     const { sticky = null } = pool.options;
-    const kept = isKept(entry, sticky, now) && !block.isExcluded(parseAddress(entry.address)!);
+    const kept = isKept(entry, sticky, now) && !block.isExcluded(parsed(entry.address)!);
     block.release(entry, kept, now);
     if (!kept) return;
     const former = pool.reservations.keep(entry);
@@ -155,7 +158,7 @@ export class Places {
   }
 
   placedBlockOf(address: string): Block | undefined {
-    const bytes = parseAddress(address);
+    const bytes = parsed(address);
     return bytes ? this.#index.find(bytes) : undefined;
   }
 
@@ -163,7 +166,7 @@ export class Places {
   blockOf(address: string): Block | undefined {
     const placed = this.placedBlockOf(address);
     if (placed || this.retiring.length === 0) return placed;
-    const bytes = parseAddress(address);
+    const bytes = parsed(address);
     const holding = this.retiring.filter(({ block }) => bytes && block.contains(bytes));
     return (holding.find(({ block }) => block.ownerOf(address)) ?? holding[0])?.block;
   }

@@ -1,5 +1,6 @@
 // Pools of the configuration -> blocks, grouped by family, in the order in which they are written. A block that is as it was
 // goes on with all that it knows.
+import { isDeepStrictEqual } from "node:util";
 import type { Family } from "../../net/address.ts";
 import { prefix } from "../../net/prefix.ts";
 import type { PoolOptions } from "../types.ts";
@@ -40,7 +41,14 @@ export function buildPool(
     const block = old?.matches(spec) ? old : new Block(spec, now);
     blocks.set(parsed.family, [...(blocks.get(parsed.family) ?? []), block]);
   }
-  return { name: options.name, options, blocks, ranges, reservations: new Reservations() };
+  const kept = former && isDeepStrictEqual(options.sticky, former.options.sticky) && hasAll(blocks, former.blocks);
+  return { name: options.name, options, blocks, ranges, reservations: kept ? former.reservations : new Reservations() };
+}
+
+/** Whether nothing that is kept for a pod has to be looked at again. */
+function hasAll(blocks: Pool["blocks"], former: Pool["blocks"]): boolean {
+  const now = new Set([...blocks.values()].flat());
+  return [...former.values()].flat().every((block) => now.has(block));
 }
 
 function rangesOf({ name, exclude, reserve = [] }: PoolOptions): Pool["ranges"] {

@@ -10,6 +10,10 @@ export class RangeSet {
     this.#ranges = mergeRanges(ranges);
   }
 
+  get isEmpty(): boolean {
+    return this.#ranges.length === 0;
+  }
+
   has(address: Uint8Array): boolean {
     const range = this.#ranges[this.#firstEndingAt(address)];
     return range !== undefined && range.first.length === address.length && compareBytes(range.first, address) <= 0;

@@ -44,9 +44,10 @@ export class Reservations {
     const former = this.#byIdentity.get(identity);
     const same = former?.entries[0].sequence === sequence;
     const entries = same ? [...former.entries.filter(({ address }) => address !== entry.address), entry] : [entry];
-    this.#byIdentity.delete(identity);
+    // What it has already keeps its place.
+    if (!same) this.#byIdentity.delete(identity);
     this.#byIdentity.set(identity, { identity, since: entry.since, entries });
-    if (entry.since < this.#newest) this.#sort();
+    if (!same && entry.since < this.#newest) this.#sort();
     this.#newest = Math.max(this.#newest, entry.since);
     return former && !same ? former : null;
   }
