@@ -3,7 +3,7 @@
 import { formatAddress } from "../../net/address.ts";
 import type { Prefix } from "../../net/prefix.ts";
 import { encodeNewAddress } from "../../routing/netlink/address.ts";
-import { AddressFlag, Flag, NextHopFlag, Scope } from "../../routing/netlink/constants.ts";
+import { AddressFlag, Flag, NextHopFlag, RouteType, RT_TABLE_LOCAL, Scope } from "../../routing/netlink/constants.ts";
 import { encodeSetLink } from "../../routing/netlink/link.ts";
 import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
 import { encodeNewRoute, type RouteSpec } from "../../routing/netlink/route.ts";
@@ -14,6 +14,8 @@ import type { AttachRequest } from "./messages.ts";
 
 const RTPROT_BOOT = 3;
 const TABLE_MAIN = 254;
+/** Far longer than the kernel takes for its own. */
+const DELIVERY_SECONDS = 10;
 export const LOOPBACK_INDEX = 1;
 
 /** `enableIpv6` is called where the namespace, or the interface in it, has IPv6 switched off. Throws NetlinkError. */
@@ -54,6 +56,7 @@ export function podSteps(
     raise(LOOPBACK_INDEX),
     raise(ifindex),
     ...addresses.map((address) => addressStep(ifindex, address)),
+    ...addresses.filter(({ length }) => length === 16).map((address) => deliveryStep(ifindex, address)),
     ...gatewaySteps(ifindex, addresses),
     ...routeSteps(ifindex, destinations),
   ];
@@ -76,6 +79,28 @@ function addressStep(ifindex: number, address: Uint8Array): Step & { ipv6Address
     encode: (out) =>
       encodeNewAddress(out, { ifindex, address, length: address.length * 8, flags: ipv6 ? AddressFlag.noDad : 0 }),
     ...(ipv6 && { ipv6Address: true }),
+  };
+}
+
+/**
+ * The kernel accepts packets to an IPv6 address by a route in table local, which it makes later, in a thread of its own that
+ * waits for RTNL: milliseconds on a busy host, in which the first packets are lost. One like it serves until then.
+ */
+function deliveryStep(ifindex: number, address: Uint8Array): Step {
+  const route: RouteSpec = {
+    family: 6,
+    table: RT_TABLE_LOCAL,
+    type: RouteType.local,
+    destination: address,
+    length: 128,
+    protocol: RTPROT_BOOT,
+    priority: 1,
+    oif: ifindex,
+    expires: DELIVERY_SECONDS,
+  };
+  return {
+    what: `have the pod take packets to ${formatAddress(address)}`,
+    encode: (out) => encodeNewRoute(out, Flag.create | Flag.replace, route),
   };
 }
 

@@ -113,6 +113,7 @@ export const RouteAttribute = {
   mark: 16,
   via: 18,
   preference: 20,
+  expires: 23,
   uid: 25,
   ipProtocol: 27,
   sourcePort: 28,

@@ -30,6 +30,8 @@ export interface RouteSpec {
   readonly nextHopId?: number;
   /** RTNH_F_*, for example NextHopFlag.onlink. */
   readonly flags?: number;
+  /** Seconds for which it counts; IPv6 only. */
+  readonly expires?: number;
 }
 
 export interface RouteHop {
@@ -116,6 +118,7 @@ function encode(out: MessageWriter, messageType: number, flags: number, route: R
       out.attributeBytes(RouteAttribute.via, via);
     } else out.attributeBytes(RouteAttribute.gateway, route.gateway);
   }
+  if (route.expires) out.attributeU32(RouteAttribute.expires, route.expires);
   out.end();
 }
 
