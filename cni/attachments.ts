@@ -32,7 +32,7 @@ import { release, removal, undo } from "./ipam/forget.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
 import { currentBoot, Store } from "./ipam/store.ts";
 import { Locks } from "./locks.ts";
-import { isNamespace, isOwnNamespace } from "./namespace.ts";
+import { isNamespace, isOwnNamespace, namespaceInode, ownInode } from "./namespace.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
 import type { JsonObject } from "./protocol/json.ts";
 import { parseMac } from "./protocol/pod-request.ts";
@@ -138,6 +138,13 @@ export class Attachments {
   get(id: AttachmentId): Attachment | undefined {
     const record = recordOf(this.#store.pods, id);
     return record && this.#attached.get(podKey(record));
+  }
+
+  isPod(pid: number): boolean {
+    const inode = namespaceInode(pid);
+    if (inode === null || inode === ownInode) return false;
+    for (const { record } of this.#attached.values()) if (record.netnsId.endsWith(`:${inode}`)) return true;
+    return false;
   }
 
   pods(): PodView[] {

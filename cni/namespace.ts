@@ -60,3 +60,15 @@ export function requireSameHost(pid: number | null): void {
     `runtime ${theirs}, underlayd ${ours}`,
   );
 }
+
+/** Of the daemon's own network namespace. */
+export const ownInode = String(own.ino);
+
+/** Of the network namespace that a process is in; null: it is gone, or may not be looked at. */
+export function namespaceInode(pid: number): string | null {
+  try {
+    return /^net:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/ns/net`))?.[1] ?? null;
+  } catch {
+    return null;
+  }
+}

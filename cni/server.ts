@@ -151,6 +151,11 @@ export class CniServer {
     return this.#attachments.removeAll();
   }
 
+  /** Whether a process is in the network namespace of a pod. */
+  isPod(pid: number): boolean {
+    return this.#attachments.isPod(pid);
+  }
+
   pods(): PodView[] {
     return this.#attachments.pods();
   }

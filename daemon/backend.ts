@@ -200,6 +200,10 @@ export class Backend implements ApiBackend {
     return found;
   }
 
+  isPod(pid: number): boolean {
+    return this.#parts.cni.isPod(pid);
+  }
+
   doctor(): Promise<Finding[]> {
     return this.#doctor.examine();
   }

@@ -99,6 +99,7 @@ export class ApiServer {
     this.#unix = new UnixListener({
       path: options.socketPath,
       log,
+      refuses: (pid) => backend.isPod?.(pid) ?? false,
       take: (fd, pid) => this.#fastCni.take(fd, pid),
       onConnection: (socket, pid) => {
         if (this.#track(socket, pid, false)) this.#unixHttp.emit("connection", socket);

@@ -88,6 +88,8 @@ export interface ResetView {
 }
 
 export interface ApiBackend {
+  /** Whether a process is in the network namespace of a pod: such a one is not answered. Absent: nobody is. */
+  isPod?(pid: number): boolean;
   status(): Promise<StatusView>;
   peers(): PeerView[];
   /** Big tables: an iterator, so that the answer streams as NDJSON in bounded slices. Throws ApiError on a bad filter. */

@@ -20,6 +20,8 @@ const ACCEPT_PAUSE = 100;
 
 export interface UnixListenerOptions {
   readonly path: string;
+  /** A process whose connections are closed at once. */
+  readonly refuses?: (pid: number) => boolean;
   readonly log: Log;
   /** Asked first, with the bare descriptor: true when it is taken; it is then closed there, or comes back to adopt(). */
   readonly take?: (fd: number, pid: number | null) => boolean;
@@ -108,6 +110,10 @@ export class UnixListener {
     const result = native().getsockopt(fd, SOL_SOCKET, SO_PEERCRED, credentials);
     const id = result === 12 ? new DataView(credentials.buffer).getInt32(0, LITTLE_ENDIAN) : 0;
     const pid = id > 0 ? id : null;
+    if (pid !== null && this.#options.refuses?.(pid)) {
+      native().close(fd);
+      return;
+    }
     if (!this.#options.take?.(fd, pid)) this.adopt(fd, pid);
   }
 

@@ -3,8 +3,11 @@
 // work, so that a test that proves nothing is found out.
 //
 //   pod a, pod b -- node -- far, which has UDP sinks and routes to the pods
+import { execFileSync } from "node:child_process";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { StatusView } from "../../daemon/api/types.ts";
+import { distFile } from "../../net/dist.ts";
 import { Lab, type Node } from "../interop/support/namespace.ts";
 import { Underlay } from "../interop/support/underlay.ts";
 import { sleep, waitFor } from "../interop/support/wait.ts";
@@ -55,18 +58,20 @@ api: { listen: 127.0.0.1:${API} }
 peerGroups: { any: { asn: external, import: all, export: all, listen: [0.0.0.0/0, "::/0"], listenPods: ${!sourceValidation} } }
 `;
 
-async function attach(name: string): Promise<void> {
-  pods.create(name);
-  const { code, stdout, addresses } = await pods.call("ADD", name);
+/** A pod, or (`ifname`) another interface of it, which goes under `name.ifname`. */
+async function attach(pod: string, ifname?: string): Promise<void> {
+  if (!ifname) pods.create(pod);
+  const inside = ifname ?? "eth0";
+  const { code, stdout, addresses } = await pods.call("ADD", pod, { ifname: inside });
   if (code !== 0) throw new Error(stdout);
   const { interfaces } = JSON.parse(stdout) as { interfaces: { name: string; mac: string; sandbox?: string }[] };
   const link = interfaces.find(({ sandbox }) => sandbox)!;
   const host = interfaces.find(({ sandbox }) => !sandbox)!;
-  const [{ ifindex }] = JSON.parse(lab.nodes[0].ip("-n", pods.namespace(name), "-j", "link", "show", "eth0")) as {
-    ifindex: number;
-  }[];
+  const text = node.ip("-n", pods.namespace(pod), "-j", "link", "show", inside);
+  const [{ ifindex }] = JSON.parse(text) as { ifindex: number }[];
+  const name = ifname ? `${pod}.${ifname}` : pod;
   own.set(name, { v4: addresses[0], v6: addresses[1], mac: link.mac, host: host.name });
-  wires.set(name, new Wire(`/run/netns/${pods.namespace(name)}`, ifindex));
+  wires.set(name, new Wire(`/run/netns/${pods.namespace(pod)}`, ifindex));
 }
 
 beforeAll(async () => {
@@ -119,10 +124,11 @@ const a = () => own.get("a")!;
 const b = () => own.get("b")!;
 const wire = () => wires.get("a")!;
 
-/** Texts that reach the far host or the node until a packet of pod a's own, sent behind them, has come through. */
-async function arriving(frames: readonly Buffer[]): Promise<string[]> {
+/** Texts that reach the far host or the node until packets of pod a's own, sent behind all, have come through. */
+async function arriving(frames: readonly Buffer[], fromOthers = () => {}): Promise<string[]> {
   const mark = `own ${++serial}`;
   for (const sink of sinks) sink.read();
+  fromOthers();
   wire().send(
     ...frames,
     frame(udp(a().v4, FAR4, PORT, mark), { from: a().mac }),
@@ -293,6 +299,54 @@ describe("pods kept to their own addresses", () => {
     expect(underlay.log).toContain("a pod of this node, and listenPods is false: connection refused");
   });
 
+  it("cannot speak to the daemon, not even where they see its socket", async () => {
+    const ctl = [process.execPath, distFile("underlayctl.cjs"), "--socket", underlay.socket, "pods"];
+    expect(await node.exec(ctl[0], ...ctl.slice(1))).toContain(a().v4);
+    await expect(node.exec("nsenter", `--net=/run/netns/${pods.namespace("a")}`, ...ctl)).rejects.toThrow(
+      /underlayctl/,
+    );
+    expect(
+      await node.exec("nsenter", `--net=/run/netns/${pods.namespace("a")}`, "cat", "/proc/net/unix"),
+    ).not.toContain("underlay");
+  });
+
+  it("with several interfaces send from any of their addresses over each, as long as there are several", async () => {
+    await attach("c");
+    await attach("c", "net1");
+    const [first, second] = [own.get("c")!, own.get("c.net1")!];
+    const crossed = () => {
+      wires
+        .get("c")!
+        .send(
+          frame(udp(second.v4, FAR4, PORT, "second 4 over first"), { from: first.mac }),
+          frame(udp(second.v6, FAR6, PORT, "second 6 over first"), { from: first.mac }),
+        );
+      wires
+        .get("c.net1")
+        ?.send(
+          frame(udp(first.v4, FAR4, PORT, "first 4 over second"), { from: second.mac }),
+          frame(udp(first.v6, FAR6, PORT, "first 6 over second"), { from: second.mac }),
+          frame(udp(a().v4, FAR4, PORT, "another's over second"), { from: second.mac }),
+        );
+    };
+    const arrived = async () => (await arriving([], crossed)).sort();
+    const all = ["first 4 over second", "first 6 over second", "second 4 over first", "second 6 over first"];
+    expect(await arrived()).toEqual(all);
+    // Written anew they are as they were.
+    await node.exec("nft", "flush", "ruleset");
+    await waitFor(
+      () => node.exec("nft", "list", "chain", "inet", "underlay", "pods6").catch(() => null),
+      "the tables",
+      { interval: 10 },
+    );
+    expect(await arrived()).toEqual(all);
+    wires.get("c.net1")!.close();
+    wires.delete("c.net1");
+    expect((await pods.call("DEL", "c", { ifname: "net1" })).code).toBe(0);
+    expect(await arrived()).toEqual([]);
+    expect((await pods.call("DEL", "c")).code).toBe(0);
+  });
+
   it("cannot broadcast or multicast to the node", async () => {
     expect(await arriving(broadcasts())).toEqual([]);
   });
@@ -424,6 +478,42 @@ describe("the tables", () => {
     await underlay.stop();
     expect(await tables()).toEqual(["table arp underlay", "table inet underlay"]);
     expect(await arriving(spoofed().map(({ bytes }) => bytes))).toEqual([]);
+  });
+});
+
+describe("on a kernel without nf_tables", () => {
+  beforeAll(async () => {
+    await node.exec("nft", "flush", "ruleset");
+    const program = join(lab.directory, "without-nftables");
+    execFileSync("cc", ["-O2", "-Wall", "-o", program, join(import.meta.dirname, "support/without-nftables.c")]);
+    underlay.wrapper = [program];
+    await underlay.start();
+    await attach("d");
+  });
+
+  afterAll(async () => {
+    underlay.wrapper = [];
+    await underlay.stop();
+  });
+
+  it("it is a problem of the status, said once", async () => {
+    const { reason, state } = await isolation();
+    expect(state).toBe("unavailable");
+    expect(reason).toMatch(/^the kernel has no nf_tables .*: pods can send from addresses that are not theirs$/);
+    expect(underlay.log.split("has no nf_tables for nftables table inet").length - 1).toBe(1);
+  });
+
+  it("pods are served, and kept to their IPv4 addresses by the kernel's own check", async () => {
+    const d = own.get("d")!;
+    const sent = () =>
+      wires
+        .get("d")!
+        .send(
+          frame(udp(d.v4, FAR4, PORT, "own 4"), { from: d.mac }),
+          frame(udp(b().v4, FAR4, PORT, "another's 4"), { from: d.mac }),
+          frame(udp(b().v6, FAR6, PORT, "another's 6"), { from: d.mac }),
+        );
+    expect((await arriving([], sent)).sort()).toEqual(["another's 6", "own 4"]);
   });
 });
 

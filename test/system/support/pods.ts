@@ -33,17 +33,24 @@ export class Pods {
     return `${this.#node.netns}-${name}`;
   }
 
-  /** Runs dist/underlay for `eth0` of a pod. */
+  /** Runs dist/underlay for an interface of a pod. */
   call(
     verb: "ADD" | "DEL" | "STATUS",
     name: string,
-    { id = `c-${name}`, args = "", pool = "default", config = {}, onStart = (_client: ChildProcess) => {} } = {},
+    {
+      id = `c-${name}`,
+      args = "",
+      pool = "default",
+      ifname = "eth0",
+      config = {},
+      onStart = (_client: ChildProcess) => {},
+    } = {},
   ): Promise<Answer> {
     const env = {
       CNI_COMMAND: verb,
       CNI_CONTAINERID: id,
       CNI_NETNS: `/run/netns/${this.namespace(name)}`,
-      CNI_IFNAME: "eth0",
+      CNI_IFNAME: ifname,
       CNI_ARGS: args,
       CNI_PATH: "/opt/cni/bin",
     };
