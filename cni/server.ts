@@ -47,6 +47,7 @@ const firstVersion: Partial<Record<Verb, CniVersion>> = { CHECK: "0.4.0", STATUS
 
 /** How many pods a message names at most. */
 const NAMED_PODS = 10;
+/** Milliseconds; more often where pods are to be found sooner. */
 const UPKEEP_INTERVAL = 5_000;
 const DEFAULT_MTU = 1500;
 const MINIMUM_IPV6_MTU = 1280;
@@ -435,7 +436,8 @@ export class CniServer {
   #lookAfter(): void {
     if (!this.#running) return;
     const { clock } = this.#deps;
-    this.#timer = clock.after(UPKEEP_INTERVAL, async () => {
+    const interval = Math.min(UPKEEP_INTERVAL, (this.#options.vanishedAfter ?? UPKEEP_INTERVAL * 2) / 2);
+    this.#timer = clock.after(interval, async () => {
       await this.#spool.replay();
       await this.#attachments.upkeep(clock.now());
       this.#lookAfter();

@@ -1,15 +1,19 @@
 // DELs that the client could not deliver: one file each, in the client's own request format, named by time. They are
-// replayed in that order before anything else is answered, and before each ADD, because a DEL that a runtime holds for
-// done must not strike the ADD that follows it.
+// replayed before anything else is answered, and before each ADD, because a DEL that a runtime holds for done must not strike
+// the ADD that follows it. Their order among each other does not matter, so neither does a clock that is set.
 import { statSync } from "node:fs";
-import { readdir, readFile, rename, unlink } from "node:fs/promises";
+import { readdir, rename, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../net/log.ts";
 import { CniErrorCode } from "./protocol/error.ts";
+import { distrust, readSpooled } from "./spool-directory.ts";
 import type { CniRequest, CniResponse } from "./types.ts";
 
 /** Milliseconds; file systems stamp with the kernel's tick. */
 const TIMESTAMP_GRANULARITY = 100;
+
+/** Renamed before it is carried out; after a crash it is carried out again, before anything else is answered. */
+const PENDING = /\.(del|doing)$/;
 
 const RETRIABLE: readonly number[] = [CniErrorCode.io, CniErrorCode.tryAgainLater, CniErrorCode.internal];
 
@@ -17,6 +21,9 @@ export class Spool {
   readonly #directory: string | null;
   readonly #log: Log;
   readonly #handle: (request: CniRequest) => Promise<CniResponse>;
+  /** Carried out, and not removed yet: never carried out again. */
+  readonly #done = new Set<string>();
+  readonly #refused = new Set<string>();
   #seen = -1;
   #running: Promise<void> | null = null;
 
@@ -41,8 +48,14 @@ export class Spool {
 
   async #replayAll(directory: string, changed: number): Promise<void> {
     try {
+      const reason = await distrust(directory);
+      if (reason !== null) {
+        this.#refuse(directory, reason);
+        this.#seen = changed;
+        return;
+      }
       let left = 0;
-      const names = (await readdir(directory)).filter((name) => name.endsWith(".del") && !name.startsWith("."));
+      const names = (await readdir(directory)).filter((name) => PENDING.test(name) && !name.startsWith("."));
       for (const name of names.sort()) if (!(await this.#attempt(join(directory, name)))) left++;
       // Taking files away has changed the directory; and a change of this very moment may have a twin with the same time.
       const settled = names.length === 0 && Date.now() - changed > TIMESTAMP_GRANULARITY;
@@ -70,26 +83,45 @@ export class Spool {
   /** What will never succeed is kept for a person to look at, and not tried again. */
   async #setAside(path: string, why: string): Promise<true> {
     this.#log.error({ file: path, why }, "a spooled DEL cannot be carried out; it is set aside");
-    await rename(path, `${path}.bad`);
+    await rename(path, `${path.replace(/\.doing$/, ".del")}.bad`);
     return true;
   }
 
   /** False when it has to be tried again. */
   async #replayOne(path: string): Promise<boolean> {
-    const request = parseSpooled(await readFile(path));
+    if (this.#done.has(path)) return this.#remove(path);
+    const file = await readSpooled(path);
+    if ("refused" in file) return this.#refuse(path, file.refused);
+    const request = parseSpooled(file.bytes);
     if (request?.env.CNI_COMMAND !== "DEL") return this.#setAside(path, "it is no DEL call");
+    // What cannot be renamed could not be removed either, and would strike a later attachment of the same name.
+    const claimed = path.replace(/\.del$/, ".doing");
+    if (claimed !== path) await rename(path, claimed);
     const { exitCode, stdout } = await this.#handle(request);
     if (exitCode !== 0) {
       const { code } = JSON.parse(stdout) as { code: number };
-      if (!RETRIABLE.includes(code)) return this.#setAside(path, stdout.trim());
-      this.#log.warn({ file: path, error: stdout.trim() }, "a spooled DEL failed and stays for later");
+      if (!RETRIABLE.includes(code)) return this.#setAside(claimed, stdout.trim());
+      this.#log.warn({ file: claimed, error: stdout.trim() }, "a spooled DEL failed and stays for later");
       return false;
     }
-    await unlink(path);
+    this.#done.add(claimed);
     this.#log.info(
       { containerId: request.env.CNI_CONTAINERID, ifname: request.env.CNI_IFNAME },
       "spooled DEL replayed",
     );
+    return this.#remove(claimed);
+  }
+
+  async #remove(path: string): Promise<true> {
+    await unlink(path);
+    this.#done.delete(path);
+    return true;
+  }
+
+  /** Left where it is, and told of once. */
+  #refuse(path: string, why: string): true {
+    if (!this.#refused.has(path)) this.#log.error({ file: path, why }, "a file in the spool of DEL calls is not read");
+    this.#refused.add(path);
     return true;
   }
 }

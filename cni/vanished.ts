@@ -35,6 +35,8 @@ export class Vanished {
   /** What was told of a pod last, so that it is told once. */
   readonly #told = new Map<string, string>();
 
+  #searched = Number.NEGATIVE_INFINITY;
+
   constructor(parts: VanishedParts) {
     this.#parts = parts;
   }
@@ -49,8 +51,13 @@ export class Vanished {
     const keys = new Set(suspects.map(({ record }) => podKey(record)));
     for (const known of [this.#seen, this.#told]) for (const key of known.keys()) if (!keys.has(key)) known.delete(key);
     const cabled = suspects.filter((suspect) => suspect.cabled).map(({ record }) => record.netnsId);
-    const holders = cabled.length > 0 ? await this.#parts.findHolders(new Set(cabled)) : null;
-    return suspects.filter((suspect) => this.#isGone(suspect, holders, now)).map(({ record }) => record);
+    // All of /proc is read for it: no more often than it is needed.
+    const due = cabled.length > 0 && now - this.#searched >= this.#parts.grace;
+    const holders = due ? await this.#parts.findHolders(new Set(cabled)) : null;
+    if (due) this.#searched = now;
+    return suspects
+      .filter((suspect) => (due || !suspect.cabled) && this.#isGone(suspect, holders, now))
+      .map(({ record }) => record);
   }
 
   #isGone({ record, cabled }: Candidate, holders: Holders | null, now: number): boolean {

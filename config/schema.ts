@@ -161,6 +161,10 @@ export const cni = z
       boolean,
       "Drop what a pod sends from an address that is not its own, and what else a pod has no business to send to its host. `false` for pods that forward for others.",
     ).prefault(true),
+    vanishedAfter: one(
+      milliseconds(1000, 86_400_000),
+      "A pod whose namespace has been gone for so long, as seen at least twice, is released without a DEL. One that a process is in, or that is mounted or open anywhere, is not gone.",
+    ).prefault("30s"),
     confDir: one(
       s.absolutePath,
       "Where the container runtime reads network configurations. `underlayctl cni install` writes there, `underlayctl doctor` looks there.",

@@ -100,6 +100,8 @@ export interface Config {
     readonly readyTimeout: number;
     readonly readyFallback: ReadyFallback;
     readonly sourceValidation: boolean;
+    /** Milliseconds until a pod whose namespace is gone is released without a DEL. */
+    readonly vanishedAfter: number;
     /** Where container runtimes look for network configurations, and for plugins. */
     readonly confDir: string;
     readonly binDir: string;

@@ -173,6 +173,10 @@ export class Backend implements ApiBackend {
     return this.#parts.cni.pods();
   }
 
+  vanishedPods(): number {
+    return this.#parts.cni.vanished;
+  }
+
   /** A block that is offered to neighbours but that none of its tables' has been told of yet is `pending`. */
   blocks(): BlockView[] {
     const { cni, speaker, blocks } = this.#parts;

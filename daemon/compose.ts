@@ -116,6 +116,7 @@ export class Daemon {
         stateDir: config.paths.state,
         spoolDir: join(dirname(config.api.socket), "spool"),
         mtu: config.cni.mtu,
+        vanishedAfter: config.cni.vanishedAfter,
         ready: {
           level: config.cni.ready,
           timeout: config.cni.readyTimeout,

@@ -34,6 +34,7 @@
 #define ANSWER_LIMIT (64u << 20)
 #define PEEK_TIMEOUT 100 // milliseconds: a runtime writes stdin right after the start
 #define ANSWER_TIMEOUT 120 // seconds; a runtime gives up earlier
+#define SPOOL_LIMIT (400 << 10) // bytes of the spool's directory: some 10,000 files on a disk, 20,000 in memory
 enum { BAD_ENVIRONMENT = 4, IO = 5, DECODE = 6, TRY_AGAIN = 11, NOT_AVAILABLE = 50 };
 
 extern char **environ;
@@ -334,6 +335,20 @@ static int sync_directory(const char *path) {
   return result;
 }
 
+// Why the spool must not be written to, by the words of its name; NULL: it may. A link to elsewhere, or a directory that others may
+// write to, could make root write somewhere else; and a runtime that tries for days must not fill the memory.
+static const char *spool_refusal(const char *directory) {
+  struct stat status;
+  int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return "cannot be opened";
+  int result = fstat(fd, &status);
+  close(fd);
+  if (result) return "cannot be looked at";
+  if (status.st_uid != 0 && status.st_uid != geteuid()) return "belongs to another user";
+  if (status.st_mode & 022) return "may be written to by others";
+  return status.st_size > SPOOL_LIMIT ? "is full" : NULL;
+}
+
 // A DEL for later. Returns the path of the spooled file; does not return when it cannot be made to last.
 static const char *spool(const char *socket_path, const buffer *body, const char *why) {
   static char directory[PATH_MAX], temporary[PATH_MAX + 64], final[PATH_MAX + 64];
@@ -345,6 +360,8 @@ static const char *spool(const char *socket_path, const buffer *body, const char
   snprintf(directory, sizeof directory, "%s/spool", parent);
   mkdir(parent, 0700);
   mkdir(directory, 0700);
+  const char *refusal = spool_refusal(directory);
+  if (refusal) fail(TRY_AGAIN, "underlayd %s, and the DEL cannot be kept for later: %s %s", why, directory, refusal);
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
   snprintf(temporary, sizeof temporary, "%s/.%lld.%09ld-%d", directory, (long long)now.tv_sec, now.tv_nsec, (int)getpid());

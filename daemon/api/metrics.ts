@@ -10,6 +10,8 @@ export interface MetricsInput {
   readonly status: StatusView;
   readonly peers: readonly PeerView[];
   readonly pods: readonly PodView[];
+  /** Released without a DEL. */
+  readonly vanished: number;
   readonly blocks: readonly BlockView[];
   readonly pools: readonly PoolFullness[];
 }
@@ -17,7 +19,7 @@ export interface MetricsInput {
 type Labels = Record<string, string>;
 type Sample = [value: number, labels?: Labels];
 
-export async function renderMetrics({ status, peers, pods, blocks, pools }: MetricsInput): Promise<string> {
+export async function renderMetrics({ status, peers, pods, vanished, blocks, pools }: MetricsInput): Promise<string> {
   const registry = new Registry();
   const metric = (kind: typeof Gauge | typeof Counter, name: string, help: string, samples: Sample[]) => {
     const labelNames = Object.keys(samples[0]?.[1] ?? {});
@@ -136,6 +138,7 @@ export async function renderMetrics({ status, peers, pods, blocks, pools }: Metr
     "Packets of pods that were dropped because a pod has no business to send them.",
     ...Object.entries(kernel.isolation.dropped).map(([reason, packets]): Sample => [packets, { reason }]),
   );
+  counter("vanished_pods_total", "Pods that went without a DEL and were released.", [vanished]);
   const perBlock = (value: (block: BlockView) => number): Sample[] =>
     blocks.map((block) => [value(block), { block: block.prefix, pool: block.pool }]);
   gauge("block_used", "Addresses in use.", ...perBlock((block) => block.used));

@@ -64,6 +64,7 @@ export const readRoutes: Readonly<Record<string, Handler>> = {
       status: await backend.status(),
       peers: backend.peers(),
       pods: backend.pods(),
+      vanished: backend.vanishedPods(),
       blocks: backend.blocks(),
       pools: backend.pools(),
     });

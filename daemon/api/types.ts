@@ -104,6 +104,8 @@ export interface ApiBackend {
   /** Ends the session, which comes back at once. Throws ApiError 404. */
   reset(peer: string, reason: string): ResetView;
   pods(): PodView[];
+  /** Released without a DEL so far. */
+  vanishedPods(): number;
   blocks(): BlockView[];
   pools(): PoolFullness[];
   /** Addresses within a prefix. Throws ApiError 400 for what is none, 404 for one in no block. */

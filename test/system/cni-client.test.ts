@@ -1,6 +1,16 @@
 // The client executable by itself: what it answers without a daemon, and what it makes of a daemon that misbehaves.
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -187,4 +197,35 @@ describe("the CNI client", () => {
     expect([code, JSON.parse(stdout).code]).toEqual([1, 11]);
     expect(stdout.toLowerCase()).not.toMatch(/no such file|not found/);
   });
+
+  it.each([
+    ["a link to elsewhere", (spool: string) => symlinkSync("/tmp", spool), "cannot be opened"],
+    ["a directory for everybody", (spool: string) => mkdir(spool, 0o777), "may be written to by others"],
+    [
+      "somebody else's directory",
+      (spool: string) => void (mkdir(spool, 0o700), chownSync(spool, 65534, 65534)),
+      "belongs",
+    ],
+    [
+      "full",
+      (spool: string) => {
+        mkdir(spool, 0o700);
+        for (let i = 0; i < 1800; i++) writeFileSync(join(spool, `${i}-`.padEnd(250, "x")), "");
+      },
+      "is full",
+    ],
+  ])("keeps no DEL in a spool that is %s: the runtime has to try again", async (_what, prepare, said) => {
+    const spool = join(directory, "spool");
+    prepare(spool);
+    const { code, stdout } = await run({ ...environment, CNI_COMMAND: "DEL" }, JSON.stringify(config));
+    expect([code, JSON.parse(stdout)]).toEqual([
+      1,
+      { cniVersion: "0.4.0", code: 11, msg: expect.stringContaining(said) },
+    ]);
+  });
 });
+
+function mkdir(path: string, mode: number): void {
+  mkdirSync(path);
+  chmodSync(path, mode);
+}

@@ -214,6 +214,10 @@ export class MemoryBackend implements ApiBackend {
     this.refresh(peer, null);
     return { peer, reason };
   }
+  vanishedPods(): number {
+    return 1;
+  }
+
   pods(): PodView[] {
     return [
       {

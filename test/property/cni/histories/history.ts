@@ -6,6 +6,7 @@ import type { Attaching } from "../../../../cni/attach/attacher.ts";
 import type { Attachment } from "../../../../cni/attachment.ts";
 import { Attachments } from "../../../../cni/attachments.ts";
 import type { Disk } from "../../../../cni/ipam/disk.ts";
+import { CniErrorCode } from "../../../../cni/protocol/error.ts";
 import { silentLog } from "../../../../net/log.ts";
 import { random } from "../../blocks/scheduler.ts";
 import type { Deed } from "./deeds.ts";
@@ -68,7 +69,7 @@ export class History {
   run: Run | null = null;
   /** Not everything that was acknowledged can be in the journal any more. */
   journalLost = false;
-  /** What a start has found to be gone may be in the journal yet: the disk could not be written. */
+  /** What is gone may be in the journal yet: the disk could not be written, or refused what it had written. The kernel knows better. */
   journalBehind = false;
   /** Milliseconds. */
   #clockOffset = 0;
@@ -255,7 +256,11 @@ export class History {
       .exclusively(container.id, "eth0", () => work(run))
       .then(
         () => over(() => this.#say(`  ${what} ${container.id} succeeds`)),
-        (error: Error) => over(() => this.#say(`  ${what} ${container.id} fails: ${error.message}`)),
+        (error: Error & { code?: number }) =>
+          over(() => {
+            this.#say(`  ${what} ${container.id} fails: ${error.message}`);
+            this.journalBehind ||= error.code === CniErrorCode.io;
+          }),
       );
   }
 
