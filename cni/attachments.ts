@@ -264,15 +264,21 @@ export class Attachments {
     const mac = wanted.request.mac ?? randomMac();
     for (let attempt = 0; ; attempt++) {
       const record = this.#record(wanted, allocation, mac, attempt);
+      let stored = false;
+      const durable = this.#store.commit({ op: "add", pod: record }).then(() => {
+        stored = true;
+      });
+      const settled = durable.catch(() => undefined);
       try {
-        await this.#store.commit({ op: "add", pod: record });
+        // The link is made while the disk writes.
+        return await this.#wire(record, wanted.mtu, mac, durable, allocation.given?.dns);
       } catch (error) {
-        if (attempt === 0) this.allocator.undo(allocation);
-        throw error;
-      }
-      try {
-        return await this.#wire(record, wanted.mtu, mac, allocation.given?.dns);
-      } catch (error) {
+        await settled;
+        if (!stored && error instanceof StillThereError) this.#store.adopt(record);
+        else if (!stored) {
+          if (attempt === 0) this.allocator.undo(allocation);
+          throw error;
+        }
         // Its addresses stay its own until its DEL, or the next start, has taken it away.
         if (error instanceof StillThereError) throw error.reason;
         const retry = error instanceof HostNameTakenError && attempt < NAME_ATTEMPTS;
@@ -320,8 +326,14 @@ export class Attachments {
     });
   }
 
-  async #wire(record: PodRecord, mtu: number, mac: Uint8Array, dns?: JsonObject): Promise<Attachment> {
-    const ifindex = await this.#cables.plug(record, mtu, mac);
+  async #wire(
+    record: PodRecord,
+    mtu: number,
+    mac: Uint8Array,
+    durable: Promise<unknown>,
+    dns?: JsonObject,
+  ): Promise<Attachment> {
+    const ifindex = await this.#cables.plug(record, mtu, mac, durable);
     const attachment = { record, ifindex, ...(dns && { dns }) };
     const shared = sharedSources(attachment, this.#attached.values());
     if (shared.length > 0) await this.#routes.allowSources?.(shared);

@@ -39,13 +39,13 @@ export class Cables {
 
   /**
    * Resolves to the index of the host end. Rejects as Attacher.attach() does, with why a route is not to be had, or with
-   * StillThereError.
+   * StillThereError. `durable`: the record is on disk; rejects as that does.
    */
-  async plug(record: PodRecord, mtu: number, mac: Uint8Array): Promise<number> {
+  async plug(record: PodRecord, mtu: number, mac: Uint8Array, durable: Promise<unknown>): Promise<number> {
     const { netns, netnsId, ifname, hostInterface } = record;
     const addresses = bytesOf(record);
     const planned = this.#routes.planPodRoutes?.(addresses) ?? null;
-    const attached = this.#attacher.attach({
+    const request = {
       netns,
       netnsId,
       ifname,
@@ -57,8 +57,8 @@ export class Cables {
       destinations: destinationsOf(record),
       routes: planned ?? [],
       strictSource: this.#strictSource(),
-    });
-    const { ifindex, routed } = await attached.catch((error: unknown) => {
+    };
+    const { ifindex, routed } = await this.#attacher.attach(request, durable).catch((error: unknown) => {
       // Then there is a link of that name, and it is somebody else's.
       if (error instanceof HostNameTakenError) throw error;
       return this.#undone(error, () => this.#attacher.detach({ hostInterface, ifindex: null }));

@@ -52,7 +52,10 @@ const routes: PodRoutes = {
 const attacher: Attaching = {
   running: true,
   start() {},
-  attach: async () => ({ ifindex: 1, routed: true }),
+  async attach(_request, durable) {
+    await durable;
+    return { ifindex: 1, routed: true };
+  },
   detach: async () => null,
   inspect: async () => [],
   look: async () => null,

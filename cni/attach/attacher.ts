@@ -34,7 +34,7 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
-type Unnumbered<T> = T extends unknown ? Omit<T, "id"> : never;
+type Unnumbered<T> = T extends { readonly id: 0 } ? never : T extends unknown ? Omit<T, "id"> : never;
 
 /** What the attachments ask of it; another may stand in. */
 export type Attaching = Pick<
@@ -78,9 +78,14 @@ export class Attacher {
     this.#worker = worker;
   }
 
-  /** Rejects with CniError, or HostNameTakenError; nothing is left behind then. */
-  attach(request: AttachRequest): Promise<Attached> {
-    return this.#call({ kind: "attach", request });
+  /**
+   * The link is made at once; the pod gets its addresses when `durable` has resolved, because they must be on disk by then.
+   * Rejects as that does, and then a detach() has to follow; or with CniError, or HostNameTakenError, nothing being left behind.
+   */
+  async attach(request: AttachRequest, durable: Promise<unknown>): Promise<Attached> {
+    this.#worker?.postMessage({ id: 0, kind: "prepare", request });
+    await durable;
+    return this.#call({ kind: "complete", hostInterface: request.hostInterface });
   }
 
   /** Resolves when the veth is gone for every lookup; also when there was none. */

@@ -100,7 +100,9 @@ export interface PodEnd {
 }
 
 export type WorkerRequest =
-  | { readonly id: number; readonly kind: "attach"; readonly request: AttachRequest }
+  /** The first half of an attachment; what comes of it is the answer to the second. */
+  | { readonly id: 0; readonly kind: "prepare"; readonly request: AttachRequest }
+  | { readonly id: number; readonly kind: "complete"; readonly hostInterface: string }
   | { readonly id: number; readonly kind: "detach"; readonly request: DetachRequest }
   | { readonly id: number; readonly kind: "inspect"; readonly request: InspectRequest }
   | { readonly id: number; readonly kind: "look"; readonly request: LookRequest }

@@ -16,8 +16,18 @@ function ownNamespace(): number {
   return own;
 }
 
-/** Not for use within itself: all sockets share their buffers. Opens the namespace, checks that it is the one meant, and hands over its descriptor and a socket inside. */
-export function inNamespace<T>(path: string, expectedId: string, work: (fd: number, socket: NetlinkSocket) => T): T {
+/** An open namespace, and a socket inside. */
+export interface PodNamespace {
+  readonly fd: number;
+  readonly socket: NetlinkSocket;
+  close(): void;
+}
+
+/**
+ * Opens the namespace and checks that it is the one meant: device:inode, or "" for any. Throws code 8. All sockets share their
+ * buffers: what one of them is asked is done before the next one is.
+ */
+export function openNamespace(path: string, expectedId: string): PodNamespace {
   const n = native();
   const fd = n.open(path, O_NONBLOCK);
   if (fd < 0) throw noNamespace(path, `cannot open it (${new SystemError("open", fd).code})`);
@@ -25,20 +35,26 @@ export function inNamespace<T>(path: string, expectedId: string, work: (fd: numb
     const { dev, ino } = fstatSync(fd);
     if (expectedId !== "" && `${dev}:${ino}` !== expectedId)
       throw noNamespace(path, "another namespace has taken its place");
-    let socket: NetlinkSocket;
-    try {
-      socket = new NetlinkSocket({ netnsFd: fd, selfNetnsFd: ownNamespace(), buffers });
-    } catch (error) {
-      if (error instanceof SystemError && error.code === "EINVAL") throw noNamespace(path, "it is none");
-      throw error;
-    }
-    try {
-      return work(fd, socket);
-    } finally {
+    const socket = new NetlinkSocket({ netnsFd: fd, selfNetnsFd: ownNamespace(), buffers });
+    const close = () => {
       socket.close();
-    }
+      check(n.close(fd), "close");
+    };
+    return { fd, socket, close };
+  } catch (error) {
+    n.close(fd);
+    if (error instanceof SystemError && error.code === "EINVAL") throw noNamespace(path, "it is none");
+    throw error;
+  }
+}
+
+/** The same for the time of some work. */
+export function inNamespace<T>(path: string, expectedId: string, work: (fd: number, socket: NetlinkSocket) => T): T {
+  const namespace = openNamespace(path, expectedId);
+  try {
+    return work(namespace.fd, namespace.socket);
   } finally {
-    check(n.close(fd), "close");
+    namespace.close();
   }
 }
 

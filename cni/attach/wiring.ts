@@ -33,13 +33,14 @@ import { isHostEnd, listHostLinks } from "./host-links.ts";
 import type { LaterLog } from "./later-log.ts";
 import type { Attached, AttachRequest, FollowRequest } from "./messages.ts";
 import { gatewaySteps, LOOPBACK_INDEX, podSteps, wirePodEnd } from "./pod-end.ts";
-import { inNamespace } from "./pod-namespace.ts";
+import { inNamespace, openNamespace, type PodNamespace } from "./pod-namespace.ts";
 import { enableIpv6Inside, prepareHostEnd } from "./sysctl.ts";
 import { warmUpWiring } from "./warm-up.ts";
 
 export class Wiring {
   readonly #host = new NetlinkSocket();
   readonly #log: LaterLog;
+  readonly #prepared = new Map<string, Prepared>();
   /** Name of the host end at hand. */
   #hostEnd = "";
 
@@ -56,20 +57,52 @@ export class Wiring {
     return this.#host;
   }
 
-  attach(request: AttachRequest): Attached {
+  /**
+   * The first half of an attachment: both ends, and nothing yet that a pod could use. What is in the way is thrown by
+   * complete(), which has to follow, or abandon().
+   */
+  prepare(request: AttachRequest): void {
     const { netns, netnsId, hostInterface, ifname } = request;
-    return inNamespace(netns, netnsId, (netnsFd, pod) => {
+    this.abandon(hostInterface);
+    try {
+      const namespace = openNamespace(netns, netnsId);
+      this.#prepared.set(hostInterface, { request, namespace, pair: null });
       this.#hostEnd = hostInterface;
       const context = { netns, nameOf: (ifindex: number) => (ifindex === LOOPBACK_INDEX ? "lo" : ifname) };
-      pod.onWritten = (bytes, failures) => this.#log.written(bytes, failures, context);
-      const pair = this.#createPair(request, netnsFd);
-      try {
-        return { ifindex: pair.near, routed: this.#wire(request, pair, netnsFd, pod) };
-      } catch (error) {
-        this.#takeBack(hostInterface);
-        throw error;
-      }
-    });
+      namespace.socket.onWritten = (bytes, failures) => this.#log.written(bytes, failures, context);
+      this.#prepared.set(hostInterface, { request, namespace, pair: this.#createPair(request, namespace.fd) });
+    } catch (error) {
+      this.abandon(hostInterface);
+      this.#prepared.set(hostInterface, { error });
+    }
+  }
+
+  /** Throws with what is in the way, and leaves nothing behind then. */
+  complete(hostInterface: string): { readonly request: AttachRequest; readonly attached: Attached } {
+    const prepared = this.#prepared.get(hostInterface);
+    if (!prepared) throw new Error(`${hostInterface} has not been prepared`);
+    if ("error" in prepared) {
+      this.#prepared.delete(hostInterface);
+      throw prepared.error;
+    }
+    const { request, namespace, pair } = prepared;
+    this.#hostEnd = hostInterface;
+    try {
+      const routed = this.#wire(request, pair!, namespace.fd, namespace.socket);
+      return { request, attached: { ifindex: pair!.near, routed } };
+    } catch (error) {
+      this.#takeBack(hostInterface);
+      throw error;
+    } finally {
+      this.abandon(hostInterface);
+    }
+  }
+
+  /** Forgets what prepare() has made; the link itself is left. */
+  abandon(hostInterface: string): void {
+    const prepared = this.#prepared.get(hostInterface);
+    this.#prepared.delete(hostInterface);
+    if (prepared && "namespace" in prepared) prepared.namespace.close();
   }
 
   /** The indexes of both ends come with the same system call. */
@@ -195,6 +228,10 @@ export class Wiring {
     return new CniError(CniErrorCode.internal, `cannot create the veth pair: ${error.message}`);
   }
 }
+
+type Prepared =
+  | { readonly error: unknown }
+  | { readonly request: AttachRequest; readonly namespace: PodNamespace; readonly pair: Pair | null };
 
 interface Pair {
   /** Indexes of the ends, each in its namespace; `far` 0: not known. */

@@ -43,6 +43,7 @@ const remover = new Remover({
 });
 
 port.on("message", (message: WorkerRequest) => {
+  if (message.kind === "prepare") return wiring.prepare(message.request);
   handle(message).then(
     (value) => {
       answer({ id: message.id, value });
@@ -52,12 +53,12 @@ port.on("message", (message: WorkerRequest) => {
   );
 });
 
-async function handle(message: WorkerRequest): Promise<unknown> {
+async function handle(message: Exclude<WorkerRequest, { kind: "prepare" }>): Promise<unknown> {
   switch (message.kind) {
-    case "attach": {
-      const attached = wiring.attach(message.request);
-      remover.watch(attached.ifindex, message.request.hostInterface);
-      follow.add(message.request, attached.ifindex);
+    case "complete": {
+      const { request, attached } = wiring.complete(message.hostInterface);
+      remover.watch(attached.ifindex, request.hostInterface);
+      follow.add(request, attached.ifindex);
       return attached;
     }
     case "detach":
@@ -91,6 +92,7 @@ async function handle(message: WorkerRequest): Promise<unknown> {
 }
 
 async function detach({ hostInterface, ifindex }: DetachRequest): Promise<null> {
+  wiring.abandon(hostInterface);
   const index = ifindex ?? remover.indexOf(hostInterface) ?? wiring.find(hostInterface);
   if (index !== null) await remover.remove(index);
   return null;

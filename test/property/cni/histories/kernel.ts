@@ -119,7 +119,7 @@ export class SimulatedKernel {
       start: () => undefined,
       stop: async () => undefined,
       warmUp: async () => null,
-      attach: async (request) => {
+      attach: async (request, durable) => {
         await steps.step(`attach ${request.hostInterface}`);
         const id = this.paths.get(request.netns);
         if (id === undefined || id !== request.netnsId) throw new CniError(8, "no such namespace");
@@ -134,6 +134,7 @@ export class SimulatedKernel {
         const cable: Cable = { ifindex, name, alias: null, namespace: id, ifname, mac, neighbours: [], addresses: [] };
         this.cables.set(cable.name, cable);
         await steps.step("pair created");
+        await durable;
         const there = () => this.cables.get(cable.name) === cable;
         if (!there()) throw new CniError(999, "vanished while it was being set up");
         cable.neighbours = request.addresses.map(formatAddress);
