@@ -100,6 +100,24 @@ export function containerdTests(given: () => { readonly rack: ClientRack; readon
       await host().waitGone(addresses);
     });
 
+    it("a daemon killed in the middle of many starts: what runs has its addresses, what failed has left none", async () => {
+      const names = Array.from({ length: 8 }, (_, index) => `mid${index}`);
+      const starts = names.map((name) => sandbox(name).catch((error: Error) => error));
+      await waitFor(async () => (await host().pods()).length >= 2, "some of them to be attached", { interval: 2 });
+      await host().underlay.restart("SIGKILL");
+      const outcomes = await Promise.all(starts);
+      const running = outcomes.filter((outcome) => typeof outcome === "string");
+      for (const outcome of outcomes)
+        if (outcome instanceof Error) expect(outcome.message).toMatch(/underlayd .*try again/);
+      const attached = async () => (await host().pods()).map(({ containerId }) => containerId).sort();
+      await expect.poll(attached, { timeout: 10_000, interval: 20 }).toEqual([...running].sort());
+      for (const id of running) {
+        const { addresses } = await host().pod(id);
+        expect((await cri().status(id)).addresses).toEqual(addresses);
+        expect(await given().rack.fromOutside(addresses[0])).toBe(FROM_OUTSIDE.ipv4);
+      }
+    });
+
     it("containerd killed and started again, and a sandbox that vanished meanwhile: both are released", async () => {
       const [kept, vanished] = await Promise.all([sandbox("kept"), sandbox("vanished")]);
       const before = await host().pod("shop/kept");
