@@ -130,6 +130,7 @@ describe("finds out code that", () => {
 
   it("serves calls for one container at the same time", { timeout: 60_000 }, async () => {
     vi.spyOn(Locks.prototype, "with").mockImplementation((_key, work) => work());
-    expect(await found()).not.toBeNull();
+    // It takes two calls at a certain distance: the first history that has them comes late.
+    expect(await firstViolation(range(1500, COUNT))).not.toBeNull();
   });
 });
