@@ -17,6 +17,8 @@ const INIT = `
   for part in etc opt; do
     mkdir -p "/run/layers/$part" "/run/layers/$part.work"
     mount -t overlay -o "lowerdir=/$part,upperdir=/run/layers/$part,workdir=/run/layers/$part.work" overlay "/$part"
+    # What is removed next must be the layer's.
+    grep -q "^overlay /$part overlay " /proc/mounts
   done
   rm -rf /etc/cni /etc/containers /etc/containerd /opt/cni
   mkdir -p /etc/cni/net.d /etc/containers /etc/containerd /opt/cni/bin
