@@ -4,6 +4,7 @@ import type { PoolFullness } from "../cni/ipam/fullness.ts";
 import type { AddressUse } from "../cni/ipam/usage.ts";
 import type { BlockView, PodView } from "../cni/types.ts";
 import type { KernelRule } from "../routing/types.ts";
+import { books, verbs } from "./books.ts";
 import { CliError, type Client } from "./client.ts";
 import { type CniOptions, cni, cniOptions } from "./cni.ts";
 import { doctor } from "./doctor.ts";
@@ -32,6 +33,7 @@ export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions, 
   readonly why?: boolean;
   readonly types?: string;
   readonly wait?: string;
+  readonly state?: string;
   readonly yes?: boolean;
   readonly force?: boolean;
 }
@@ -222,6 +224,19 @@ const rules = simpleList<KernelRule>(
   "no rules",
 );
 
+/** What is in the books, or the list that the daemon gives. */
+const booksOr =
+  (of: "pods" | "blocks", list: Command["run"]): Command["run"] =>
+  async (invocation) => {
+    const [verb] = invocation.arguments;
+    if (verb !== undefined && verbs.includes(verb)) return books(of, invocation, list);
+    const { state, config, yes } = invocation.options;
+    if (verb !== undefined && of === "pods") throw new CliError(`pods: ${verb} is none of ${verbs.join(", ")}`, 2);
+    if (state !== undefined || config !== undefined || yes)
+      throw new CliError(`${of} takes --state, --config and --yes with ${verbs.join(", ")} only`, 2);
+    return list(invocation);
+  };
+
 export const commands: Readonly<Record<string, Command>> = {
   status: {
     usage: "status",
@@ -309,14 +324,20 @@ export const commands: Readonly<Record<string, Command>> = {
     options: [...(Object.keys(cniOptions) as (keyof CniOptions)[]), "force", "config"],
     run: cni,
   },
-  pods: { usage: "pods", summary: "pods and their addresses", arity: [0, 0], options: [], run: pods },
+  pods: {
+    usage: "pods [inspect|verify|repair]",
+    summary: "pods and their addresses; inspect, verify, repair: the journal of allocations, without a daemon too",
+    arity: [0, 1],
+    options: ["state", "config", "yes"],
+    run: booksOr("pods", pods),
+  },
   blocks: {
-    usage: "blocks [PREFIX]",
+    usage: "blocks [PREFIX|inspect|verify|repair]",
     summary:
       "blocks of pod addresses and how full they are; PREFIX: a block or an address, and whose its addresses are",
     arity: [0, 1],
-    options: [],
-    run: blocks,
+    options: ["state", "config", "yes"],
+    run: booksOr("blocks", blocks),
   },
   pools: {
     usage: "pools",

@@ -38,6 +38,10 @@ A packet for \`explain\`, as \`ip route get\` has them:
 For \`doctor\`:
   --config FILE  its socket is asked; where no daemon answers, what it says is checked here
 
+For \`pods\` and \`blocks\` with inspect, verify, repair:
+  --state DIR    the state directory; or --config FILE, which names it
+  --yes          repair: do it, instead of telling what would be done
+
 For \`uninstall\`:
   --yes          do not ask
   --force        although pods are attached: they lose their network
@@ -93,6 +97,7 @@ function readArguments(args: string[]) {
         types: { type: "string" },
         wait: { type: "string" },
         yes: { type: "boolean" },
+        state: { type: "string" },
         force: { type: "boolean" },
         ...policyOptions,
         ...historyOptions,

@@ -372,7 +372,7 @@ export class Attachments {
     return taken;
   }
 
-  get #parts(): RecoveryParts {
+  get #parts(): RecoveryParts & { readonly allocator: Allocator } {
     return {
       store: this.#store,
       allocator: this.allocator,

@@ -23,10 +23,12 @@ import type { PodRoutes } from "./types.ts";
 
 export interface RecoveryParts {
   readonly store: Store;
-  readonly allocator: Allocator;
-  readonly attacher: Attaching;
+  readonly allocator: Pick<Allocator, "continueFrom" | "nextSequence" | "adopt" | "restoreReleased" | "covers">;
+  readonly attacher: Pick<Attaching, "find" | "mark" | "detach">;
   readonly routes: PodRoutes;
   readonly log: Log;
+  /** Has another plugin give back what it has allocated. Absent: by calling it. */
+  readonly giveBack?: (record: PodRecord) => Promise<void>;
 }
 
 export interface Recovered {
@@ -82,9 +84,11 @@ export async function recover(
 }
 
 /** What another plugin has allocated for a pod that is gone; nobody waits for it. */
-function giveBack({ log }: RecoveryParts, record: PodRecord): void {
-  if (!record.ipam) return;
-  releaseBy(record.ipam, record).catch((error: Error) =>
+function giveBack({ log, giveBack }: RecoveryParts, record: PodRecord): void {
+  const { ipam } = record;
+  if (!ipam) return;
+  const done = giveBack ? giveBack(record) : releaseBy(ipam, record);
+  done.catch((error: Error) =>
     log.warn({ key: podKey(record), error: error.message }, "addresses stay allocated until their DEL or a GC"),
   );
 }

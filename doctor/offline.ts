@@ -78,7 +78,7 @@ async function surveyOffline(config: Config): Promise<KernelSurvey> {
 }
 
 /** Who has the lock on the state directory, 0: somebody unknown, null: nobody. Looks, without trying to take it. */
-async function lockHolder(state: string): Promise<number | null> {
+export async function lockHolder(state: string): Promise<number | null> {
   const path = join(state, "lock");
   const file = await stat(path).catch(() => null);
   if (!file) return null;

@@ -55,6 +55,7 @@ const rules = {
   ],
   cli: [
     "cli",
+    "cni/offline",
     "doctor",
     "config",
     "bgp/policy",

@@ -14,7 +14,7 @@ function ownFiles({ paths: { state }, api: { socket } }: Paths): string[] {
     name,
     `${name}.new`,
   ]);
-  inState.push("allocations.journal.damaged", "allocations.journal.displaced");
+  inState.push("allocations.journal.damaged", "allocations.journal.displaced", "allocations.journal.before-repair");
   return [
     ...inState.map((name) => join(state, name)),
     historyDirectory(state),
