@@ -131,6 +131,11 @@ export class Attachments {
     return this.#locks.with(`${containerId}/${ifname}`, work);
   }
 
+  /** A call for it is under way. */
+  isBusy({ containerId, ifname }: AttachmentId): boolean {
+    return this.#locks.isHeld(`${containerId}/${ifname}`);
+  }
+
   onEvent(listener: (event: PodEvent) => void): void {
     this.#listeners.push(listener);
   }

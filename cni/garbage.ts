@@ -13,7 +13,8 @@ export async function collectGarbage(attachments: Attachments, call: CniCall, co
     const valid = new Set(config.validAttachments.map((entry) => `${entry.containerId}/${entry.ifname}`));
     for (const record of attachments.ofNetwork(config.name)) {
       const { containerId, ifname } = record;
-      if (valid.has(`${containerId}/${ifname}`)) continue;
+      // A call that is under way may be its ADD, whose end the runtime did not know when it made the list.
+      if (valid.has(`${containerId}/${ifname}`) || attachments.isBusy(record)) continue;
       try {
         await attachments.exclusively(containerId, ifname, () => attachments.remove(record, record.sequence));
       } catch (error) {

@@ -15,6 +15,11 @@ export class Locks {
     }
   }
 
+  /** Whether somebody holds the key, or waits for it. */
+  isHeld(key: string): boolean {
+    return this.#tails.has(key);
+  }
+
   /** Resolves when every holder of now is done. */
   async idle(): Promise<void> {
     await Promise.all(this.#tails.values());

@@ -176,6 +176,20 @@ describe("CNI and bad input", () => {
     for (const name of names) host.removePod(name);
   });
 
+  it("spares an ADD under way from a GC that cannot know of it", async () => {
+    const gc = () => host.call("GC", { version: "1.1.0", config: { "cni.dev/valid-attachments": null }, id: "" });
+    await host.setOutside({ routeDelay: 200 });
+    const adding = host.call("ADD", { pod: "a" });
+    await expect.poll(() => host.inHost("ip route show table 7000 || true"), { interval: 5 }).toContain("dev ul");
+    expect((await gc()).code).toBe(0);
+    await host.setOutside({ routeDelay: 0 });
+    const added = await adding;
+    expect(added.code, added.stdout).toBe(0);
+    const checked = await host.call("CHECK", { pod: "a", config: { prevResult: added.json } });
+    expect(checked.code, checked.stdout).toBe(0);
+    expect((await gc()).code).toBe(0);
+  });
+
   it("takes the MTU of the uplinks unless the configuration has one, and refuses what IPv6 cannot have", async () => {
     for (const [uplinkMtu, mtu, expected] of [
       [1420, undefined, 1420],

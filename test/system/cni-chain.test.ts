@@ -147,6 +147,10 @@ describe("CNI in a chain", () => {
     await expect.poll(() => host.inPod("a", "ip neigh show 169.254.1.1"), { interval: 10 }).toContain("PERMANENT");
     bothWays();
     await expect(older.check(list, conf)).rejects.toThrow("02:00:00:00:aa:05 instead of");
+    // Down, the kernel drops routes and neighbour entries; who does that in a pod brings its own routes back.
+    const routes = ["ip route add 169.254.1.1 dev eth0", "ip route add default via 169.254.1.1"];
+    host.inPod("a", `sh -ec '${["ip link set eth0 down", "ip link set eth0 up", ...routes].join("; ")}'`);
+    host.inPod("a", "ping -c3 -i0.02 -W1 10.255.0.1");
     await older.del(list, conf);
   });
 

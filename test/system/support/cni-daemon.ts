@@ -35,32 +35,39 @@ const spec = (route: { address: Uint8Array; ifindex: number }): RouteSpec => ({
   length: route.address.length * 8,
   oif: route.ifindex,
 });
-const routes: PodRoutes = {
-  // Written with the link, unless a test wants to have them late.
-  planPodRoutes: (addresses) =>
-    options.routeDelay === undefined ? addresses.map((address) => spec({ address, ifindex: 0 })) : null,
-  keepPodRoutes: () => {},
-  dropPodRoutes: () => {},
-  async addPodRoutes(list) {
-    netlink.request((out) => {
-      for (const route of list) encodeNewRoute(out, Flag.create | Flag.replace, spec(route));
-    });
-    await new Promise((resolve) => setTimeout(resolve, options.routeDelay ?? 0));
-  },
-  async removePodRoutes(list) {
-    for (const route of list) encodeDelRoute(netlink.out, spec(route));
-    netlink.flush();
-  },
-};
-
 /** What the rest of a daemon would know; POST /outside changes it. */
 interface Outside {
   connected: boolean;
   /** Of every block. */
   blockState: BlockStateName;
   uplinkMtu: number | null;
+  /** As the option of that name. */
+  routeDelay: number;
 }
-const outside: Outside = { connected: true, blockState: "pending", uplinkMtu: null };
+const outside: Outside = {
+  connected: true,
+  blockState: "pending",
+  uplinkMtu: null,
+  routeDelay: options.routeDelay ?? 0,
+};
+
+const routes: PodRoutes = {
+  // Written with the link, unless a test wants to have them late.
+  planPodRoutes: (addresses) =>
+    outside.routeDelay === 0 ? addresses.map((address) => spec({ address, ifindex: 0 })) : null,
+  keepPodRoutes: () => {},
+  dropPodRoutes: () => {},
+  async addPodRoutes(list) {
+    netlink.request((out) => {
+      for (const route of list) encodeNewRoute(out, Flag.create | Flag.replace, spec(route));
+    });
+    await new Promise((resolve) => setTimeout(resolve, outside.routeDelay));
+  },
+  async removePodRoutes(list) {
+    for (const route of list) encodeDelRoute(netlink.out, spec(route));
+    netlink.flush();
+  },
+};
 
 const cni = new CniServer(options, {
   clock: systemClock,

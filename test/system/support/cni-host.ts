@@ -183,7 +183,12 @@ export class CniHost {
   }
 
   /** What the rest of a daemon would know of sessions and blocks. */
-  setOutside(outside: { connected?: boolean; blockState?: BlockStateName; uplinkMtu?: number | null }): Promise<null> {
+  setOutside(outside: {
+    connected?: boolean;
+    blockState?: BlockStateName;
+    uplinkMtu?: number | null;
+    routeDelay?: number;
+  }): Promise<null> {
     return this.get("/outside", JSON.stringify(outside));
   }
 
