@@ -127,7 +127,9 @@ export class Claims {
     let wait = Number.POSITIVE_INFINITY;
     for (const pool of this.#pools)
       for (const family of familiesOf(pool)) {
-        const limits = { maxBlocks: pool.maxBlocks, releaseAfter: pool.releaseAfter * 1000 };
+        // Another node may give the addresses of a block at once: they have to have cooled down here.
+        const releaseAfter = Math.max(pool.releaseAfter, pool.cooldown ?? 0) * 1000;
+        const limits = { maxBlocks: pool.maxBlocks, releaseAfter };
         const needs = demand(this.#shared(pool.name, family, uses, now), limits, now);
         if (needs.claim) wait = Math.min(wait, this.#claimLater(pool.name, family, now));
         if (needs.wait !== null) wait = Math.min(wait, needs.wait);
@@ -168,7 +170,8 @@ export class Claims {
         if (used > 0) this.#emptySince.delete(prefix);
         else if (!this.#emptySince.has(prefix)) this.#emptySince.set(prefix, now);
         const capacity = use ? use.capacity : sizeOf(prefix);
-        return { prefix, capacity, used, emptySince: this.#emptySince.get(prefix) ?? null };
+        const unavailable = (use?.cooling ?? 0) + (use?.reserved ?? 0);
+        return { prefix, capacity, used, unavailable, emptySince: this.#emptySince.get(prefix) ?? null };
       });
   }
 

@@ -9,6 +9,8 @@ export interface SharedBlock {
   /** Usable addresses; null: more than 2^53. */
   readonly capacity: number | null;
   readonly used: number;
+  /** Of the others, those that cool down or are given only by name. */
+  readonly unavailable?: number;
   /** Milliseconds of the clock; null: it is not empty. */
   readonly emptySince: number | null;
 }
@@ -34,7 +36,8 @@ export function demand(blocks: readonly SharedBlock[], { maxBlocks, releaseAfter
   const sizeOf = ({ capacity }: SharedBlock) => capacity ?? 2 ** 53;
   const size = blocks.length === 0 ? 0 : Math.max(...blocks.map(sizeOf));
   const free = blocks.reduce((sum, block) => sum + sizeOf(block) - block.used, 0);
-  const claim = free <= Math.max(1, Math.floor(size * CLAIM_AT)) && blocks.length < maxBlocks;
+  const available = blocks.reduce((left, { unavailable = 0 }) => left - unavailable, free);
+  const claim = available <= Math.max(1, Math.floor(size * CLAIM_AT)) && blocks.length < maxBlocks;
   if (claim) return { claim, release: null, wait: null };
   let wait: number | null = null;
   // The latest first: who came first keeps its place beside the others of its rack.

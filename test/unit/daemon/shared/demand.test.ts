@@ -21,6 +21,12 @@ describe("demand", () => {
     expect(demand([block(1, 1), block(1, 0)], limits, 0).claim).toBe(true);
   });
 
+  it("counts on no address that cools down", () => {
+    expect(demand([{ ...block(64, 40), unavailable: 15 }], limits, 0)).toEqual(idle);
+    expect(demand([{ ...block(64, 40), unavailable: 16 }], limits, 0).claim).toBe(true);
+    expect(demand([block(64, 3), { ...block(64, 0, 0), unavailable: 4 }], limits, 999).wait).toBe(1);
+  });
+
   it("claims no more than is allowed, and nothing with a block of more addresses than can be used up", () => {
     const full = [block(64, 64), block(64, 64), block(64, 64), block(64, 64)];
     expect(demand(full, limits, 0)).toEqual(idle);
