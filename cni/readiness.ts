@@ -60,7 +60,9 @@ export class Readiness {
     const { announcements } = this.#deps;
     if (level === "none" || !announcements) return null;
     for (const block of blocks) {
-      const { heldBack, told, waiting, withheld } = announcements.look(block);
+      const announcement = announcements.look(block);
+      if (!announcement) continue;
+      const { heldBack, told, waiting, withheld } = announcement;
       if (heldBack !== null) return `block ${block} is not announced: ${heldBack}`;
       if (told.length > 0) continue;
       if (waiting.length > 0) return `block ${block} has not been sent to ${waiting.join(", ")} yet`;

@@ -18,7 +18,7 @@ import { releaseBy } from "./ipam/delegate.ts";
 import { removal } from "./ipam/forget.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
 import type { Found, Store } from "./ipam/store.ts";
-import { sharedSources } from "./siblings.ts";
+import { allSharedSources } from "./siblings.ts";
 import type { PodRoutes } from "./types.ts";
 
 export interface RecoveryParts {
@@ -205,7 +205,7 @@ export async function restoreRoutes(
   kept: readonly Attachment[],
 ): Promise<readonly Attachment[]> {
   if (kept.length === 0) return [];
-  const shared = kept.flatMap((attachment) => sharedSources(attachment, kept));
+  const shared = allSharedSources(kept);
   if (shared.length > 0) await routes.allowSources?.(shared);
   try {
     await routes.addPodRoutes(kept.flatMap(hostRoutes));

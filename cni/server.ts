@@ -349,7 +349,13 @@ export class CniServer {
     notes: Notes,
   ): Promise<void> {
     const { record } = attachment;
-    const blocks = this.#attachments.allocator.blocksOf(record.addresses);
+    const { allocator } = this.#attachments;
+    // One that is in no block may be announced by itself.
+    const single = record.addresses.filter((address) => !allocator.covers(address));
+    const blocks = [
+      ...allocator.blocksOf(record.addresses),
+      ...single.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
+    ];
     const outcome = await this.#readiness.wait(readinessKey(call), ready, blocks, caller);
     if (outcome.kind === "ready") return;
     const { reason } = outcome;

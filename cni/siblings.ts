@@ -20,3 +20,14 @@ export function sharedSources(one: Attachment, all: Iterable<Attachment>): Share
   }
   return shared;
 }
+
+/** Those of all pods. */
+export function allSharedSources(attachments: readonly Attachment[]): SharedSource[] {
+  const pods = new Map<string, Attachment[]>();
+  for (const attachment of attachments) {
+    const pod = pods.get(attachment.record.netnsId);
+    if (pod) pod.push(attachment);
+    else pods.set(attachment.record.netnsId, [attachment]);
+  }
+  return [...pods.values()].flatMap((pod) => (pod.length > 1 ? pod.flatMap((each) => sharedSources(each, pod)) : []));
+}

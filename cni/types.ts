@@ -108,7 +108,8 @@ export interface CniOptions {
 
 /** How far neighbours have heard of blocks of ours. */
 export interface Announcements {
-  look(block: string): Announcement;
+  /** Of a block, or of a single address that is announced by itself; null: of a prefix that is not ours to announce. */
+  look(prefix: string): Announcement | null;
   /** Calls back whenever what look() says may be otherwise, until the returned function is called. */
   onChange(listener: () => void): () => void;
 }

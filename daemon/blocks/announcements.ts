@@ -22,13 +22,13 @@ export class BlockAnnouncements implements Announcements {
     });
   }
 
-  look(block: string): Announcement {
+  look(block: string): Announcement | null {
     const statuses = this.#blocks()
       .status()
       .filter((status) => status.prefix === block);
     if (!statuses.some(({ state }) => state.phase === "announced")) {
-      const [status] = statuses;
-      const { state, reason } = status ? shown(status) : { state: "unknown", reason: null };
+      if (statuses.length === 0) return null;
+      const { state, reason } = shown(statuses[0]);
       return { heldBack: reason ?? `it is ${state}`, ...nobody };
     }
     return { heldBack: null, ...this.#speaker.heard(prefix(block)) };

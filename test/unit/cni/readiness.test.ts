@@ -25,7 +25,7 @@ beforeEach(() => {
     clock,
     refusal: () => refusal,
     announcements: {
-      look: (block) => state[block],
+      look: (block) => state[block] ?? null,
       onChange: (listener) => {
         listeners.add(listener);
         return () => listeners.delete(listener);
@@ -73,6 +73,10 @@ describe("what is missing", () => {
     expect(readiness.missing("advertised", [A, B])).toBeNull();
     state[A] = { ...nobody, heldBack: "it is pending" };
     expect(readiness.missing("advertised", [A, B])).toBe(`block ${A} is not announced: it is pending`);
+  });
+
+  it("nothing of addresses that others announce", () => {
+    expect(readiness.missing("established", ["192.0.2.7/32"])).toBeNull();
   });
 
   it("at level established: each block has to have been sent to somebody", () => {
