@@ -90,11 +90,20 @@ const pods4: Expression[][] = [
 ];
 
 const pods6: Expression[][] = [
-  [...protocol(IPPROTO_ICMPV6), icmpType, is(ROUTER_ADVERTISEMENT), ...counted("advertisement")],
-  [...protocol(IPPROTO_ICMPV6), icmpType, is(ICMPV6_REDIRECT), ...counted("redirect")],
+  [...protocol(IPPROTO_ICMPV6), goTo("icmp6")],
+  [network(24, 1), is(0xff), ...counted("multicast")],
+  [goTo("source6")],
+];
+
+const icmp6: Expression[][] = [
+  [icmpType, is(ROUTER_ADVERTISEMENT), ...counted("advertisement")],
+  [icmpType, is(ICMPV6_REDIRECT), ...counted("redirect")],
   // Neighbours are asked for by multicast: that alone passes.
-  [network(24, 1), is(0xff), meta(Meta.l4Proto), isNot(IPPROTO_ICMPV6), ...counted("multicast")],
   [network(24, 1), is(0xff), icmpType, isNot(NEIGHBOUR_SOLICITATION), ...counted("multicast")],
+  [goTo("source6")],
+];
+
+const source6: Expression[][] = [
   [network(8, 2), { kind: "mask", mask: [0xff, 0xc0] }, is(0xfe, 0x80), ...counted("source")],
   [{ kind: "extensionHeader", type: IPV6_ROUTING_HEADER }, is(1), ...counted("options")],
   ownSource,
@@ -123,6 +132,8 @@ export function inetTable(prefix: string): TableSpec {
       { name: "pods", hook: null, rules: [[meta(Meta.nfProto), is(NFPROTO_IPV4), goTo("pods4")], [goTo("pods6")]] },
       { name: "pods4", hook: null, rules: pods4 },
       { name: "pods6", hook: null, rules: pods6 },
+      { name: "icmp6", hook: null, rules: icmp6 },
+      { name: "source6", hook: null, rules: source6 },
     ],
   };
 }

@@ -335,7 +335,7 @@ describe("pods kept to their own addresses", () => {
     // Written anew they are as they were.
     await node.exec("nft", "flush", "ruleset");
     await waitFor(
-      () => node.exec("nft", "list", "chain", "inet", "underlay", "pods6").catch(() => null),
+      () => node.exec("nft", "list", "chain", "inet", "underlay", "source6").catch(() => null),
       "the tables",
       { interval: 10 },
     );
