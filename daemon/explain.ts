@@ -32,7 +32,7 @@ export interface ExplainRequest {
 
 export interface ExplainParts {
   readonly config: Config;
-  readonly fib: Pick<Fib, "explain" | "links">;
+  readonly fib: Pick<Fib, "explain" | "links" | "status">;
   readonly speaker: Pick<Speaker, "routes" | "policyInputs">;
   readonly pods: readonly PodView[];
   readonly blocks: readonly BlockView[];
@@ -67,7 +67,23 @@ export async function explain(request: ExplainRequest, parts: ExplainParts): Pro
     oif: nameOf(oif),
     ...{ mark, tos, uid, ipProtocol, sourcePort, destinationPort },
   };
-  return explainView(live, said, notes, new Owners(parts));
+  const view = explainView(live, said, notes, new Owners(parts));
+  const refusal = (await isIsolated(parts)) ? notFromPod(flow, said.iif, parts.pods) : null;
+  return refusal === null ? view : { ...view, refusal, goesSomewhere: false };
+}
+
+async function isIsolated({ fib }: ExplainParts): Promise<boolean> {
+  const { isolation } = await fib.status();
+  return isolation.state === "active";
+}
+
+/** Why a packet that arrives from a pod is dropped before it is routed (routing/isolation/ruleset.ts); null: it is not. */
+function notFromPod({ source }: Flow, iif: string | null, pods: readonly PodView[]): string | null {
+  const pod = iif === null ? undefined : pods.find(({ hostInterface }) => hostInterface === iif);
+  if (!pod || !source) return null;
+  const own = pods.filter(({ netns, hostInterface }) => hostInterface === iif || (netns !== "" && netns === pod.netns));
+  if (own.some(({ addresses }) => addresses.some((address) => isAddress(address, source)))) return null;
+  return `${formatAddress(source)} is no address of pod ${podName(pod)}: pods are kept to their own (cni.sourceValidation)`;
 }
 
 function flowOf(request: ExplainRequest, parts: ExplainParts, notes: string[]): Flow {

@@ -121,6 +121,15 @@ describe("explain", () => {
     ]);
   });
 
+  it("says that a pod's packet is dropped when it is from an address that is not its own", async () => {
+    const [{ hostInterface }] = await underlay.pods();
+    const refusal = "10.244.1.9 is no address of pod shop/cart: pods are kept to their own (cni.sourceValidation)";
+    expect(await explain("10.244.1.9", "203.0.113.9", { iif: hostInterface })).toMatchObject({
+      goesSomewhere: false,
+      refusal,
+    });
+  });
+
   it("names every member where the kernel's hash chooses", async () => {
     const { verdicts, kernel, difference } = await explain(pod, "8.8.8.8");
     expect(verdicts[0].nextHops.map((hop) => hop.interface).sort()).toEqual(["e10", "e20"]);

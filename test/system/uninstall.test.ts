@@ -60,6 +60,7 @@ beforeAll(async () => {
   node.ip("rule", "add", "from", "10.9.0.0/16", "table", "7100", "pref", "1005");
   node.ip("route", "add", "blackhole", "203.0.113.0/24", "table", "7100");
   node.ip("nexthop", "add", "id", "4242", "via", "10.0.0.1", "dev", "eth0");
+  await node.exec("nft", "add table inet somebody; add chain inet somebody x");
   bird = await Bird.start(tor, birdConfig);
 });
 beforeEach(async () => {
@@ -94,6 +95,7 @@ async function traces(): Promise<Record<string, string>> {
     routes: show("-4", "route", "show", "table", "all") + show("-6", "route", "show", "table", "all"),
     nexthops: show("nexthop"),
     links: show("link"),
+    nftables: await node.exec("nft", "list", "ruleset"),
     settings,
     files: files.filter((name) => !/^(log|underlay\.yaml)$/.test(name)).join("\n"),
   };

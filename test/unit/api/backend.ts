@@ -279,7 +279,7 @@ export class MemoryBackend implements ApiBackend {
   }
   /** A host with a default route, whose kernel says what is expected of it. */
   explain(request: ExplainRequest): Promise<ExplainView> {
-    const fib: Pick<Fib, "explain" | "links"> = {
+    const fib: Pick<Fib, "explain" | "links" | "status"> = {
       links: () =>
         [...links.values()].map((link) => ({ ...link, up: true, mtu: 1500, mac: new Uint8Array(6), addresses: [] })),
       explain: async (flow) => {
@@ -291,6 +291,7 @@ export class MemoryBackend implements ApiBackend {
         const difference = disagreement(explanation, flow, answer);
         return { explanation, answer, difference, partial: [], links, nextHops: state.nextHops };
       },
+      status: async () => status.kernel,
     };
     const speaker = { routes: () => this.routeViews(), policyInputs: () => [] };
     return explain(request, { config: this.config, fib, speaker, pods: this.pods(), blocks: this.blocks() });
