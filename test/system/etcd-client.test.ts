@@ -220,6 +220,25 @@ describe("TLS and users", () => {
     expect(await ask({ user: () => null })).toMatch(/^authentication: .*none is configured here/);
     const named = material({ ...certificates, client: certificates.named, clientKey: certificates.namedKey });
     expect(await ask({ tls: () => named })).toMatch(/^authentication: .*common name \(CN\): use one without/);
+    expect(await ask({ tls: () => ({ ...sound, key: Buffer.from("none") }) })).toMatch(
+      /^unavailable: .*(PEM|key|routines)/,
+    );
+    const missing = () => {
+      throw new Error("ENOENT: no such file or directory, open 'ca.pem'");
+    };
+    expect(await ask({ tls: missing })).toMatch(/^unavailable: .*cannot be asked: ENOENT.*ca\.pem/);
+    const watching = server.client({ user, tls: missing });
+    let interrupted = "";
+    watching.watch([{ key: "/underlay/v1/x" }], 1, {
+      onEstablished: () => {},
+      onEvents: () => {},
+      onLost: () => {},
+      onInterrupted: (reason) => {
+        interrupted = reason;
+      },
+    });
+    await until(() => interrupted !== "", "the watch says so, too");
+    watching.close();
     const port = server.members[0].client;
     expect(await ask({ endpoints: [`http://127.0.0.1:${port}`] })).toMatch(/^unavailable: /);
   });

@@ -109,7 +109,7 @@ export class EtcdClient implements Etcd {
         await this.#authenticated(member, left);
         return await member.post(path, body, this.#token, Math.min(left, this.#options.attemptTimeout));
       } catch (caught) {
-        error = caught as EtcdError;
+        error = asEtcdError(member, caught);
       }
       uncertain ||= error.uncertain;
       if (error.kind === "authentication" && this.#options.user() && !renewed && isStaleToken(error.message)) {
@@ -136,9 +136,10 @@ export class EtcdClient implements Etcd {
     let stop: (() => void) | null = null;
     let stopped = false;
     const member = this.#members[this.#current];
-    const onEnd = (error: EtcdError) => {
+    const onEnd = (caught: unknown) => {
       if (stopped) return;
       stopped = true;
+      const error = asEtcdError(member, caught);
       if (isStaleToken(error.message)) this.#token = null;
       if (error.kind === "unavailable") this.#next(member, error);
       handlers.onEnd(error);
@@ -182,4 +183,10 @@ export class EtcdClient implements Etcd {
       throw new EtcdError("protocol", (error as Error).message, true);
     }
   }
+}
+
+/** Certificates that cannot be read, or are none, are thrown by Node and by whoever reads them. */
+function asEtcdError(member: Member, caught: unknown): EtcdError {
+  if (caught instanceof EtcdError) return caught;
+  return new EtcdError("unavailable", `etcd at ${member.name} cannot be asked: ${(caught as Error).message}`);
 }

@@ -93,8 +93,8 @@ export class Member {
       request?.destroy();
       if (error) handlers.onEnd(error);
     };
-    this.#pool().then(
-      (agent) => {
+    this.#pool()
+      .then((agent) => {
         if (ended) return;
         request = this.#request(path, body, token, agent, (response) => {
           let rest = "";
@@ -115,9 +115,11 @@ export class Member {
           });
         });
         request.on("error", (error) => this.#broken(end, error));
-      },
-      (error) => end(error),
-    );
+      })
+      .catch((error) => {
+        if (!ended) handlers.onEnd(error);
+        ended = true;
+      });
     return () => end(null);
   }
 
