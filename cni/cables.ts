@@ -4,6 +4,7 @@
 // Routes are written by the one who makes the link, with the link; whoever looks after routes is told, and not waited for.
 // The link takes them along when it goes.
 import type { Log } from "../net/log.ts";
+import type { PodRoute } from "../routing/types.ts";
 import { type Attaching, HostNameTakenError } from "./attach/attacher.ts";
 import { aliasOf, bytesOf, destinationsOf, hostRoutes, NO_LINK } from "./attachment.ts";
 import type { PodRecord } from "./ipam/records.ts";
@@ -23,6 +24,8 @@ export class Cables {
   readonly #routes: PodRoutes;
   readonly #log: Log;
   readonly #strictSource: () => boolean;
+  /** In the kernel, and not yet told of. */
+  #unkept: PodRoute[] = [];
 
   /** `strictSource`: whether pods are to be kept to their IPv4 addresses by the kernel's own check. */
   constructor(
@@ -65,7 +68,7 @@ export class Cables {
     });
     const routes = hostRoutes({ record, ifindex });
     try {
-      if (planned && routed) this.#routes.keepPodRoutes?.(routes);
+      if (planned && routed) this.#keepSoon(routes);
       else await this.#routes.addPodRoutes(routes);
     } catch (error) {
       await this.#undone(error, async () => {
@@ -76,16 +79,31 @@ export class Cables {
     return ifindex;
   }
 
+  /** When callers have been answered, and before anything else is said of these routes. */
+  #keepSoon(routes: readonly PodRoute[]): void {
+    if (this.#unkept.length === 0) setImmediate(() => this.#keep());
+    this.#unkept.push(...routes);
+  }
+
+  #keep(): void {
+    const routes = this.#unkept;
+    this.#unkept = [];
+    if (routes.length > 0) this.#routes.keepPodRoutes?.(routes);
+  }
+
   /** `ifindex` null: that of a link is not known. Resolves also when there is none; rejects when it cannot be taken away. */
   async unplug(record: PodRecord, ifindex: number | null): Promise<void> {
     const { hostInterface } = record;
+    this.#keep();
     if (ifindex === null) return void (await this.#attacher.detach({ hostInterface, ifindex }));
     const routes = hostRoutes({ record, ifindex });
     const withLink = ifindex !== NO_LINK && this.#routes.dropPodRoutes !== undefined;
-    if (withLink) this.#routes.dropPodRoutes?.(routes);
-    else await this.#routes.removePodRoutes(routes);
+    if (!withLink) await this.#routes.removePodRoutes(routes);
     try {
-      await this.#attacher.detach({ hostInterface, ifindex: ifindex || null });
+      const detached = this.#attacher.detach({ hostInterface, ifindex: ifindex || null });
+      // Waking another thread takes a while, and it is the first that somebody waits for.
+      if (withLink) this.#routes.dropPodRoutes?.(routes);
+      await detached;
     } catch (error) {
       // The link is there after all, and so are they.
       if (withLink) await this.#routes.removePodRoutes(routes);
