@@ -9,6 +9,7 @@ const NSFS_MAGIC = 0x6e736673;
 const IN_MEMORY = /^\/(var\/run|run|proc)\//;
 
 const own = statSync("/proc/self/ns/net");
+let ours: string | undefined;
 
 /** `device:inode` of the namespace behind `path`. Throws code 8; `allowOwn` accepts the daemon's own namespace. */
 export async function namespaceId(path: string, allowOwn: boolean): Promise<string> {
@@ -52,7 +53,7 @@ export function requireSameHost(pid: number | null): void {
   } catch {
     return;
   }
-  const ours = readlinkSync("/proc/self/ns/net");
+  ours ??= readlinkSync("/proc/self/ns/net");
   if (theirs === ours) return;
   throw new CniError(
     CniErrorCode.invalidConfig,
