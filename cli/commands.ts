@@ -325,14 +325,14 @@ export const commands: Readonly<Record<string, Command>> = {
     run: cni,
   },
   pods: {
-    usage: "pods [inspect|verify|repair]",
+    usage: "pods, pods inspect, pods verify, pods repair",
     summary: "pods and their addresses; inspect, verify, repair: the journal of allocations, without a daemon too",
     arity: [0, 1],
     options: ["state", "config", "yes"],
     run: booksOr("pods", pods),
   },
   blocks: {
-    usage: "blocks [PREFIX|inspect|verify|repair]",
+    usage: "blocks [PREFIX], blocks inspect, blocks verify, blocks repair",
     summary:
       "blocks of pod addresses and how full they are; PREFIX: a block or an address, and whose its addresses are",
     arity: [0, 1],

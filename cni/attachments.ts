@@ -250,7 +250,7 @@ export class Attachments {
 
   /** Call within exclusively(). All or nothing. */
   async add(wanted: NewAttachment): Promise<Attachment> {
-    if (this.#store.pods.has(podKey(wanted)))
+    if (recordOf(this.#store.pods, wanted))
       throw new CniError(
         CniErrorCode.alreadyAttached,
         `interface ${wanted.ifname} of this container is already attached to network "${wanted.network}"`,
