@@ -79,8 +79,12 @@ function listOf(options: NetworkListOptions): string {
 }
 
 function poolOf(config: Config, wanted: string | undefined): string | null {
-  if (wanted === undefined) return null;
   const names = config.pools.map(({ name }) => name);
+  if (wanted === undefined) {
+    const open = config.pools.filter(({ namespaces = [] }) => namespaces.length === 0);
+    if (open.length <= 1 || open.some(({ name }) => name === "default")) return null;
+    throw new CliError(`--pool is needed: there are ${names.join(", ")}, and none of them is called default`, 2);
+  }
   if (names.includes(wanted)) return wanted;
   throw new CliError(`--pool ${wanted}: there is no such pool, there are ${names.join(", ") || "none"}`, 2);
 }

@@ -168,6 +168,16 @@ describe("cni install", () => {
     expect(existsSync(file("net.d"))).toBe(false);
   });
 
+  it("asks which pool, where the daemon would not know", async () => {
+    const pools = "pools: { front: { blocks: [10.244.2.0/26] }, back: { blocks: [10.245.2.0/26] } }";
+    writeFileSync(file("underlay.yaml"), readFileSync(file("underlay.yaml"), "utf8").replace(/^pools:.*$/m, pools));
+    const { code, stderr } = await cni("install");
+    expect(code).toBe(2);
+    expect(stderr).toContain("--pool is needed: there are front, back, and none of them is called default");
+    expect((await cni("install", "--pool", "back")).code).toBe(0);
+    expect(list().plugins[0].pool).toBe("back");
+  });
+
   it("says what is wrong with the configuration", async () => {
     configure("colour: blue");
     const { code, stderr } = await cni("install");
