@@ -6,6 +6,7 @@
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { PodView } from "../../cni/types.ts";
 import type { StatusView } from "../../daemon/api/types.ts";
 import { distFile } from "../../net/dist.ts";
 import { Lab, type Node } from "../interop/support/namespace.ts";
@@ -345,6 +346,33 @@ describe("pods kept to their own addresses", () => {
     expect((await pods.call("DEL", "c", { ifname: "net1" })).code).toBe(0);
     expect(await arrived()).toEqual([]);
     expect((await pods.call("DEL", "c")).code).toBe(0);
+  });
+
+  it("with addresses of another plugin reach others from these, and from no others", async () => {
+    pods.create("d");
+    const given = ["10.250.0.5", "2001:db8:250::5"];
+    const config = {
+      ipam: { type: "static", addresses: [`${given[0]}/24`, `${given[1]}/64`].map((address) => ({ address })) },
+    };
+    const added = await pods.call("ADD", "d", { config, path: "/usr/lib/cni" });
+    expect(added.addresses, added.stdout).toEqual(given);
+    far.ip("route", "add", "10.250.0.0/24", "via", NODE4);
+    far.ip("-6", "route", "add", "2001:db8:250::/64", "via", "2001:db8:1::1");
+    const inside = pods.namespace("d");
+    for (const target of [FAR4, FAR6, a().v4, a().v6])
+      execFileSync("ip", ["netns", "exec", inside, "ping", "-c1", "-W1", target]);
+    for (const address of given) await far.exec("ping", "-c1", "-W1", address);
+    execFileSync("ip", ["-n", inside, "address", "add", `${b().v4}/32`, "dev", "eth0"]);
+    expect(() =>
+      execFileSync("ip", ["netns", "exec", inside, "ping", "-c1", "-W0.2", "-I", b().v4, FAR4], { stdio: "ignore" }),
+    ).toThrow();
+    const views = await ask<PodView[]>(underlay.socket, "/v1/pods");
+    expect(views.find(({ containerId }) => containerId === "c-d")).toMatchObject({
+      ipam: "static",
+      unannounced: given,
+    });
+    expect((await pods.call("DEL", "d", { config, path: "/usr/lib/cni" })).code).toBe(0);
+    pods.destroy("d");
   });
 
   it("cannot broadcast or multicast to the node", async () => {

@@ -43,6 +43,7 @@ export class Pods {
       pool = "default",
       ifname = "eth0",
       config = {},
+      path = "/opt/cni/bin",
       onStart = (_client: ChildProcess) => {},
     } = {},
   ): Promise<Answer> {
@@ -52,7 +53,7 @@ export class Pods {
       CNI_NETNS: `/run/netns/${this.namespace(name)}`,
       CNI_IFNAME: ifname,
       CNI_ARGS: args,
-      CNI_PATH: "/opt/cni/bin",
+      CNI_PATH: path,
     };
     const child = spawn("nsenter", [`--net=${this.#node.path}`, "--", distFile("underlay")], {
       env: { ...process.env, ...env },
