@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { decodeJournal, encodeLine, JOURNAL_HEADER } from "../../cni/ipam/journal.ts";
 import { CniHost, sh } from "./support/cni-host.ts";
 
 /** As the kernel's list of mounts has it. */
@@ -41,6 +42,60 @@ describe("CNI and crashes", () => {
       expect(await host.used()).toEqual([0, 0]);
       expect(host.links()).toEqual([]);
     }
+  });
+
+  it("killed at any moment under load, with DELs that find nobody: everything comes to its end", {
+    timeout: 60_000,
+  }, async () => {
+    const names = Array.from({ length: 10 }, (_, i) => `p${i}`);
+    for (const name of names) host.addPod(name);
+    expect(await host.start()).toBe("ready");
+    /** What was acknowledged last; null: nobody knows. */
+    const promised = new Map<string, "ADD" | "DEL" | null>();
+    for (let round = 0; round < 6; round++) {
+      const calls = names.map(async (name, i) => {
+        for (const verb of (i + round) % 3 === 0 ? ["DEL", "ADD"] : (i + round) % 3 === 1 ? ["ADD"] : ["DEL"]) {
+          promised.set(name, null);
+          const { code, json } = await host.call(verb, { pod: name });
+          if (code === 0) promised.set(name, verb as "ADD" | "DEL");
+          else expect([11, 104]).toContain(json.code);
+        }
+      });
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 40));
+      await host.stop("SIGKILL");
+      await Promise.all(calls);
+      expect(await host.start()).toBe("ready");
+      const pods = await host.pods();
+      const held = pods.flatMap((pod) => pod.addresses);
+      expect(new Set(held).size).toBe(held.length);
+      expect(host.links().sort()).toEqual(pods.map((pod) => pod.hostInterface).sort());
+      expect(await host.used()).toEqual([pods.length, pods.length]);
+      expect(readdirSync(host.spool)).toEqual([]);
+      for (const [name, verb] of promised)
+        if (verb !== null)
+          expect([name, pods.some(({ containerId }) => containerId === `c-${name}`)]).toEqual([name, verb === "ADD"]);
+    }
+    await Promise.all(names.map((name) => host.call("DEL", { pod: name })));
+    expect([await host.used(), host.links()]).toEqual([[0, 0], []]);
+  });
+
+  it("knows a journal of a former boot: its pods are gone, whatever has their namespaces' numbers now", async () => {
+    host.addPod("a");
+    await host.start();
+    await host.call("ADD", { pod: "a" });
+    const [pod] = await host.pods();
+    await host.stop();
+    sh(`ip -n ${host.name} link del ${pod.hostInterface}`);
+    const path = join(host.state, "allocations.journal");
+    const { operations } = decodeJournal(readFileSync(path));
+    const former = operations.map((one) => (one.op === "boot" ? { ...one, id: "another" } : one));
+    writeFileSync(path, Buffer.concat([Buffer.from(JOURNAL_HEADER), encodeLine(former)]));
+    expect(await host.start({ verbose: true })).toBe("ready");
+    expect(host.errors).toContain("the host was booted: its pods are gone with it");
+    expect([await host.used(), await host.pods()]).toEqual([[0, 0], []]);
+    const again = await host.call("ADD", { pod: "a" });
+    // To the back of the queue.
+    expect(again.json.ips[0].address).not.toBe(`${pod.addresses[0]}/32`);
   });
 
   it("frees the addresses of a pod whose namespace vanishes just before its ADD is done", async () => {
