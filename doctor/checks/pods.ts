@@ -68,7 +68,7 @@ export const podChecks: readonly Check[] = [
     id: "pod-namespace-gone",
     severity: "fault",
     title:
-      "The network namespace of a pod cannot be found at its path, and its interface is still there: the runtime lost track of the pod, or is about to remove it.",
+      "The network namespace of a pod cannot be found at its path, and its interface is still there: the runtime lost track of the pod, or is about to remove it. When nobody is in it or keeps it, it is released after cni.vanishedAfter; the log says who does.",
     cure: "ask the runtime whether the pod runs; a DEL for it frees its addresses (crictl stopp, podman rm)",
     needs: ["pods", "kernel"],
     settles: true,

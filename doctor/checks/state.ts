@@ -88,6 +88,17 @@ export const stateChecks: readonly Check[] = [
     },
   }),
   check({
+    id: "journal-aside",
+    severity: "warning",
+    title:
+      "A journal of allocations was found damaged at a start (.damaged), or another file in its place (.displaced), and was put aside: pods were found by their interfaces.",
+    cure: "find out why (the log of that time, the disk: dmesg, smartctl), then delete the file",
+    needs: ["state"],
+    *run({ state }) {
+      for (const name of state.aside) yield { subject: state.path, text: `${name} was put aside` };
+    },
+  }),
+  check({
     id: "spool-waiting",
     severity: "fault",
     title:

@@ -6,6 +6,7 @@ import { Ledger } from "../../cni/ipam/ledger.ts";
 
 const TMPFS = 0x01021994;
 const RAMFS = 0x858458f6;
+const ASIDE = /^allocations\.journal\.(damaged|displaced)$/;
 /** A DEL that is being replayed at this moment is no news. Milliseconds. */
 const SPOOL_PATIENCE = 10_000;
 
@@ -31,6 +32,8 @@ export interface StateDirectory {
   /** It is gone with the next boot. */
   readonly inMemory: boolean;
   readonly journal: JournalLook;
+  /** Journals that a start or a look has put aside: names. */
+  readonly aside: readonly string[];
   readonly spool: { readonly path: string; readonly waiting: readonly string[]; readonly setAside: readonly string[] };
 }
 
@@ -48,6 +51,7 @@ export async function lookAtState(options: { state: string; socket: string }): P
     },
     inMemory: file?.type === TMPFS || file?.type === RAMFS,
     journal: await lookAtJournal(join(path, "allocations.journal")),
+    aside: (await readdir(path).catch(() => [])).filter((name) => ASIDE.test(name)).sort(),
     spool: await lookAtSpool(join(dirname(socket), "spool")),
   };
 }
@@ -81,7 +85,7 @@ async function lookAtSpool(path: string): Promise<StateDirectory["spool"]> {
   const names = (await readdir(path).catch(() => [])).sort();
   const waiting: string[] = [];
   for (const name of names) {
-    if (!name.endsWith(".del") || name.startsWith(".")) continue;
+    if (!/\.(del|doing)$/.test(name) || name.startsWith(".")) continue;
     const file = await stat(join(path, name)).catch(() => null);
     if (file && Date.now() - file.mtimeMs > SPOOL_PATIENCE) waiting.push(name);
   }

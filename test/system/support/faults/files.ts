@@ -13,6 +13,11 @@ export const filesFaults: readonly Fault[] = [
   fault("journal-differs", "an old journal put in place", /pods\/c-a\/eth0: the pod is not in /, (sick) =>
     replaced(sick.journal, "underlay-allocations 1\n"),
   ),
+  fault("journal-aside", "a journal put aside", /allocations\.journal\.damaged was put aside/, (sick) => {
+    const file = `${sick.journal}.damaged`;
+    writeFileSync(file, "not a journal");
+    return () => rmSync(file);
+  }),
   fault("state-not-writable", "the state directory gone", /state: cannot be written to \(ENOENT\)/, (sick) =>
     replaced(sick.state, null),
   ),
