@@ -14,6 +14,7 @@ import { type ExplainOptions, explain, explainOptions } from "./explain.ts";
 import { history } from "./history.ts";
 import { type HistoryOptions, historyOptions } from "./history-options.ts";
 import { simpleList } from "./lists.ts";
+import { nodes } from "./nodes.ts";
 import { type Colour, duration, type Output, type Row } from "./output.ts";
 import { peerDetails, stateColour } from "./peer-details.ts";
 import { policy } from "./policy.ts";
@@ -36,6 +37,7 @@ export interface Options extends PolicyOptions, HistoryOptions, ExplainOptions, 
   readonly state?: string;
   readonly yes?: boolean;
   readonly force?: boolean;
+  readonly quarantine?: string;
 }
 
 export interface Invocation {
@@ -131,6 +133,7 @@ const blockList = simpleList<BlockView>(
   [
     { title: "BLOCK" },
     { title: "POOL" },
+    { title: "SOURCE" },
     { title: "CAPACITY", align: "right" },
     { title: "USED", align: "right" },
     { title: "FREE", align: "right" },
@@ -143,6 +146,7 @@ const blockList = simpleList<BlockView>(
   (block) => [
     block.prefix,
     block.pool,
+    block.source,
     block.capacity ?? "> 2^53",
     block.used,
     block.free ?? "> 2^53",
@@ -345,6 +349,14 @@ export const commands: Readonly<Record<string, Command>> = {
     arity: [0, 0],
     options: [],
     run: pools,
+  },
+  nodes: {
+    usage: "nodes, nodes remove NODE [--yes] [--force] [--quarantine SECONDS], nodes define-pools [--yes]",
+    summary:
+      "nodes that share pools in etcd, and their blocks; remove: one that does not come back, its blocks go to others; define-pools: this node's definitions count from now on",
+    arity: [0, 2],
+    options: ["yes", "force", "quarantine"],
+    run: nodes,
   },
   rules: {
     usage: "rules",

@@ -47,6 +47,11 @@ For \`uninstall\`:
   --force        although pods are attached: they lose their network
   --config FILE  where no daemon runs: its configuration, /etc/underlay/underlay.yaml by default
 
+For \`nodes\`:
+  --yes          do not ask
+  --force        remove a node that is alive: its pods lose their addresses
+  --quarantine S so many seconds until other nodes can have what it had, 120 by default
+
 For \`cni install\`:
   --chain P,P    call these plugins after ours: portmap (published ports), bandwidth
   --network NAME the name of the network, underlay by default
@@ -99,6 +104,7 @@ function readArguments(args: string[]) {
         yes: { type: "boolean" },
         state: { type: "string" },
         force: { type: "boolean" },
+        quarantine: { type: "string" },
         ...policyOptions,
         ...historyOptions,
         ...explainOptions,

@@ -16,7 +16,7 @@ const SILENT: readonly BlockStateName[] = ["withdrawn", "failed", "withdrawing",
 /** Call within exclusively(). Throws 105 for what is wrong, 3 for what is not attached, 7 and 8. */
 export async function check(
   attachments: Attachments,
-  blocks: () => readonly BlockView[],
+  blocks: () => readonly Omit<BlockView, "source">[],
   call: CniCall,
   config: NetworkConfig,
 ): Promise<string> {
@@ -51,7 +51,11 @@ function comparedWith(previous: CniResult, { addresses }: PodRecord): string[] {
     .map((address) => `prevResult does not name the allocated address ${address}`);
 }
 
-function announced({ allocator }: Attachments, blocks: readonly BlockView[], record: PodRecord): string[] {
+function announced(
+  { allocator }: Attachments,
+  blocks: readonly Omit<BlockView, "source">[],
+  record: PodRecord,
+): string[] {
   return record.addresses.flatMap((address) => {
     const names = [...allocator.blocksOf([address]), `${address}/${address.includes(":") ? 128 : 32}`];
     const block = blocks.find(({ prefix }) => names.includes(prefix));

@@ -11,6 +11,7 @@ import type { Attachment } from "./attachment.ts";
 import { Attachments, type Surroundings } from "./attachments.ts";
 import { check } from "./check.ts";
 import { collectGarbage } from "./garbage.ts";
+import type { BlockUse } from "./ipam/allocator.ts";
 import { allocateBy, askDelegate, DELEGATE_MARK, delegateForDel, delegateOf, releaseBy } from "./ipam/delegate.ts";
 import type { Exceptions } from "./ipam/exceptions.ts";
 import { describeFullness, Fullness, type PoolFullness, type PoolLevel } from "./ipam/fullness.ts";
@@ -166,8 +167,9 @@ export class CniServer {
     return this.#attachments.look();
   }
 
-  blocks(): BlockView[] {
-    return this.#attachments.allocator.blocks().map(({ emptySince: _, ...use }) => ({
+  blocks(): Omit<BlockView, "source">[] {
+    const uses = this.#attachments.allocator.blocks().map(({ emptySince: _, ...use }) => use);
+    return [...uses, ...(this.#deps.exceptions?.blocks() ?? [])].map((use) => ({
       ...use,
       ...(this.#blockStates.get(use.prefix) ?? { state: "pending", reason: null }),
     }));
@@ -181,6 +183,16 @@ export class CniServer {
   /** Addresses within a prefix that are not free; one address by itself in any state, if a block has it. */
   addresses(within: Prefix): AddressUse[] {
     return this.#attachments.allocator.addresses(within);
+  }
+
+  /** How full each block is. */
+  uses(): BlockUse[] {
+    return this.#attachments.allocator.blocks();
+  }
+
+  /** Called with a pool's name after every change of what is free in it. */
+  onPoolChange(listener: (pool: string) => void): void {
+    this.#attachments.allocator.onChange(listener);
   }
 
   /** `prefix` as the pools have it. */
@@ -397,7 +409,8 @@ export class CniServer {
     }
     const exhausted = this.#attachments.allocator.exhausted(pools);
     if (exhausted) throw new CniError(CniErrorCode.notAvailable, exhausted);
-    const blocks = this.blocks().filter((block) => pools.includes(block.pool));
+    const exceptions = new Set(this.#deps.exceptions?.blocks().map(({ prefix }) => prefix));
+    const blocks = this.blocks().filter(({ pool, prefix }) => pools.includes(pool) && !exceptions.has(prefix));
     const why =
       this.#deps.connected?.() === false
         ? "no BGP session is Established"

@@ -52,10 +52,17 @@ export interface BlockView {
   readonly reserved: number | null;
   /** Kept for pods that may come again. */
   readonly sticky: number;
+  readonly source: BlockSourceName;
   readonly state: BlockStateName;
   /** Why it is not announced, or not for long any more; null: there is nothing to say. */
   readonly reason: string | null;
 }
+
+/**
+ * `static`: the configuration names it; `etcd`: claimed for this node. The others are single addresses outside of the blocks:
+ * `asked`, by name; `borrowed`, of another node's block; `moved`, brought along by a pod that was on another node.
+ */
+export type BlockSourceName = "static" | "etcd" | "asked" | "borrowed" | "moved";
 
 /**
  * `pending`: no neighbour has been told yet; `withdrawn`: in the kernel, and held back from neighbours; `failed`: the kernel

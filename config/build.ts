@@ -156,6 +156,7 @@ function buildPool(name: string, pool: ParsedPool, tableId: (given: string | und
     blockSize: pool.blockSize,
     maxBlocks: pool.maxBlocks,
     affinity: pool.affinity,
+    lend: pool.lend,
     releaseAfter: pool.releaseAfter,
     exceptions: {
       budget,

@@ -1,15 +1,16 @@
 // The etcd of shared pools: that it is there when a pool needs it, what goes together, and its files, read.
+import { createHash } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import type { Check } from "./check.ts";
 import { type ReadSecret, systemErrorWords, trimSecret } from "./secret.ts";
 import type { Path } from "./source.ts";
 import type { EtcdConfig } from "./types.ts";
 
-export type EtcdFiles = Pick<EtcdConfig, "ca" | "cert" | "key" | "password">;
+export type EtcdFiles = Pick<EtcdConfig, "tls" | "password">;
 
 const MAX_PEM = 1 << 20;
 const MAX_PASSWORD = 1024;
-const none: EtcdFiles = { ca: null, cert: null, key: null, password: null };
+const none: EtcdFiles = { tls: { ca: null, cert: null, key: null, fingerprint: "" }, password: null };
 
 export function checkEtcd(check: Check, readSecret: ReadSecret): EtcdFiles {
   const { etcd } = check.parsed;
@@ -34,11 +35,22 @@ export function checkEtcd(check: Check, readSecret: ReadSecret): EtcdFiles {
     file === undefined ? null : readFile(check, path, file, { readSecret, limit, secret });
   const { ca, cert, key } = etcd.tls;
   const password = read(["etcd", "password", "file"], etcd.password?.file, MAX_PASSWORD, true);
+  const contents = [
+    read(["etcd", "tls", "ca"], ca, MAX_PEM, false),
+    read(["etcd", "tls", "cert"], cert, MAX_PEM, false),
+    read(["etcd", "tls", "key"], key, MAX_PEM, true),
+  ];
+  const fingerprint = createHash("sha256");
+  for (const content of contents) fingerprint.update(content ?? "").update("\0");
+  const absolute = (file: string | undefined) => (file === undefined ? null : absolutePath(check, file));
   return {
-    ca: read(["etcd", "tls", "ca"], ca, MAX_PEM, false),
-    cert: read(["etcd", "tls", "cert"], cert, MAX_PEM, false),
-    key: read(["etcd", "tls", "key"], key, MAX_PEM, true),
-    password: password && trimSecret(password),
+    tls: {
+      ca: absolute(ca),
+      cert: absolute(cert),
+      key: absolute(key),
+      fingerprint: contents.some((content) => content !== null) ? fingerprint.digest("hex") : "",
+    },
+    password: password && new TextDecoder().decode(trimSecret(password)),
   };
 }
 
@@ -69,7 +81,7 @@ function readFile(
   file: string,
   { readSecret, limit, secret }: { readSecret: ReadSecret; limit: number; secret: boolean },
 ): Uint8Array | null {
-  const absolute = resolve(dirname(check.source.file), file);
+  const absolute = absolutePath(check, file);
   try {
     const { bytes, worldReadable } = readSecret(absolute, limit);
     if (bytes.length === 0) check.problem(path, `${absolute} is empty`, "the daemon does not start without it");
@@ -85,4 +97,8 @@ function readFile(
     );
     return null;
   }
+}
+
+function absolutePath(check: Check, file: string): string {
+  return resolve(dirname(check.source.file), file);
 }

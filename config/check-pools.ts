@@ -34,7 +34,7 @@ export function checkPools(check: Check): PlacedBlock[] {
 const placeOf = ({ blocks, ranges }: ParsedPool) => [...(blocks ?? []), ...(ranges ?? [])];
 
 /** Keys that say something with one source only. */
-const ofEtcd = ["ranges", "blockSize", "maxBlocks", "affinity", "releaseAfter"] as const;
+const ofEtcd = ["ranges", "blockSize", "maxBlocks", "affinity", "lend", "releaseAfter"] as const;
 
 function checkSource(check: Check, name: string, pool: ParsedPool): void {
   const at = (...path: Path) => ["pools", name, ...path];
@@ -64,6 +64,8 @@ function checkSource(check: Check, name: string, pool: ParsedPool): void {
       "remove it",
       "key",
     );
+  if (pool.affinity === "strict" && check.isWritten(at("lend")))
+    check.problem(at("lend"), "is for affinity: borrow", "remove it, or add affinity: borrow", "key");
   if (pool.ranges === undefined) check.problem(at("ranges"), "is missing", "write ranges: [10.244.0.0/16]");
   for (const [index, range] of (pool.ranges ?? []).entries()) {
     const key = range.family === 4 ? "ipv4" : "ipv6";

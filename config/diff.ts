@@ -124,9 +124,8 @@ function diffKeys(path: string, impactOf: (key: string) => Impact, before: objec
 }
 
 function changed(path: string, impact: Impact, from: unknown, to: unknown): ConfigChange {
-  const secret = /assword(s|\.accept)?$|^etcd\.(ca|cert|key)$/.test(path);
-  const text = (value: unknown) =>
-    secret && value !== null ? (/(ca|cert)$/.test(path) ? "a certificate" : "a secret") : describe(value);
+  const secret = /assword(s|\.accept)?$/.test(path);
+  const text = (value: unknown) => (secret && value !== null ? "a secret" : describe(value));
   return { kind: "changed", path, impact, from: text(from), to: text(to) };
 }
 

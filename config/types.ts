@@ -30,6 +30,8 @@ export interface PoolConfig extends PoolOptions {
   /** Of each family. */
   readonly maxBlocks: number;
   readonly affinity: "strict" | "borrow";
+  /** With `borrow`: addresses at the end of each block that other nodes can have. */
+  readonly lend: number;
   /** Seconds that a block has to be empty before it goes back. */
   readonly releaseAfter: number;
   readonly exceptions: ExceptionsConfig;
@@ -45,17 +47,21 @@ export interface ExceptionsConfig {
   readonly announced: OriginatedAttributes;
 }
 
-/** Where blocks of shared pools are claimed. Files have been read. */
+/** Where blocks of shared pools are claimed. */
 export interface EtcdConfig {
   readonly endpoints: readonly string[];
   /** Begins with /, does not end with it. */
   readonly prefix: string;
-  /** PEM; null: the system's own certificates, or no client certificate. */
-  readonly ca: Uint8Array | null;
-  readonly cert: Uint8Array | null;
-  readonly key: Uint8Array | null;
+  /** Absolute paths of PEM files; null: the system's own certificates, no client certificate. */
+  readonly tls: {
+    readonly ca: string | null;
+    readonly cert: string | null;
+    readonly key: string | null;
+    /** Of what the files hold: other certificates are another configuration. */
+    readonly fingerprint: string;
+  };
   readonly username: string | null;
-  readonly password: Uint8Array | null;
+  readonly password: string | null;
   /** Milliseconds. */
   readonly timeout: number;
 }

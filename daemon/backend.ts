@@ -4,14 +4,15 @@ import type { DumpResult, MonitoringView } from "../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../bgp/policy/trace.ts";
 import type { Speaker } from "../bgp/speaker.ts";
 import type { PeerView, RouteView } from "../bgp/views.ts";
+import type { NodeView } from "../cni/blocks/removal.ts";
 import { describeFullness, type PoolFullness } from "../cni/ipam/fullness.ts";
 import type { AddressUse } from "../cni/ipam/usage.ts";
 import type { CniServer } from "../cni/server.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../cni/types.ts";
 import type { PolicyRequest } from "../config/policy-request.ts";
 import type { Config } from "../config/types.ts";
-import type { Finding } from "../doctor/types.ts";
-import { formatIpv4, parseAddress } from "../net/address.ts";
+import type { Finding, SharedFacts } from "../doctor/types.ts";
+import { formatIpv4, formatIpv4, parseAddress } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import { hostPrefix, overlaps, parsePrefix, prefix as prefixOf } from "../net/prefix.ts";
 import type { ExplainView } from "../routing/explain/view.ts";
@@ -43,6 +44,8 @@ import type { LoopDelay } from "./loop-delay.ts";
 import { policyViews, testPolicy } from "./policy-test.ts";
 import type { Recorder } from "./recorder.ts";
 import type { PlanView, Reloader } from "./reload.ts";
+import type { NodeRemovalView, Nodes, RemovalRequest } from "./shared/nodes.ts";
+import type { Sharing } from "./shared/sharing.ts";
 import { version } from "./version.ts";
 import { type WhyView, why } from "./why.ts";
 
@@ -56,6 +59,8 @@ interface Parts {
   readonly bfd: Bfd;
   readonly cni: CniServer;
   readonly blocks: Blocks;
+  readonly sharing: Sharing;
+  readonly nodes: Nodes;
   readonly drain: Drain;
   readonly exit: Exit;
   readonly events: EventHub;
@@ -78,6 +83,7 @@ export class Backend implements ApiBackend {
       ...parts,
       peers: () => this.peers(),
       blocks: () => this.blocks(),
+      shared: () => this.#shared(),
       received: (peer) => speaker.received(peer),
       outOfService: () => ({
         since: drain.view.state === "serving" ? null : drain.view.since,
@@ -89,7 +95,7 @@ export class Backend implements ApiBackend {
   }
 
   async status(): Promise<StatusView> {
-    const { clock, fib, speaker, bfd, cni, drain, loopDelay, state } = this.#parts;
+    const { clock, fib, speaker, bfd, cni, sharing, drain, loopDelay, state } = this.#parts;
     const config = this.#parts.config();
     const kernel = await fib.status();
     const peers = this.peers();
@@ -111,6 +117,7 @@ export class Backend implements ApiBackend {
     const failed = this.blocks().filter((block) => block.state === "failed");
     problems.push(...failed.map(({ prefix, reason }) => `block ${prefix} is not announced: ${reason}`));
     problems.push(...this.pools().flatMap((pool) => describeFullness(pool) ?? []));
+    problems.push(...sharing.problems());
     const monitoring = speaker.monitoring();
     problems.push(...monitoringProblems(monitoring));
     const history = this.#parts.recorder?.view() ?? null;
@@ -136,6 +143,7 @@ export class Backend implements ApiBackend {
       kernel,
       monitoring,
       history,
+      shared: sharing.view(),
       pods: cni.pods().length,
       memory: { rss: memory.rss, heapUsed: memory.heapUsed },
       eventLoopDelay: loopDelay.read(),
@@ -177,6 +185,12 @@ export class Backend implements ApiBackend {
     return this.#parts.cni.vanished;
   }
 
+  async #shared(): Promise<SharedFacts> {
+    const { sharing, nodes } = this.#parts;
+    const facts = sharing.facts();
+    return { ...facts, nodes: facts.state?.kind === "connected" ? await nodes.list() : null };
+  }
+
   /** A block that is offered to neighbours but that none of its tables' has been told of yet is `pending`. */
   blocks(): BlockView[] {
     const { cni, speaker, blocks } = this.#parts;
@@ -210,6 +224,18 @@ export class Backend implements ApiBackend {
 
   doctor(): Promise<Finding[]> {
     return this.#doctor.examine();
+  }
+
+  nodes(): Promise<NodeView[]> {
+    return this.#parts.nodes.list();
+  }
+
+  removeNode(request: RemovalRequest): Promise<NodeRemovalView> {
+    return this.#parts.nodes.remove(request);
+  }
+
+  definePools(): Promise<string[]> {
+    return this.#parts.nodes.definePools();
   }
 
   rules(): Promise<KernelRule[]> {

@@ -34,6 +34,10 @@ import { LoopDelay } from "./loop-delay.ts";
 import { Recording } from "./recording.ts";
 import { Reloader } from "./reload.ts";
 import { RestartBits } from "./restart-bits.ts";
+import { makeSource } from "./shared/make-source.ts";
+import { nodesOf } from "./shared/nodes.ts";
+import { Sharing } from "./shared/sharing.ts";
+import { uplinkNames } from "./shared/uplinks.ts";
 import { monitoringOf, speakerOptionsOf } from "./speaker-options.ts";
 import { startWatchdog } from "./systemd.ts";
 import { Tables } from "./tables.ts";
@@ -60,6 +64,7 @@ export class Daemon {
   readonly #bfd: Bfd;
   readonly #tables: Tables;
   readonly #isolation: PodIsolation;
+  readonly #sharing: Sharing;
   readonly #cni: CniServer;
   readonly #blocks: Blocks;
   readonly #api: ApiServer;
@@ -110,6 +115,17 @@ export class Daemon {
     });
     this.#isolation = new PodIsolation(this.#fib);
     const announcements = new BlockAnnouncements({ speaker: this.#speaker, blocks: () => this.#blocks });
+    const sharingLog = log("shared pools");
+    this.#sharing = new Sharing(config, {
+      makeSource: (of) => makeSource(of, { clock: deps.clock, log: sharingLog }),
+      blocks: () => this.#blocks,
+      uses: () => this.#cni.uses(),
+      pods: () => this.#cni.pods(),
+      uplinks: () => uplinkNames(this.#config.peers, this.#speaker, this.#fib),
+      clock: deps.clock,
+      log: sharingLog,
+      onEvent: (event) => this.#events.emit("shared", event),
+    });
     this.#cni = new CniServer(
       {
         pools: config.pools,
@@ -137,6 +153,7 @@ export class Daemon {
         },
         onFailure: (error) => this.#failed(error),
         onRetired: () => this.#blocks.podsChanged(),
+        exceptions: this.#sharing,
       },
     );
     this.#blocks = new Blocks(config, {
@@ -149,6 +166,7 @@ export class Daemon {
         const { state, reason } = shown(block);
         this.#cni.setBlockState(block.prefix, state, reason);
         this.#events.emit("block", { prefix: block.prefix, pool: block.pool, state, reason });
+        this.#sharing.blockChanged(block.prefix);
         announcements.changed();
       },
     });
@@ -208,6 +226,8 @@ export class Daemon {
       bfd: this.#bfd,
       cni: this.#cni,
       blocks: this.#blocks,
+      sharing: this.#sharing,
+      nodes: nodesOf(inForce, { clock: deps.clock, log: sharingLog }),
       drain: this.#drain,
       exit: this.#exit,
       events: this.#events,
@@ -257,9 +277,11 @@ export class Daemon {
 
   async #run(adopted: number): Promise<void> {
     const { pools, peers, node } = this.#config;
-    await this.#blocks.start();
+    await this.#sharing.start();
+    await this.#blocks.start(this.#sharing.placement());
     await this.#isolation.want(this.#config);
-    await this.#cni.start(this.#blocks.leftBehind());
+    await this.#cni.start(this.#sharing.blocksAmong(this.#blocks.leftBehind()));
+    this.#sharing.podsKnown(this.#cni.pods());
     this.#blocks.podsChanged();
     await this.#api.start();
 
@@ -336,6 +358,7 @@ export class Daemon {
   }
 
   async #stopRest(): Promise<void> {
+    await this.#sharing.stop();
     await this.#bfd.stop();
     await this.#api.stop();
   }
@@ -346,9 +369,15 @@ export class Daemon {
     this.#tables.add(config.tables);
     try {
       for (const peer of wanted) if (!this.#drain.isDrained(peer.name)) await this.#bfd.update(peer);
+      await this.#sharing.prepare(config);
       await this.#blocks.change(config);
       await this.#isolation.want(config);
     } catch (error) {
+      await this.#sharing
+        .prepare(this.#config)
+        .catch((failure: Error) =>
+          this.#log.error({ reason: failure.message }, "shared pools could not be put back as they were"),
+        );
       this.#tables.keep(this.#config.tables);
       const before = new Map(this.#config.peers.map((peer) => [peer.name, peer]));
       for (const { name } of wanted) {
@@ -359,6 +388,7 @@ export class Daemon {
       }
       throw error;
     }
+    this.#sharing.configured(config);
     for (const { kind, entry: peer, impact } of peers) {
       if (kind === "removed") {
         this.#speaker.removePeer(peer.name);
@@ -398,8 +428,12 @@ export class Daemon {
       );
     });
     this.#speaker.onEvent((event) => {
-      if (event.type === "session" && event.kind === "state") this.#reportSummary();
+      if (event.type !== "session" || event.kind !== "state") return;
+      this.#reportSummary();
+      this.#sharing.uplinksChanged();
     });
+    this.#cni.onPoolChange(() => this.#sharing.look());
+    this.#cni.onEvent((event) => this.#sharing.podChanged(event));
   }
 
   /** A node without peers has nobody to lose. */

@@ -13,7 +13,16 @@ import { lookAtSystem } from "../doctor/look/system-files.ts";
 import { lookAtTcpSockets } from "../doctor/look/tcp-sockets.ts";
 import { diagnose } from "../doctor/run.ts";
 import { hostEndSettings, nodeSettings } from "../doctor/settings.ts";
-import type { DaemonFacts, Fact, Facts, Finding, Gathered, OutOfService, UnresolvedNextHops } from "../doctor/types.ts";
+import type {
+  DaemonFacts,
+  Fact,
+  Facts,
+  Finding,
+  Gathered,
+  OutOfService,
+  SharedFacts,
+  UnresolvedNextHops,
+} from "../doctor/types.ts";
 import type { Clock } from "../net/clock.ts";
 import type { FibClient } from "../routing/fib/client.ts";
 import { version } from "./version.ts";
@@ -34,6 +43,7 @@ export interface DoctorParts {
   readonly loopDelay: { read(): { readonly p99: number; readonly max: number } };
   readonly peers: () => readonly PeerView[];
   readonly blocks: () => readonly BlockView[];
+  readonly shared: () => Promise<SharedFacts>;
   readonly received: (peer: string) => Iterable<RouteView>;
   readonly outOfService: () => OutOfService;
   readonly monitoringProblems: () => readonly string[];
@@ -87,6 +97,7 @@ export class Doctor {
       take("sockets", () => lookAtTcpSockets(bgpPorts(config))),
       take("firewall", lookAtFirewall),
       take("unresolved", () => this.#unresolved()),
+      take("shared", () => this.#parts.shared()),
       take("fib", () => fib.status(), "fib worker"),
       take("pods", () => cni.look(), "attach worker"),
       take(

@@ -8,6 +8,7 @@ import { foreignChecks } from "./checks/foreign.ts";
 import { kernelChecks } from "./checks/kernel.ts";
 import { peerChecks } from "./checks/peers.ts";
 import { podChecks } from "./checks/pods.ts";
+import { sharedChecks } from "./checks/shared.ts";
 import { stateChecks } from "./checks/state.ts";
 import { uplinkChecks } from "./checks/uplinks.ts";
 import type { Check } from "./types.ts";
@@ -21,6 +22,7 @@ export const sections: readonly { readonly title: string; readonly checks: reado
   { title: "Kernel", checks: kernelChecks },
   { title: "Other programs and settings", checks: foreignChecks },
   { title: "Blocks", checks: blockChecks },
+  { title: "Shared pools", checks: sharedChecks },
   { title: "Pods", checks: podChecks },
   { title: "State", checks: stateChecks },
   { title: "Container runtime", checks: cniChecks },

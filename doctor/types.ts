@@ -1,6 +1,8 @@
 // What a check is, what it looks at, and what it finds. Checks are pure: somebody else has gathered the facts, the daemon
 // (daemon/doctor.ts) or, where none runs, the CLI, which has fewer of them.
 import type { PeerView } from "../bgp/views.ts";
+import type { NodeView } from "../cni/blocks/removal.ts";
+import type { SourceState } from "../cni/blocks/types.ts";
 import type { BlockView, PodLook } from "../cni/types.ts";
 import type { Config } from "../config/types.ts";
 import type { KernelSurvey } from "../routing/fib/survey.ts";
@@ -33,6 +35,28 @@ export interface UnresolvedNextHops {
   /** Among the routes looked at. */
   readonly count: number;
   readonly examples: readonly { readonly prefix: string; readonly nextHops: readonly string[] }[];
+}
+
+/** Of pools that many nodes share. */
+export interface SharedFacts {
+  /** Of the source of blocks, and for how long; null: no pool is shared. */
+  readonly state: {
+    readonly kind: SourceState["kind"];
+    readonly reason: string | null;
+    readonly seconds: number;
+  } | null;
+  /** What the source says beside its state. */
+  readonly warnings: readonly string[];
+  /** Claims that have failed and are still needed. */
+  readonly failures: readonly {
+    readonly pool: string;
+    readonly family: 4 | 6;
+    readonly code: string;
+    readonly message: string;
+  }[];
+  /** Null: etcd cannot be asked, or there is none. */
+  readonly nodes: readonly NodeView[] | null;
+  readonly exceptions: readonly { readonly pool: string; readonly used: number; readonly budget: number }[];
 }
 
 /** Taken out of service by an operator. */
@@ -76,6 +100,7 @@ export interface Facts {
   readonly outOfService: OutOfService;
   readonly unresolved: readonly UnresolvedNextHops[];
   readonly blocks: readonly BlockView[];
+  readonly shared: SharedFacts;
   readonly kernel: KernelSurvey;
   readonly fib: FibStatus;
   readonly pods: readonly PodLook[];

@@ -5,6 +5,7 @@
 //   an address outside of every block has no owner any more -> released()
 //
 // After a start, those in use are in Allocator.outside().
+import type { BlockCounts } from "./block.ts";
 
 export interface ExceptionRequest {
   /** In order of preference; all of them exist. */
@@ -26,6 +27,8 @@ export interface Exceptions {
   claim(request: ExceptionRequest): Promise<readonly string[]>;
   /** May it have this address here? Without waiting: true for what claim() has resolved with and was not released since. */
   admits(address: string, identity: string): boolean;
+  /** Those that are admitted, and those on their way out, as blocks of one address; `prefix` as it is announced. */
+  blocks(): readonly (BlockCounts & { readonly prefix: string; readonly pool: string })[];
   /**
    * It is no exception any more: its pod is gone, its ADD failed, or it is in a block of this node now. May be called for
    * what was never claimed.
@@ -37,5 +40,6 @@ export interface Exceptions {
 export const noExceptions: Exceptions = {
   claim: async () => [],
   admits: () => false,
+  blocks: () => [],
   released() {},
 };

@@ -87,6 +87,10 @@ export const pool = z
       word({ strict: "strict" as const, borrow: "borrow" as const }),
       "With `source: etcd`, when no further block can be had: `strict`, the ADD fails; `borrow`, single addresses are taken out of other nodes' blocks, within the budget of `exceptions`.",
     ).prefault("strict"),
+    lend: one(
+      integer("number", 1, 1024),
+      "With `affinity: borrow`: so many addresses at the end of each block are for other nodes to borrow, a quarter of the block at most.",
+    ).prefault(8),
     releaseAfter: one(
       seconds(1, 30 * 86400),
       "With `source: etcd`: a block without pods goes back to the shared pool when it has been empty for so long, and enough room is left without it. The last one of a family stays.",

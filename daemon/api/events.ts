@@ -7,6 +7,7 @@ import type { BlockView, CniCallEvent, PodEvent } from "../../cni/types.ts";
 import type { ConfigChange } from "../../config/diff.ts";
 import type { Impact } from "../../config/impact.ts";
 import type { KernelEvent, KernelOperation, KernelOperations } from "../../routing/types.ts";
+import type { SharedEvent } from "../shared/types.ts";
 
 /** The daemon's own life: `start`, `running`, `converged`, `stop`, `stopped`, `crash` and what operators ask for. */
 export interface DaemonEvent {
@@ -72,6 +73,7 @@ export interface EventFields {
   readonly pod: PodEvent;
   readonly block: BlockEvent;
   readonly pool: PoolEvent;
+  readonly shared: SharedEvent;
   readonly cni: CniCallEvent;
   readonly config: ConfigEvent;
   readonly api: ApiEvent;
@@ -91,6 +93,7 @@ export const eventTypes: readonly EventType[] = Object.keys({
   pod: 0,
   block: 0,
   pool: 0,
+  shared: 0,
   cni: 0,
   config: 0,
   api: 0,

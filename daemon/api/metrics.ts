@@ -163,6 +163,29 @@ export async function renderMetrics({ status, peers, pods, vanished, blocks, poo
     ...perBlock((block) => (block.state === "announced" ? 1 : 0)),
   );
 
+  const { etcd, claims, exceptions } = status.shared;
+  gauge(
+    "etcd_connected",
+    "1 when etcd can be relied on; absent without a shared pool.",
+    ...(etcd ? [[etcd.state === "connected" ? 1 : 0] as Sample] : []),
+  );
+  counter(
+    "block_claims_total",
+    "Blocks of shared pools: claimed, claims that failed, given back, lost by the operator's act.",
+    ...(["claimed", "failed", "returned", "lost"] as const).map((outcome): Sample => [claims[outcome], { outcome }]),
+  );
+  counter("block_claim_seconds_total", "Time that successful claims took.", [claims.milliseconds / 1000]);
+  gauge(
+    "exceptions",
+    "Host routes of single addresses outside of the blocks.",
+    ...exceptions.map(({ pool, used }): Sample => [used, { pool }]),
+  );
+  gauge(
+    "exceptions_budget",
+    "How many there may be.",
+    ...exceptions.map(({ pool, budget }): Sample => [budget, { pool }]),
+  );
+
   const { p50, p99, max } = status.eventLoopDelay;
   gauge(
     "event_loop_delay_seconds",

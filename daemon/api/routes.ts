@@ -55,6 +55,7 @@ export const readRoutes: Readonly<Record<string, Handler>> = {
   "/v1/blocks": list(({ backend }) => backend.blocks()),
   "/v1/pools": list(({ backend }) => backend.pools()),
   "/v1/addresses": list(({ backend, query }) => backend.addresses(prefixParameter(query)), true),
+  "/v1/nodes": list(({ backend }) => backend.nodes()),
   "/v1/rules": list(({ backend }) => backend.rules()),
   "/v1/explain": async ({ backend, response, query }) =>
     sendJson(response, 200, await backend.explain(explainRequest(query))),

@@ -2,6 +2,7 @@
 import type { DumpResult, MonitoringView } from "../../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../bgp/views.ts";
+import type { NodeView } from "../../cni/blocks/removal.ts";
 import type { PoolFullness } from "../../cni/ipam/fullness.ts";
 import type { AddressUse } from "../../cni/ipam/usage.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../cni/types.ts";
@@ -14,6 +15,7 @@ import type { DrainView } from "../lifecycle/drain.ts";
 import type { ShutdownView } from "../lifecycle/shutdown.ts";
 import type { UninstallView } from "../lifecycle/uninstall.ts";
 import type { PlanView } from "../reload.ts";
+import type { NodeRemovalView, RemovalRequest } from "../shared/nodes.ts";
 import type { WhyView } from "../why.ts";
 import type { ApiEvent, EventListener } from "./events.ts";
 
@@ -38,10 +40,27 @@ export interface StatusView {
   readonly monitoring: MonitoringView;
   /** The flight recorder; null: off. */
   readonly history: HistoryView | null;
+  readonly shared: SharedView;
   readonly pods: number;
   readonly memory: { readonly rss: number; readonly heapUsed: number };
   /** Milliseconds over the last minute. */
   readonly eventLoopDelay: { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+/** What is this node's beside the blocks that its configuration names. */
+export interface SharedView {
+  /** How etcd is, in words, and for how many seconds; null: no pool is shared. */
+  readonly etcd: { readonly state: string; readonly reason: string | null; readonly seconds: number } | null;
+  /** Since the start; `milliseconds`: that all claims together took. */
+  readonly claims: {
+    readonly claimed: number;
+    readonly failed: number;
+    readonly returned: number;
+    readonly lost: number;
+    readonly milliseconds: number;
+  };
+  /** Single addresses outside of the blocks, of each pool. */
+  readonly exceptions: readonly { readonly pool: string; readonly used: number; readonly budget: number }[];
 }
 
 /** The flight recorder. Sizes in bytes. */
@@ -110,6 +129,12 @@ export interface ApiBackend {
   pools(): PoolFullness[];
   /** Addresses within a prefix. Throws ApiError 400 for what is none, 404 for one in no block. */
   addresses(prefix: string): AddressUse[];
+  /** Those that share pools, as etcd knows them. Rejects with ApiError 409 without one, 503 when it does not answer. */
+  nodes(): Promise<NodeView[]>;
+  /** A node does not come back: what it has is free after a quarantine. Rejects with ApiError 404, 409, 503. */
+  removeNode(request: RemovalRequest): Promise<NodeRemovalView>;
+  /** The shared pools of this node's configuration, written into etcd. Returns their names. Rejects with ApiError 409, 503. */
+  definePools(): Promise<string[]>;
   rules(): Promise<KernelRule[]>;
   /** Why a prefix, or the one that an address is in, has the route that it has. Rejects with ApiError 400. */
   why(prefix: string): Promise<WhyView>;

@@ -46,6 +46,21 @@ export const writeRoutes: Readonly<Record<string, (call: WriteCall) => Promise<v
     only(query, ["peer"]);
     sendJson(response, 200, await backend.undrain(query.get("peer")));
   },
+  /** A node that does not come back gives up what it has claimed; `quarantine`: seconds until others can have it. */
+  "/v1/nodes/remove": async ({ backend, response, query }) => {
+    only(query, ["node", "force", "quarantine"]);
+    const node = query.get("node") ?? "";
+    if (node === "") throw new ApiError(400, "?node= must be the name of a node");
+    const quarantine = query.get("quarantine") ?? "120";
+    if (!/^\d{1,5}$/.test(quarantine)) throw new ApiError(400, `quarantine=${quarantine}: write seconds, 0 to 99999`);
+    const force = booleanParameter(query, "force");
+    sendJson(response, 200, await backend.removeNode({ node, force, quarantine: Number(quarantine) }));
+  },
+  /** What this node's configuration says of the shared pools counts for all nodes. */
+  "/v1/nodes/define-pools": async ({ backend, response, query }) => {
+    only(query, []);
+    sendJson(response, 200, { pools: await backend.definePools() });
+  },
   /** Withdraws everything and ends the daemon; answered when the neighbours have been told. */
   "/v1/shutdown": async ({ backend, response, query }) => {
     only(query, []);

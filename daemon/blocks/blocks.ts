@@ -8,7 +8,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Speaker } from "../../bgp/speaker.ts";
 import type { OriginatedAttributes } from "../../bgp/speaker-types.ts";
-import type { RetiringBlock } from "../../cni/types.ts";
+import type { BlockSourceName, RetiringBlock } from "../../cni/types.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { formatPrefix, type Prefix, prefix as prefixOf } from "../../net/prefix.ts";
@@ -48,8 +48,7 @@ export interface BlockStatus {
   readonly pool: string;
   readonly configured: boolean;
   readonly retained: boolean;
-  /** A single address outside of the blocks. */
-  readonly exception: boolean;
+  readonly source: BlockSourceName;
   readonly state: BlockState;
 }
 
@@ -60,7 +59,7 @@ interface Unit extends BlockStatus {
   retained: boolean;
   /** In a pool that many nodes share, and not claimed for this one. */
   foreign: boolean;
-  exception: boolean;
+  source: BlockSourceName;
   state: BlockState;
   attributes: OriginatedAttributes;
 }
@@ -71,6 +70,8 @@ export class Blocks {
   readonly #deps: BlocksDependencies;
   #config: BlocksConfig;
   #placement: Placement = nothingPlaced;
+  /** What a former run has left is known: nothing is asked of the kernel before. */
+  #adopted = false;
   readonly #units = new Map<string, Unit>();
   readonly #forgetting: Forgetting<Unit>;
   /** What pods still have addresses of is known. */
@@ -94,7 +95,11 @@ export class Blocks {
     this.#deps = deps;
     const { clock, speaker, fib } = deps;
     this.#forgetting = new Forgetting(
-      { clock, untold: () => [...speaker.untold(), ...speaker.rememberers()] },
+      {
+        clock,
+        untold: () => [...speaker.untold(), ...speaker.rememberers()],
+        rememberers: () => speaker.rememberers(),
+      },
       config.routing.withdrawTime,
     );
     fib.onBlock((change) => {
@@ -109,15 +114,17 @@ export class Blocks {
 
   /**
    * Has the kernel take the blocks, and keep those of a former run until it is known who needs them. Nothing is announced.
-   * A block that it refuses is tried again; rejects when it refuses more than blocks.
+   * A block that it refuses is tried again; rejects when it refuses more than blocks. `placement`: what is claimed by now.
    */
-  async start(): Promise<void> {
+  async start(placement: Placement = nothingPlaced): Promise<void> {
+    this.#placement = placement;
     const { pools } = placed(this.#config, this.#placement);
     for (const { prefix, table } of await this.#deps.fib.formerBlocks()) {
       // Who took its rule away took the table's number along: the pool's, or any that there is.
       const of = table ?? pools.find(({ blocks }) => blocks.includes(prefix))?.table;
       this.#unit(prefix, of ?? this.#config.tables[0].id).state = leftBehind;
     }
+    this.#adopted = true;
     this.#configure(this.#config);
     this.#write();
     await this.#written();
@@ -187,6 +194,7 @@ export class Blocks {
   async place(placement: Placement): Promise<void> {
     const before = this.#placement;
     this.#placement = placement;
+    if (!this.#adopted) return;
     this.#configure(this.#config);
     const others = ({ elsewhere, uplinks }: Placement) => [elsewhere, uplinks];
     if (!isDeepStrictEqual(others(before), others(placement))) this.#write();
@@ -213,17 +221,18 @@ export class Blocks {
     const { pools, exceptions, isShared } = placed(config, this.#placement);
     pods.setPools(pools);
     for (const unit of this.#units.values()) unit.configured = false;
-    const configure = (prefix: string, pool: BlocksPool, exception: boolean) => {
+    const configure = (prefix: string, pool: BlocksPool, source: BlockSourceName) => {
       const unit = this.#unit(prefix, pool.table);
-      Object.assign(unit, { configured: true, pool: pool.name, exception });
+      Object.assign(unit, { configured: true, pool: pool.name, source });
     };
-    for (const pool of pools) for (const block of pool.blocks) configure(block, pool, false);
-    for (const { prefix, pool } of exceptions) configure(prefix, pool, true);
+    for (const pool of pools) for (const block of pool.blocks) configure(block, pool, pool.source ?? "static");
+    for (const { prefix, pool, source } of exceptions) configure(prefix, pool, source);
     for (const unit of this.#units.values()) unit.foreign = !unit.configured && isShared(unit.parsed);
     this.#findRetained();
     for (const unit of this.#units.values()) {
       const pool = config.pools.find(({ name }) => name === unit.pool);
-      const attributes = (unit.exception ? pool?.exceptions?.announced : pool?.announced) ?? unit.attributes;
+      const exception = unit.source !== "static" && unit.source !== "etcd";
+      const attributes = (exception ? pool?.exceptions?.announced : pool?.announced) ?? unit.attributes;
       if (isDeepStrictEqual(attributes, unit.attributes)) continue;
       unit.attributes = attributes;
       if (unit.state.phase === "announced") this.#deps.speaker.announceLocal(unit.state.proof, attributes);
@@ -258,7 +267,7 @@ export class Blocks {
     if (!unit) {
       // Before they are told anew, neighbours may remember anything of a former run.
       const state = { ...absent, open: this.#open, believed: !this.#converged };
-      const fresh = { configured: false, retained: false, foreign: false, exception: false, state };
+      const fresh = { configured: false, retained: false, foreign: false, source: "static" as const, state };
       const attributes = noAttributes;
       unit = { prefix: text, parsed: prefixOf(text), table, pool: "", ...fresh, attributes };
       this.#units.set(key, unit);

@@ -3,11 +3,14 @@
 import type { Clock, Timer } from "../../net/clock.ts";
 
 const POLL_MS = 20;
+const REMEMBERING_POLL_MS = 500;
 
 export interface ForgettingDependencies {
   readonly clock: Clock;
   /** Neighbours that have not been told all there is to tell, or cannot be and may remember. */
   untold(): readonly string[];
+  /** Those among them that have no session and may remember what they were told in the last one. */
+  rememberers(): readonly string[];
 }
 
 interface Waiting {
@@ -64,19 +67,26 @@ export class Forgetting<Key> {
     this.#timer = null;
     const now = this.#deps.clock.now();
     const untold = this.#deps.untold();
+    const remembered = this.#deps.rememberers().length > 0;
     const due: Waiting[] = [];
     for (const [key, waiting] of this.#waiting) {
       if (!this.#held && waiting.deadline === null) {
         waiting.untold = new Set(untold.filter((peer) => waiting.untold?.has(peer) ?? true));
         if (waiting.untold.size === 0) waiting.deadline = now + this.#pause;
       }
-      if (waiting.deadline === null || waiting.deadline > now) continue;
+      // A session that was lost meanwhile may have lost the withdrawal with it.
+      if (waiting.deadline === null || waiting.deadline > now || remembered) continue;
       this.#waiting.delete(key);
       due.push(waiting);
     }
     for (const { done } of due) done();
     if (this.#waiting.size === 0 || this.#held) return;
-    const next = Math.min(...[...this.#waiting.values()].map(({ deadline }) => deadline ?? now + POLL_MS));
+    const next = Math.min(
+      ...[...this.#waiting.values()].map(({ deadline }) => {
+        if (deadline === null) return now + POLL_MS;
+        return deadline > now ? deadline : now + REMEMBERING_POLL_MS;
+      }),
+    );
     this.#timer ??= this.#deps.clock.after(Math.max(next - now, 0), () => this.#look());
   }
 }

@@ -1,6 +1,6 @@
 // What is this node's beside what its configuration says in so many words: blocks claimed out of pools that many nodes share, and
 // single addresses that were let in. In: the configuration and the placement. Out: the pools as they are now.
-import type { PoolOptions } from "../../cni/types.ts";
+import type { BlockSourceName, PoolOptions } from "../../cni/types.ts";
 import type { Config, PoolConfig } from "../../config/types.ts";
 import { contains, type Prefix, prefix as prefixOf } from "../../net/prefix.ts";
 
@@ -20,7 +20,7 @@ export interface Placement {
   /** Blocks that are this node's beyond doubt. `exclude`: what of them it never gives to pods. */
   readonly claimed: readonly { readonly prefix: string; readonly pool: string; readonly exclude: readonly string[] }[];
   /** A prefix of one address each. */
-  readonly exceptions: readonly { readonly prefix: string; readonly pool: string }[];
+  readonly exceptions: readonly { readonly prefix: string; readonly pool: string; readonly source: BlockSourceName }[];
   /** Prefixes inside of our blocks that other nodes have; no pod here gets one. */
   readonly elsewhere: readonly string[];
   /** Interfaces to the fabric. */
@@ -31,7 +31,11 @@ export const nothingPlaced: Placement = { claimed: [], exceptions: [], elsewhere
 
 export interface Placed {
   readonly pools: readonly BlocksPool[];
-  readonly exceptions: readonly { readonly prefix: string; readonly pool: BlocksPool }[];
+  readonly exceptions: readonly {
+    readonly prefix: string;
+    readonly pool: BlocksPool;
+    readonly source: BlockSourceName;
+  }[];
   /** Out of a pool that many nodes have. */
   isShared(prefix: Prefix): boolean;
 }
@@ -50,9 +54,9 @@ export function placed(config: BlocksConfig, { claimed, exceptions, elsewhere }:
   const shared = pools.flatMap(({ source, ranges }) => (source === "etcd" ? (ranges ?? []).map(prefixOf) : []));
   return {
     pools,
-    exceptions: exceptions.flatMap(({ prefix, pool: name }) => {
+    exceptions: exceptions.flatMap(({ prefix, pool: name, source }) => {
       const pool = byName.get(name);
-      return pool && !taken.has(prefix) ? [{ prefix, pool }] : [];
+      return pool && !taken.has(prefix) ? [{ prefix, pool, source }] : [];
     }),
     isShared: (prefix) => shared.some((range) => range.family === prefix.family && contains(range, prefix)),
   };

@@ -43,7 +43,7 @@ export function blockViews(
   const useOf = new Map(uses.map((use) => [use.prefix, use]));
   const views = new Map<string, BlockView>();
   for (const status of statuses) {
-    const { prefix, pool } = status;
+    const { prefix, pool, source } = status;
     if (views.has(prefix)) continue;
     const { capacity, used, free, cooling, reserved, sticky } = useOf.get(prefix) ?? nothing;
     const { state, reason } = shown(status);
@@ -57,6 +57,7 @@ export function blockViews(
       cooling,
       reserved,
       sticky,
+      source,
       state: pending ? "pending" : state,
       reason,
     });

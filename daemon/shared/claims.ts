@@ -20,6 +20,8 @@ import type { SharedEvent } from "./types.ts";
 /** After a claim that failed: when etcd did not answer, and when there was nothing to be had. */
 const RETRY_UNAVAILABLE_MS = 5_000;
 const RETRY_EXHAUSTED_MS = 60_000;
+/** How often it is looked whether addresses are kept no longer. */
+const KEEPING_MS = 60_000;
 /** An ADD that needs a block asks again at the earliest. */
 const ASK_AGAIN_MS = 1_000;
 
@@ -59,7 +61,8 @@ export class Claims {
   /** Could not be given back, and need not be tried again before something changes. */
   readonly #kept = new Set<string>();
   #timer: Timer | null = null;
-  #stopped = false;
+  #running = false;
+  #keeping = false;
 
   constructor(deps: ClaimsDependencies) {
     this.#deps = deps;
@@ -71,8 +74,14 @@ export class Claims {
     this.#failures.clear();
   }
 
+  /** Pods of a former run are known: from now on it is seen what is needed, and what is not. */
+  run(): void {
+    this.#running = true;
+    this.look();
+  }
+
   stop(): void {
-    this.#stopped = true;
+    this.#running = false;
     this.#timer?.cancel();
   }
 
@@ -93,10 +102,6 @@ export class Claims {
       case "block-lost":
         this.#leaving.delete(change.block.prefix);
         this.#emptySince.delete(change.block.prefix);
-        this.#deps.log.error(
-          { block: change.block.prefix, pool: change.block.pool, reason: change.reason },
-          "a block is not this node's any more: it is withdrawn at once, pods with addresses of it have to be made anew",
-        );
         this.#deps.onEvent({
           kind: "lost",
           prefix: change.block.prefix,
@@ -118,13 +123,14 @@ export class Claims {
 
   /** To be called when pods or blocks have come or gone. */
   look(): void {
-    if (this.#stopped) return;
+    if (!this.#running) return;
     this.#timer?.cancel();
     this.#timer = null;
     const { clock, source } = this.#deps;
     const now = clock.now();
     const uses = new Map(this.#deps.uses().map((use) => [use.prefix, use]));
     let wait = Number.POSITIVE_INFINITY;
+    this.#keeping = false;
     for (const pool of this.#pools)
       for (const family of familiesOf(pool)) {
         // Another node may give the addresses of a block at once: they have to have cooled down here.
@@ -140,6 +146,7 @@ export class Claims {
         }
       }
     this.#leaveOthers();
+    if (this.#keeping) wait = Math.min(wait, KEEPING_MS);
     if (wait < Number.POSITIVE_INFINITY) this.#timer = clock.after(Math.max(1, wait), () => this.look());
   }
 
@@ -166,12 +173,13 @@ export class Claims {
       .filter((block) => block.pool === pool && block.family === family)
       .map(({ prefix }) => {
         const use = uses.get(prefix);
-        const used = use?.used ?? 0;
-        if (used > 0) this.#emptySince.delete(prefix);
+        // Addresses kept for pods that may come again: nobody tells when their time is over.
+        const busy = use !== undefined && use.used + use.sticky > 0;
+        this.#keeping ||= use !== undefined && use.used === 0 && use.sticky > 0;
+        if (busy) this.#emptySince.delete(prefix);
         else if (!this.#emptySince.has(prefix)) this.#emptySince.set(prefix, now);
-        const capacity = use ? use.capacity : sizeOf(prefix);
-        const unavailable = (use?.cooling ?? 0) + (use?.reserved ?? 0);
-        return { prefix, capacity, used, unavailable, emptySince: this.#emptySince.get(prefix) ?? null };
+        const { capacity, free } = use ?? { capacity: sizeOf(prefix), free: sizeOf(prefix) };
+        return { prefix, capacity, free, emptySince: this.#emptySince.get(prefix) ?? null };
       });
   }
 

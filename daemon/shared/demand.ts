@@ -8,10 +8,9 @@ export interface SharedBlock {
   readonly prefix: string;
   /** Usable addresses; null: more than 2^53. */
   readonly capacity: number | null;
-  readonly used: number;
-  /** Of the others, those that cool down or are given only by name. */
-  readonly unavailable?: number;
-  /** Milliseconds of the clock; null: it is not empty. */
+  /** Of these, to be had at once. */
+  readonly free: number | null;
+  /** Milliseconds of the clock; null: addresses of it are in use, or kept for somebody. */
   readonly emptySince: number | null;
 }
 
@@ -31,19 +30,19 @@ export interface Demand {
 
 const CLAIM_AT = 1 / 8;
 const KEEP = 1 / 4;
+const MANY = 2 ** 53;
 
 export function demand(blocks: readonly SharedBlock[], { maxBlocks, releaseAfter }: DemandLimits, now: number): Demand {
-  const sizeOf = ({ capacity }: SharedBlock) => capacity ?? 2 ** 53;
+  const sizeOf = ({ capacity }: SharedBlock) => capacity ?? MANY;
   const size = blocks.length === 0 ? 0 : Math.max(...blocks.map(sizeOf));
-  const free = blocks.reduce((sum, block) => sum + sizeOf(block) - block.used, 0);
-  const available = blocks.reduce((left, { unavailable = 0 }) => left - unavailable, free);
-  const claim = available <= Math.max(1, Math.floor(size * CLAIM_AT)) && blocks.length < maxBlocks;
+  const free = blocks.reduce((sum, block) => sum + (block.free ?? MANY), 0);
+  const claim = free <= Math.max(1, Math.floor(size * CLAIM_AT)) && blocks.length < maxBlocks;
   if (claim) return { claim, release: null, wait: null };
   let wait: number | null = null;
   // The latest first: who came first keeps its place beside the others of its rack.
   for (const block of [...blocks].reverse()) {
     if (block.emptySince === null || blocks.length === 1) continue;
-    if (free - sizeOf(block) <= Math.max(2, Math.floor(size * KEEP))) continue;
+    if (free - (block.free ?? MANY) <= Math.max(2, Math.floor(size * KEEP))) continue;
     const left = block.emptySince + releaseAfter - now;
     if (left <= 0) return { claim, release: block.prefix, wait: null };
     wait = Math.min(wait ?? left, left);

@@ -4,6 +4,7 @@
 //
 //   let in -> rule and blackhole in the kernel -> the pod's own route -> neighbours
 //   pod gone (borrowed: idle for a while) -> withdrawn -> forgotten -> out of the kernel -> free for other nodes
+import type { BlockCounts } from "../../cni/ipam/block.ts";
 import { CniError, CniErrorCode } from "../../cni/protocol/error.ts";
 import type { PoolConfig } from "../../config/types.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
@@ -14,7 +15,7 @@ import type { ExceptionKind, SharedEvent } from "./types.ts";
 export interface Entry {
   readonly address: string;
   readonly pool: string;
-  readonly why: ExceptionKind;
+  why: ExceptionKind;
   /** Who may have it; null: not known yet. */
   identity: string | null;
   inUse: boolean;
@@ -65,7 +66,15 @@ export class ExceptionRoutes {
   placed(): Placement["exceptions"] {
     return this.entries
       .filter(({ leaving }) => !leaving)
-      .map(({ address, pool }) => ({ prefix: hostPrefixOf(address), pool }));
+      .map(({ address, pool, why }) => ({ prefix: hostPrefixOf(address), pool, source: why }));
+  }
+
+  blocks(): (BlockCounts & { readonly prefix: string; readonly pool: string })[] {
+    return this.entries.map(({ address, pool, inUse }) => {
+      const used = inUse ? 1 : 0;
+      const counts = { capacity: 1, used, free: 1 - used, cooling: 0, reserved: 0, sticky: 0 };
+      return { prefix: hostPrefixOf(address), pool, ...counts };
+    });
   }
 
   /** Of the budget of a pool. */

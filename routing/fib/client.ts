@@ -147,9 +147,11 @@ export class FibClient implements Fib {
     return this.#request("formerBlocks", null);
   }
 
-  async setOwned({ blocks, tables }: OwnedState): Promise<OwnedResult> {
+  async setOwned(owned: OwnedState): Promise<OwnedResult> {
+    const { blocks, elsewhere, uplinks, tables } = owned;
     this.#blocks.asking(blocks);
-    const refused = await this.#request("setOwned", { blocks, tables });
+    // What a table has beside it is not for the worker.
+    const refused = await this.#request("setOwned", { blocks, elsewhere, uplinks, tables });
     return this.#blocks.answered(blocks, refused);
   }
 

@@ -1,8 +1,8 @@
 // One run of the daemon, as far as blocks are concerned: the real Blocks with their life and the real allocator on one side of a
 // thread boundary, the real Owned, Rules and StaticRoutes on the other. What crosses it waits until it is told to go on.
 import { Allocator } from "../../../cni/ipam/allocator.ts";
-import { Blocks } from "../../../daemon/blocks/blocks.ts";
-import type { BlocksConfig } from "../../../daemon/blocks/placement.ts";
+import { type BlockStatus, Blocks } from "../../../daemon/blocks/blocks.ts";
+import { type BlocksConfig, nothingPlaced, type Placement } from "../../../daemon/blocks/placement.ts";
 import { silentLog } from "../../../net/log.ts";
 import { InstalledBlocks } from "../../../routing/fib/installed-blocks.ts";
 import type { NextHops } from "../../../routing/fib/next-hops.ts";
@@ -34,6 +34,11 @@ export interface World {
   readonly drained: boolean;
   /** Prefixes that pods have addresses of, or neighbours believe in. */
   missed(): readonly string[];
+  /** What is claimed at the start. Absent: nothing. */
+  placement?(): Placement;
+  onBlock?(status: BlockStatus): void;
+  /** The allocator knows the pods. */
+  onRunning?(): void;
 }
 
 export class Process {
@@ -101,23 +106,25 @@ export class Process {
       pods: this.allocator,
       clock: world.clock,
       log: silentLog,
+      onChange: (status) => world.onBlock?.(status),
     });
-    void this.#start(world.pods);
+    void this.#start(world);
   }
 
-  async #start(pods: readonly Pod[]): Promise<void> {
+  async #start(world: World): Promise<void> {
     await this.request(() => this.#adopt());
     try {
-      await this.blocks.start();
+      await this.blocks.start(world.placement?.() ?? nothingPlaced);
     } catch (error) {
       this.failed = error as Error;
       return;
     }
     this.allocator.keep(this.blocks.leftBehind());
-    for (const pod of pods) this.allocator.adopt(pod);
+    for (const pod of world.pods) this.allocator.adopt(pod);
     this.blocks.podsChanged();
     if (!this.drained) this.blocks.announceAll();
     this.running = true;
+    world.onRunning?.();
   }
 
   /** As the fib worker at its start: what carries our number is taken over. */

@@ -25,6 +25,10 @@ export class Pods {
     this.#names.add(name);
   }
 
+  has(name: string): boolean {
+    return this.#names.has(name);
+  }
+
   destroy(name: string): void {
     if (this.#names.delete(name)) execFileSync("ip", ["netns", "delete", this.namespace(name)]);
   }

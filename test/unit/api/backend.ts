@@ -3,6 +3,7 @@ import type { DumpResult } from "../../../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../../bgp/views.ts";
 import { emptyAttributes } from "../../../bgp/wire/path-attributes.ts";
+import type { NodeView } from "../../../cni/blocks/removal.ts";
 import type { PoolFullness } from "../../../cni/ipam/fullness.ts";
 import type { AddressUse } from "../../../cni/ipam/usage.ts";
 import type { BlockView, CniRequest, CniResponse, PodView } from "../../../cni/types.ts";
@@ -24,6 +25,7 @@ import type { ShutdownView } from "../../../daemon/lifecycle/shutdown.ts";
 import type { UninstallView } from "../../../daemon/lifecycle/uninstall.ts";
 import { policyViews, testPolicy } from "../../../daemon/policy-test.ts";
 import type { PlanView } from "../../../daemon/reload.ts";
+import type { NodeRemovalView, RemovalRequest } from "../../../daemon/shared/nodes.ts";
 import { type WhyView, why } from "../../../daemon/why.ts";
 import type { Finding } from "../../../doctor/types.ts";
 import { disagreement } from "../../../routing/explain/compare.ts";
@@ -146,6 +148,11 @@ const status: StatusView = {
   },
   monitoring: { bmp: [], mrt: null },
   history: null,
+  shared: {
+    etcd: null,
+    claims: { claimed: 0, failed: 0, returned: 0, lost: 0, milliseconds: 0 },
+    exceptions: [{ pool: "default", used: 0, budget: 32 }],
+  },
   pods: 1,
   memory: { rss: 90 << 20, heapUsed: 20 << 20 },
   eventLoopDelay: { p50: 0.1, p99: 0.5, max: 3 },
@@ -197,6 +204,26 @@ export class MemoryBackend implements ApiBackend {
   advertised(name: string, filter: RouteFilter): Iterable<RouteView> {
     return this.received(name, filter);
   }
+  async nodes(): Promise<NodeView[]> {
+    const of = (n: number) => ({
+      node: `node${n}`,
+      rack: "r1",
+      since: "2026-11-26T07:00:00.000Z",
+      alive: n === 1,
+      blocks: [{ prefix: `10.244.${n}.0/26`, pool: "default", state: "confirmed" }],
+      lent: 0,
+      borrowed: n - 1,
+      identities: 0,
+    });
+    return [of(1), of(2)];
+  }
+  async removeNode(request: RemovalRequest): Promise<NodeRemovalView> {
+    if (request.node === "node1" && !request.force) throw new ApiError(409, "node node1 is alive");
+    return { ...request, blocks: ["10.244.2.0/26"], orphans: [] };
+  }
+  async definePools(): Promise<string[]> {
+    return ["default"];
+  }
   policies(): PolicyView[] {
     return policyViews(this.config);
   }
@@ -244,6 +271,7 @@ export class MemoryBackend implements ApiBackend {
         cooling: 1,
         reserved: 1,
         sticky: 0,
+        source: "static",
         state: "announced",
         reason: null,
       },

@@ -226,9 +226,12 @@ describe("tables", () => {
     [["routes", "10.0.0.1", "--table", "fabric", "--family", "ipv4", "--best"], 0, "best multipath installed"],
     [["received", "tor-a"], 0, "10.0.0.2/32"],
     [["pods"], 0, "default/web  underlay  eth0  10.244.1.2 2001:db8:244:1::2  default"],
-    [["blocks"], 0, "10.244.1.0/26  default        63     1    60        1       0         1  announced"],
+    [["blocks"], 0, "10.244.1.0/26  default  static        63     1    60        1       0         1  announced"],
     [["blocks", "10.244.1.0/26"], 0, "10.244.1.3  cooling  12s  c0ffee@underlay/eth0       10.244.1.0/26"],
     [["pools"], 0, "default  IPv4         1        63     1      1%    60        1       0         1  fine"],
+    [["nodes"], 1, "node2  r1    not seen  2026-11-26T07:00:00.000Z  10.244.2.0/26     0         1           0"],
+    [["nodes", "remove", "node2", "--yes"], 0, "node2 is removed; free in 120 s: 10.244.2.0/26"],
+    [["nodes", "define-pools", "--yes"], 0, "in etcd: default"],
     [["rules"], 0, "1000  IPv4    underlay  from all lookup 7000"],
   ])("%j", async (args, code, text) => {
     const result = await ask(...args);

@@ -37,9 +37,7 @@ describe("a shared pool", () => {
     expect(config.etcd).toEqual({
       endpoints: ["https://10.0.0.5:2379"],
       prefix: "/underlay",
-      ca: null,
-      cert: null,
-      key: null,
+      tls: { ca: null, cert: null, key: null, fingerprint: "" },
       username: null,
       password: null,
       timeout: 5000,
@@ -61,13 +59,14 @@ describe("a shared pool", () => {
     const { config, warnings } = load(
       `${NODE}etcd: { endpoints: "https://[2001:db8::5]:2379/", prefix: /dc1/, ${tls} }\n${pool(ranges)}`,
     );
-    const { ca, cert, key, password } = config.etcd!;
-    expect([ca, cert, key, password].map((bytes) => Buffer.from(bytes!).toString())).toEqual([
-      "CA",
-      "CERT",
-      "KEY",
-      "secret",
-    ]);
+    const { tls: files, password } = config.etcd!;
+    expect({ ...files, fingerprint: files.fingerprint.length, password }).toEqual({
+      ca: "/etc/underlay/ca.pem",
+      cert: "/etc/underlay/cert.pem",
+      key: "/etc/underlay/key.pem",
+      fingerprint: 64,
+      password: "secret",
+    });
     expect(config.etcd).toMatchObject({ endpoints: ["https://[2001:db8::5]:2379"], prefix: "/dc1", username: "u" });
     expect(warnings.map(({ path }) => path)).toEqual(["etcd.tls.key"]);
   });
@@ -176,9 +175,9 @@ describe("a shared pool", () => {
     ).config;
     const { changes, impact } = diffConfig(before, after);
     expect(impact).toBe("live");
-    expect(changes.map(({ path, to }) => `${path} ${to}`).sort()).toEqual([
-      "etcd.ca a certificate",
+    expect(changes.map(({ path, to }) => `${path} ${to}`.slice(0, 40)).sort()).toEqual([
       "etcd.password a secret",
+      "etcd.tls ca: /etc/underlay/ca.pem, cert:",
       "etcd.username u",
       "pools.default.maxBlocks 4",
     ]);

@@ -6,7 +6,7 @@ const limits = { maxBlocks: 4, releaseAfter: 1000 };
 let n = 0;
 const block = (capacity: number | null, used: number, emptySince: number | null = null): SharedBlock => {
   n = (n + 1) % 8;
-  return { prefix: `10.0.${n}.0/26`, capacity, used, emptySince };
+  return { prefix: `10.0.${n}.0/26`, capacity, free: capacity === null ? null : capacity - used, emptySince };
 };
 const idle = { claim: false, release: null, wait: null };
 
@@ -22,9 +22,10 @@ describe("demand", () => {
   });
 
   it("counts on no address that cools down", () => {
-    expect(demand([{ ...block(64, 40), unavailable: 15 }], limits, 0)).toEqual(idle);
-    expect(demand([{ ...block(64, 40), unavailable: 16 }], limits, 0).claim).toBe(true);
-    expect(demand([block(64, 3), { ...block(64, 0, 0), unavailable: 4 }], limits, 999).wait).toBe(1);
+    // Of the 24 that are not in use.
+    expect(demand([{ ...block(64, 40), free: 9 }], limits, 0)).toEqual(idle);
+    expect(demand([{ ...block(64, 40), free: 8 }], limits, 0).claim).toBe(true);
+    expect(demand([block(64, 3), { ...block(64, 0, 0), free: 60 }], limits, 999).wait).toBe(1);
   });
 
   it("claims no more than is allowed, and nothing with a block of more addresses than can be used up", () => {

@@ -1,0 +1,528 @@
+// What this node has beside the blocks that its configuration names: blocks claimed in etcd, single addresses let in, pods that
+// bring their addresses along. In: the configuration, the source of blocks, ADDs that find nothing (claim), pods that come and go.
+// Out: the placement for daemon/blocks, which takes it to the kernel and the neighbours; what is given back, when nobody looks for
+// it here any more.
+import { isDeepStrictEqual } from "node:util";
+import { type BlockSource, BlockSourceError, type SourceChange, type SourceState } from "../../cni/blocks/types.ts";
+import type { BlockUse } from "../../cni/ipam/allocator.ts";
+import type { ExceptionRequest, Exceptions } from "../../cni/ipam/exceptions.ts";
+import { parseRange } from "../../cni/ipam/range.ts";
+import { identityOf } from "../../cni/ipam/records.ts";
+import { CniError, CniErrorCode } from "../../cni/protocol/error.ts";
+import type { PodEvent, PodView } from "../../cni/types.ts";
+import type { Config, PoolConfig } from "../../config/types.ts";
+import type { SharedFacts } from "../../doctor/types.ts";
+import { type Family, parseAddress } from "../../net/address.ts";
+import type { Clock } from "../../net/clock.ts";
+import type { Log } from "../../net/log.ts";
+import { contains, hostPrefix, prefix as prefixOf } from "../../net/prefix.ts";
+import type { SharedView } from "../api/types.ts";
+import type { Blocks } from "../blocks/blocks.ts";
+import type { Placement } from "../blocks/placement.ts";
+import { asSourceError, type ClaimFailure, Claims, familiesOf } from "./claims.ts";
+import { type Entry, ExceptionRoutes, hostPrefixOf } from "./exceptions.ts";
+import { Identities, identityIn } from "./identities.ts";
+import type { SharedEvent } from "./types.ts";
+
+/** An ADD waits so long for a block. */
+const CLAIM_LIMIT_MS = 10_000;
+
+export interface SharingDependencies {
+  /** Null: the configuration has none. */
+  readonly makeSource: (config: Config) => BlockSource | null;
+  /** Made after this. */
+  readonly blocks: () => Pick<Blocks, "place" | "status">;
+  /** Of the allocator. */
+  readonly uses: () => readonly BlockUse[];
+  readonly pods: () => readonly PodView[];
+  /** Names of the interfaces that neighbours are on, as far as they are known now. */
+  readonly uplinks: () => readonly string[];
+  readonly clock: Clock;
+  readonly log: Log;
+  onEvent(event: SharedEvent): void;
+}
+
+interface Shared {
+  readonly source: BlockSource;
+  readonly claims: Claims;
+  readonly identities: Identities;
+  readonly unsubscribe: () => void;
+}
+
+export class Sharing implements Exceptions {
+  readonly #deps: SharingDependencies;
+  readonly #exceptions: ExceptionRoutes;
+  #config: Config;
+  #shared: Shared | null = null;
+  readonly #uplinks = new Set<string>();
+  readonly #counts = { claimed: 0, failed: 0, returned: 0, lost: 0, milliseconds: 0 };
+  #placing: Promise<void> | null = null;
+  #placeAgain = false;
+  #looking = false;
+  #started = false;
+
+  constructor(config: Config, deps: SharingDependencies) {
+    this.#config = config;
+    this.#deps = deps;
+    const { clock, log } = deps;
+    this.#exceptions = new ExceptionRoutes({
+      clock,
+      log,
+      place: () => this.#place(),
+      isPlaced: (prefix) => this.#statusOf(prefix) !== undefined,
+      refusal: (prefix) => this.#refusal(prefix),
+      left: (entry) => void this.#left(entry),
+      onEvent: (event) => this.#tell(event),
+    });
+    this.#exceptions.configure(config.pools);
+  }
+
+  #tell(event: SharedEvent): void {
+    if (event.kind === "claimed") this.#counts.milliseconds += event.milliseconds;
+    if (event.kind === "claimFailed") this.#counts.failed++;
+    else if (event.kind === "claimed" || event.kind === "returned" || event.kind === "lost") this.#counts[event.kind]++;
+    this.#deps.onEvent(event);
+  }
+
+  /** Resolves when it is known what this node has. Rejects when the copy of that on the disk is damaged. */
+  async start(): Promise<void> {
+    this.#shared = await this.#open(this.#config);
+    for (const { address, pool } of this.#shared?.source.loans() ?? [])
+      this.#exceptions.found(address, pool, "borrowed");
+    for (const { pool, addresses } of this.#shared?.source.held() ?? [])
+      for (const address of addresses) if (!this.#isOwn(address)) this.#exceptions.found(address, pool, "moved");
+  }
+
+  /** Of what a former run left: blocks. Single addresses that may be exceptions are known when pods are. */
+  blocksAmong(former: readonly string[]): string[] {
+    return former.filter((prefix) => {
+      const [address] = prefix.split("/");
+      return prefix !== hostPrefixOf(address) || !this.#config.pools.some(({ name }) => this.#isAskable(name, address));
+    });
+  }
+
+  /** Pods of a former run are known: what none of them has goes back. */
+  podsKnown(pods: readonly PodView[]): void {
+    const owners = new Map(pods.flatMap((pod) => pod.addresses.map((address) => [address, pod] as const)));
+    for (const [address, { pool }] of owners)
+      if (!this.#exceptions.find(address) && this.#isAskable(pool, address))
+        this.#exceptions.found(address, pool, "asked");
+    this.#exceptions.podsKnown((address) => {
+      const owner = owners.get(address);
+      return owner ? identityOf(owner) : null;
+    });
+    for (const pod of pods) this.#attached(pod);
+    this.#started = true;
+    void this.#place();
+    this.#shared?.claims.run();
+  }
+
+  async stop(): Promise<void> {
+    this.#exceptions.stop();
+    await this.#close(this.#shared);
+  }
+
+  /** What has to be there before the pools change; rejects with everything as it was. Call configured() when they have changed. */
+  async prepare(config: Config): Promise<void> {
+    const key = ({ etcd, node, pools }: Config) => [etcd, node, pools.some(({ source }) => source === "etcd")];
+    if (isDeepStrictEqual(key(config), key(this.#config))) return;
+    const before = this.#shared;
+    // One at a time has the copy on the disk; what the former one knows counts until the new one knows more.
+    await this.#close(before);
+    try {
+      this.#shared = await this.#open(config);
+      if (this.#started) this.#shared?.claims.run();
+    } catch (error) {
+      this.#shared = await this.#open(this.#config);
+      throw error;
+    }
+  }
+
+  configured(config: Config): void {
+    this.#config = config;
+    this.#exceptions.configure(config.pools);
+    this.#shared?.claims.configure(config.pools);
+    void this.#place();
+    this.look();
+  }
+
+  placement(): Placement {
+    for (const name of this.#deps.uplinks()) this.#uplinks.add(name);
+    const source = this.#shared?.source;
+    return {
+      claimed: this.#shared?.claims.placed() ?? [],
+      exceptions: this.#exceptions.placed(),
+      elsewhere: (source?.reserved() ?? []).map(hostPrefixOf),
+      uplinks: [...this.#uplinks].sort(),
+    };
+  }
+
+  /** A block, or an exception, has another phase. */
+  blockChanged(prefix: string): void {
+    if (this.#statusOf(prefix) !== undefined) return;
+    this.#shared?.claims.gone(prefix);
+    this.#exceptions.gone(prefix);
+  }
+
+  /** Pods have come or gone, in any pool. Looked at later in this turn. */
+  look(): void {
+    if (this.#looking) return;
+    this.#looking = true;
+    queueMicrotask(() => {
+      this.#looking = false;
+      this.#shared?.claims.look();
+    });
+  }
+
+  /** Sessions have come or gone. */
+  uplinksChanged(): void {
+    if (this.placement().elsewhere.length > 0) void this.#place();
+  }
+
+  podChanged({ kind, pod }: PodEvent): void {
+    if (!this.#started) return;
+    if (kind === "added") {
+      this.#attached(pod);
+      return;
+    }
+    const keeper = this.#keeperOf(pod.pool);
+    if (!keeper) return;
+    for (const address of pod.addresses) {
+      const entry = this.#exceptions.find(address);
+      if (entry && keeper.identities.held(identityIn(pod.pool, identityOf(pod)))) entry.why = "moved";
+    }
+    // What is withdrawn first lets its identity go when that is done.
+    if (pod.addresses.some((address) => this.#exceptions.find(address)?.why === "moved")) return;
+    keeper.identities.detached(identityIn(pod.pool, identityOf(pod)), keeper.milliseconds);
+  }
+
+  // --- what the allocator asks ---
+
+  async claim(request: ExceptionRequest): Promise<readonly string[]> {
+    if (request.addresses.length > 0) {
+      for (const address of request.addresses) await this.#admitAsked(address, request);
+      return request.addresses;
+    }
+    const moved = await this.#fetch(request);
+    return moved.length > 0 ? moved : await this.#room(request);
+  }
+
+  admits(address: string, identity: string): boolean {
+    const entry = this.#exceptions.find(address);
+    return entry?.inUse === true && !entry.leaving && entry.identity === identity;
+  }
+
+  released(address: string): void {
+    this.#exceptions.released(address);
+  }
+
+  blocks(): ReturnType<Exceptions["blocks"]> {
+    return this.#exceptions.blocks();
+  }
+
+  // --- what is shown ---
+
+  get state(): SourceState | null {
+    return this.#shared?.source.state ?? null;
+  }
+
+  failures(): ClaimFailure[] {
+    return this.#shared?.claims.failures() ?? [];
+  }
+
+  exceptions(): readonly Entry[] {
+    return this.#exceptions.entries;
+  }
+
+  view(): SharedView {
+    const { state, exceptions } = this.facts();
+    const etcd = state && { state: state.kind, reason: state.reason, seconds: state.seconds };
+    return { etcd, claims: { ...this.#counts }, exceptions };
+  }
+
+  facts(): Omit<SharedFacts, "nodes"> {
+    const { clock } = this.#deps;
+    const state = this.state;
+    return {
+      state: state && {
+        kind: state.kind,
+        reason: state.reason,
+        seconds: Math.round((clock.now() - state.since) / 1000),
+      },
+      warnings: this.#shared?.source.warnings() ?? [],
+      failures: this.failures(),
+      exceptions: this.#config.pools.map(({ name, exceptions: { budget } }) => {
+        return { pool: name, used: this.#exceptions.used(name), budget };
+      }),
+    };
+  }
+
+  /** For the status: each as long as it lasts. */
+  problems(): string[] {
+    const { state, failures } = this.facts();
+    const problems = failures
+      .filter(({ code }) => code !== "unavailable")
+      .map(
+        ({ pool, family, message }) =>
+          `pool ${pool} is short of IPv${family} addresses, and has no further block: ${message}`,
+      );
+    if (state && state.kind !== "connected" && state.kind !== "stopped")
+      problems.unshift(`etcd cannot be relied on (${state.kind}): ${state.reason ?? "no answer so far"}`);
+    return problems;
+  }
+
+  async #open(config: Config): Promise<Shared | null> {
+    const source = this.#deps.makeSource(config);
+    if (!source) return null;
+    const { clock, log } = this.#deps;
+    const claims = new Claims({
+      source,
+      clock,
+      log,
+      onEvent: (event) => this.#tell(event),
+      place: () => this.#place(),
+      uses: this.#deps.uses,
+      isPlaced: (prefix) => this.#statusOf(prefix) !== undefined,
+    });
+    claims.configure(config.pools);
+    await source.start();
+    return {
+      source,
+      claims,
+      identities: new Identities({ source, clock, log }),
+      unsubscribe: source.onChange((change) => this.#changed(change)),
+    };
+  }
+
+  async #close(shared: Shared | null): Promise<void> {
+    if (!shared) return;
+    shared.unsubscribe();
+    shared.claims.stop();
+    shared.identities.stop();
+    await shared.source.stop();
+  }
+
+  #changed(change: SourceChange): void {
+    if (change.kind === "state") {
+      const { kind: state, reason } = change.state;
+      this.#tell({ kind: "state", state, reason });
+      if (state === "connected") this.#shared?.identities.connected();
+    } else if (change.kind === "loan-lost") {
+      this.#deps.log.error(
+        { address: change.loan.address, reason: change.reason },
+        "a borrowed address is not ours any more",
+      );
+      this.#exceptions.lost(change.loan.address);
+    } else if (change.kind === "identity-lost") {
+      const { identity, reason } = change;
+      this.#deps.log.error(
+        { ...identity, reason },
+        "the addresses that a pod keeps are not in this node's hands any more",
+      );
+      for (const address of identity.addresses)
+        if (this.#exceptions.find(address)?.why === "moved") this.#exceptions.lost(address);
+    }
+    if (change.kind !== "state" && change.kind !== "pools") void this.#place();
+    this.#shared?.claims.changed(change);
+  }
+
+  /** One after the other; what changes while the kernel is asked goes with the next one. */
+  #place(): Promise<void> {
+    this.#placeAgain = true;
+    this.#placing ??= (async () => {
+      while (this.#placeAgain) {
+        this.#placeAgain = false;
+        await this.#deps.blocks().place(this.placement());
+      }
+      this.#placing = null;
+    })();
+    return this.#placing;
+  }
+
+  #statusOf(prefix: string) {
+    return this.#deps
+      .blocks()
+      .status()
+      .find((status) => status.prefix === prefix);
+  }
+
+  #refusal(prefix: string): string | null {
+    const status = this.#statusOf(prefix);
+    if (status && "proof" in status.state && status.state.proof !== null) return null;
+    return status?.state.phase === "failed" ? status.state.error : "it has not answered";
+  }
+
+  /** No neighbour looks for it here any more. */
+  async #left(entry: Entry): Promise<void> {
+    if (entry.why === "moved") {
+      const keeper = this.#keeperOf(entry.pool);
+      // Its pod may be here as before, with a block around the address now.
+      if (this.#deps.pods().some(({ addresses }) => addresses.includes(entry.address))) return;
+      if (entry.identity !== null)
+        keeper?.identities.detached(identityIn(entry.pool, entry.identity), keeper.milliseconds);
+      return;
+    }
+    if (entry.why !== "borrowed") return;
+    try {
+      await this.#shared?.source.giveBackLoan(entry.address);
+    } catch (error) {
+      const { code, message } = asSourceError(error);
+      this.#deps.log.warn(
+        { address: entry.address, code, reason: message },
+        "a borrowed address could not be given back",
+      );
+      // Nobody else has it meanwhile: it stays for the next pod, and is given back when that is gone.
+      if (code !== "unavailable" || this.#exceptions.find(entry.address)) return;
+      this.#deps.clock.after(CLAIM_LIMIT_MS, () => void this.#left(entry));
+    }
+  }
+
+  /** An address that was asked for by name and is in none of our blocks. */
+  async #admitAsked(address: string, { pools, identity }: ExceptionRequest): Promise<void> {
+    const pool = pools.find((name) => this.#isAskable(name, address));
+    if (pool !== undefined) return this.#exceptions.admit(address, pool, "asked", identity);
+    for (const name of pools) {
+      const held = await this.#identityOf(name, identity)?.fetch(identityIn(name, identity));
+      if (held?.includes(address)) return this.#exceptions.admit(address, name, "moved", identity);
+    }
+    const shared = pools.find((name) => this.#pool(name)?.ranges.some((range) => isIn(range, address)));
+    throw new CniError(
+      CniErrorCode.addressOutsidePool,
+      shared === undefined
+        ? `requested address ${address} is in no block of pool "${pools.join('", "')}", and in none of its exceptions`
+        : `requested address ${address} is in no block that this node has of pool "${shared}"`,
+    );
+  }
+
+  /** What the pod has had on another node. */
+  async #fetch({ pools, identity, named }: ExceptionRequest): Promise<string[]> {
+    if (!named) return [];
+    for (const name of pools) {
+      const addresses = (await this.#identityOf(name, identity)?.fetch(identityIn(name, identity))) ?? [];
+      if (addresses.length === 0) continue;
+      for (const address of addresses)
+        if (!this.#isOwn(address)) await this.#exceptions.admit(address, name, "moved", identity);
+      // Those of our own blocks are the pod's as soon as nobody holds them back here.
+      await this.#place();
+      return [...addresses];
+    }
+    return [];
+  }
+
+  /** Waits for a block when every pool is full; borrows when there is none, and the pool may. */
+  async #room({ pools, identity }: ExceptionRequest): Promise<string[]> {
+    // A block that retires has room as well, and gives none of it.
+    const own = new Set(this.#shared?.claims.placed().map(({ prefix }) => prefix));
+    const uses = this.#deps.uses().filter(({ prefix }) => own.has(prefix));
+    const missing = (pool: PoolConfig) =>
+      familiesOf(pool).filter((family) => !uses.some((use) => use.pool === pool.name && hasRoom(use, family)));
+    const configs = pools.flatMap((name) => this.#pool(name) ?? []);
+    if (configs.some((pool) => pool.source === "static" || missing(pool).length === 0)) return [];
+    const [pool] = configs;
+    if (!pool) return [];
+    const borrowed: string[] = [];
+    try {
+      for (const family of missing(pool)) {
+        const address = await this.#blockOrLoan(pool, family, identity);
+        if (address !== null) borrowed.push(address);
+      }
+    } catch (error) {
+      for (const address of borrowed) this.released(address);
+      throw error;
+    }
+    return borrowed;
+  }
+
+  /** Null: there is a block now. */
+  async #blockOrLoan(pool: PoolConfig, family: Family, identity: string): Promise<string | null> {
+    const shared = this.#shared;
+    if (!shared) return null;
+    try {
+      await this.#inTime(shared.claims.more(pool.name, family));
+      return null;
+    } catch (error) {
+      const failure = asSourceError(error);
+      if (pool.affinity !== "borrow" || !["exhausted", "limit"].includes(failure.code))
+        throw refusal(pool, family, failure);
+    }
+    const idle = this.#exceptions.idle(pool.name, family);
+    if (!idle) this.#exceptions.requireRoom(pool.name);
+    try {
+      const address = idle?.address ?? (await this.#inTime(shared.source.borrow(pool.name, family))).address;
+      await this.#exceptions.admit(address, pool.name, "borrowed", identity);
+      return address;
+    } catch (error) {
+      throw error instanceof CniError ? error : refusal(pool, family, asSourceError(error));
+    }
+  }
+
+  #inTime<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const late = () => reject(new BlockSourceError("unavailable", `no answer within ${CLAIM_LIMIT_MS / 1000} s`));
+      const timer = this.#deps.clock.after(CLAIM_LIMIT_MS, late);
+      work.then(resolve, reject).finally(() => timer.cancel());
+    });
+  }
+
+  #attached(pod: PodView): void {
+    const keeper = this.#keeperOf(pod.pool);
+    if (keeper && pod.pod !== null) keeper.identities.attached(identityIn(pod.pool, identityOf(pod)), pod.addresses);
+  }
+
+  #identityOf(pool: string, identity: string): Identities | null {
+    return identity === "" ? null : (this.#keeperOf(pool)?.identities ?? null);
+  }
+
+  /** Null: the pool keeps no addresses, or is not shared. */
+  #keeperOf(name: string): { readonly identities: Identities; readonly milliseconds: number } | null {
+    const pool = this.#pool(name);
+    const sticky = pool?.sticky ?? null;
+    if (!this.#shared || pool?.source !== "etcd" || sticky === null) return null;
+    return { identities: this.#shared.identities, milliseconds: sticky.for * 1000 };
+  }
+
+  #pool(name: string): PoolConfig | undefined {
+    return this.#config.pools.find((pool) => pool.name === name);
+  }
+
+  /** With a static source: the operator has promised that nobody else has it. */
+  #isAskable(name: string, address: string): boolean {
+    const pool = this.#pool(name);
+    if (pool?.source !== "static" || this.#isOwn(address)) return false;
+    return pool.exceptions.ranges.some((range) => isIn(range, address)) && !isExcluded(pool, address);
+  }
+
+  /** In a block of this node's, of whatever pool. */
+  #isOwn(address: string): boolean {
+    const claimed = this.#shared?.source.blocks().map(({ prefix }) => prefix) ?? [];
+    return [...this.#config.pools.flatMap(({ blocks }) => blocks), ...claimed].some((block) => isIn(block, address));
+  }
+}
+
+function isIn(range: string, address: string): boolean {
+  const bytes = parseAddress(address);
+  const outer = prefixOf(range);
+  return bytes !== null && bytes.length === outer.bytes.length && contains(outer, hostPrefix(bytes));
+}
+
+function isExcluded({ exclude }: PoolConfig, address: string): boolean {
+  const bytes = parseAddress(address)!;
+  return exclude.some((text) => {
+    const range = parseRange(text);
+    if (!range || range.first.length !== bytes.length) return false;
+    return Buffer.compare(range.first, bytes) <= 0 && Buffer.compare(bytes, range.last) <= 0;
+  });
+}
+
+function hasRoom({ prefix, free }: BlockUse, family: Family): boolean {
+  return (family === 6) === prefix.includes(":") && (free === null || free > 0);
+}
+
+function refusal(pool: PoolConfig, family: Family, { code, message }: BlockSourceError): CniError {
+  const nothing = `pool "${pool.name}" has no free IPv${family} address on this node`;
+  const later = !["exhausted", "limit", "strict", "unknownPool"].includes(code);
+  return new CniError(
+    later ? CniErrorCode.tryAgainLater : CniErrorCode.poolExhausted,
+    `${nothing}, and no further block: ${message}`,
+  );
+}

@@ -1,0 +1,276 @@
+// Nodes that share pools, with everything real: etcd, underlayd, FRR as their switch, pods in namespaces.
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { distFile } from "../../net/dist.ts";
+import { waitFor } from "../interop/support/wait.ts";
+import { type SharedNode, SharedRack } from "./support/shared-rack.ts";
+
+let rack: SharedRack;
+
+const pools = (n: number) => `
+pools:
+  default:
+    source: etcd
+    ranges: 10.244.0.0/27
+    blockSize: { ipv4: 29 }
+    maxBlocks: 2
+    affinity: borrow
+    lend: 2
+    releaseAfter: 1s
+    cooldown: 0s
+    sticky: { for: 1h }
+  named: { blocks: [10.250.${n}.0/30], exceptions: { ranges: [10.251.0.0/24], budget: 2, communities: ["65000:32"] } }
+`;
+
+beforeAll(async () => {
+  rack = await SharedRack.start("shared", pools);
+}, 60_000);
+afterAll(() => rack?.close());
+
+/** Prefixes of the blocks of a node that it has claimed and announced. */
+const claimed = async (n: number) =>
+  (await rack.nodes[n - 1].blocks())
+    .filter(({ source, state }) => source === "etcd" && state === "announced")
+    .map(({ prefix }) => prefix)
+    .sort();
+
+it("has each node claim a block of its own, and one more before it runs dry", { timeout: 60_000 }, async () => {
+  const [one, two, three] = rack.nodes;
+  await Promise.all(
+    rack.nodes.map((node) =>
+      node.waitBlocks("a block", (blocks) =>
+        blocks.some((block) => block.source === "etcd" && block.state === "announced"),
+      ),
+    ),
+  );
+  const all = [...(await claimed(1)), ...(await claimed(2)), ...(await claimed(3))];
+  expect(new Set(all).size).toBe(3);
+  for (const [i, prefix] of all.entries()) await rack.waitAnnounced(prefix, [i + 1]);
+  for (const name of ["p1", "p2", "p3", "p4", "p5"]) expect((await one.add(name)).code).toBe(0);
+  await one.waitBlocks(
+    "a second block",
+    (blocks) => blocks.filter(({ source, state }) => source === "etcd" && state === "announced").length === 2,
+  );
+  expect((await two.add("q1")).code).toBe(0);
+  expect((await three.add("r1")).code).toBe(0);
+  const [q1] = (await two.views()).map(({ addresses }) => addresses[0]);
+  expect(await one.reaches("p1", q1)).toBe(true);
+  expect(await three.reaches("r1", q1)).toBe(true);
+});
+
+/** The node whose block an address is in. */
+async function ownerOf(address: string): Promise<number> {
+  const last = Number(address.split(".")[3]);
+  for (const n of [1, 2, 3])
+    for (const prefix of await claimed(n)) {
+      const first = Number(prefix.split("/")[0].split(".")[3]);
+      if (first <= last && last < first + 8) return n;
+    }
+  throw new Error(`${address} is in nobody's block`);
+}
+
+it("borrows a single address when no block is left, and everybody reaches it", { timeout: 60_000 }, async () => {
+  const [, two] = rack.nodes;
+  for (const name of ["q2", "q3", "q4", "q5", "q6"]) expect((await two.add(name)).code, name).toBe(0);
+  const borrowed = await two.add("q7");
+  expect(borrowed.code, borrowed.stdout).toBe(0);
+  const [address] = borrowed.addresses;
+  const owner = rack.nodes[(await ownerOf(address)) - 1];
+  expect(owner.number).not.toBe(2);
+  await rack.waitAnnounced(`${address}/32`, [2]);
+  expect((await two.blocks()).find(({ prefix }) => prefix === `${address}/32`)).toMatchObject({ source: "borrowed" });
+  // The owner has a hole in its block: its pods and the node itself reach the address where it is.
+  const pod = owner.number === 1 ? "p1" : "r1";
+  await waitFor(() => owner.node.ip("route", "show", "table", "7000").includes(`throw ${address} `), "a hole");
+  expect(await owner.reaches(pod, address)).toBe(true);
+  expect(await owner.reaches(null, address)).toBe(true);
+  const third = rack.nodes.find(({ number }) => number !== 2 && number !== owner.number)!;
+  expect(await third.reaches(third.number === 1 ? "p1" : "r1", address)).toBe(true);
+  expect(await rack.outside.exec("ping", "-c", "1", "-W", "2", address)).toContain("1 received");
+  // What the fabric sends to the owner all the same does not go back to it.
+  expect(owner.node.ip("rule")).toMatch(new RegExp(`1001:\\s+from all to ${address} iif eth1 blackhole`));
+  expect(await forwards(owner, address)).toBe(0);
+
+  // It goes back, in order: withdrawn, out of the kernel, free in etcd.
+  await two.del("q7");
+  await rack.waitAnnounced(`${address}/32`, []);
+  await waitFor(() => !owner.node.ip("route", "show", "table", "7000").includes(address), "the hole to be gone");
+  expect(owner.node.ip("rule")).not.toContain(`${address} iif`);
+  expect(await rack.etcdctl("get", "--prefix", "--keys-only", "/underlay/v1/nodes/")).not.toContain(address);
+});
+
+/** How many packets for an address the node sends back to where they come from. */
+async function forwards(node: SharedNode, address: string): Promise<number> {
+  const sent = () =>
+    Number(node.node.ip("-s", "-j", "link", "show", "eth1").match(/"tx":\{"bytes":\d+,"packets":(\d+)/)![1]);
+  const tor = `10.1.${node.number}.2`;
+  rack.torNode.ip("route", "add", `${address}/32`, "via", tor, "metric", "1");
+  const before = sent();
+  await rack.outside.exec("ping", "-c", "5", "-i", "0.01", "-W", "1", address).catch(() => "");
+  const after = sent();
+  rack.torNode.ip("route", "del", `${address}/32`, "via", tor, "metric", "1");
+  // A keepalive, an ARP answer may be among them; a loop is 60 packets for each.
+  return Math.max(0, after - before - 5);
+}
+
+it("goes on without etcd, over a restart and a compaction, and claims again when it is back", {
+  timeout: 90_000,
+}, async () => {
+  const [one, two, three] = rack.nodes;
+  const [q1] = (await two.views()).map(({ addresses }) => addresses[0]);
+  await rack.stopEtcd();
+  await Promise.all([
+    two.underlay.restart(),
+    waitFor(
+      async () => (await three.underlay.status()).problems.some((text) => text.includes("etcd")),
+      "the status to say so",
+      { timeout: 20_000 },
+    ),
+  ]);
+  expect((await two.underlay.status()).state).toBe("degraded");
+  expect(await claimed(2)).toHaveLength(1);
+  await rack.waitAnnounced((await claimed(2))[0], [2]);
+  expect(await three.reaches("r1", q1)).toBe(true);
+  // Out of the blocks that are there.
+  expect((await three.add("r2")).code).toBe(0);
+  const full = await two.add("q7");
+  expect(JSON.parse(full.stdout)).toMatchObject({ code: 11, msg: expect.stringContaining("no free IPv4 address") });
+
+  await rack.startEtcd();
+  const revision = JSON.parse(await rack.etcdctl("get", "/", "--write-out=json")).header.revision;
+  await rack.etcdctl("compact", String(revision));
+  for (const node of rack.nodes)
+    await waitFor(
+      async () => (await node.underlay.status()).problems.every((text) => !text.includes("etcd")),
+      "etcd to be back",
+      { timeout: 30_000 },
+    );
+
+  // What one node has too much is another's when it needs it.
+  const before = await claimed(1);
+  expect(before).toHaveLength(2);
+  for (const name of ["p1", "p2", "p3", "p4", "p5"]) await one.del(name);
+  await one.waitBlocks(
+    "one block to go back",
+    (blocks) => blocks.filter(({ source }) => source === "etcd").length === 1,
+  );
+  expect((await two.add("q7")).code).toBe(0);
+  await two.waitBlocks(
+    "a second block",
+    (blocks) => blocks.filter(({ source, state }) => source === "etcd" && state === "announced").length === 2,
+  );
+});
+
+const web = { args: "IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-0" };
+
+it("lets a pod with a name keep its address on another node", { timeout: 60_000 }, async () => {
+  const [one, , three] = rack.nodes;
+  const first = await one.add("web", web);
+  expect(first.code, first.stdout).toBe(0);
+  const [address] = first.addresses;
+  await waitFor(
+    async () => (await rack.etcdctl("get", "--prefix", "--keys-only", "/underlay/v1/identities/")).includes("web-0"),
+    "the identity",
+    { interval: 30 },
+  );
+  // Still there: nobody else may have it.
+  const early = await three.add("web", web);
+  expect(JSON.parse(early.stdout)).toMatchObject({ code: 11, msg: expect.stringContaining("node1") });
+  await one.del("web", web);
+  const second = await waitFor(
+    async () => {
+      const answer = await three.add("web", web);
+      return answer.code === 0 ? answer : null;
+    },
+    "the pod on its new node",
+    { interval: 50 },
+  );
+  expect(second?.addresses).toEqual([address]);
+  await rack.waitAnnounced(`${address}/32`, [3]);
+  expect((await three.blocks()).find(({ prefix }) => prefix === `${address}/32`)).toMatchObject({ source: "moved" });
+  await one.add("p1");
+  expect(await one.reaches("p1", address)).toBe(true);
+  expect(await rack.outside.exec("ping", "-c", "1", "-W", "2", address)).toContain("1 received");
+  // And back: there it is in the node's own block.
+  await three.del("web", web);
+  const third = await waitFor(
+    async () => {
+      const answer = await one.add("web", web);
+      return answer.code === 0 ? answer : null;
+    },
+    "the pod on its first node",
+    { interval: 50 },
+  );
+  expect(third?.addresses).toEqual([address]);
+  await rack.waitAnnounced(`${address}/32`, []);
+  expect(await three.reaches("r1", address)).toBe(true);
+});
+
+it("gives the blocks of a removed node to others; it withdraws them at once", { timeout: 60_000 }, async () => {
+  const [one, two, three] = rack.nodes;
+  const [lost] = await claimed(3);
+  const refused = one.node.exec(
+    ...[process.execPath, distFile("underlayctl.cjs"), "--socket", one.underlay.socket],
+    ...["nodes", "remove", "node3", "--yes"],
+  );
+  await expect(refused).rejects.toThrow("node node3 is alive");
+  const nodes = await one.underlay.ctl<{ node: string; blocks: { prefix: string }[] }[]>("nodes");
+  expect(nodes.map(({ node }) => node)).toEqual(["node1", "node2", "node3"]);
+  await one.underlay.ctl("nodes", "remove", "node3", "--yes", "--force", "--quarantine", "1");
+  await three.waitBlocks("the block to leave", (blocks) => blocks.every(({ prefix }) => prefix !== lost));
+  expect(three.node.ip("route", "show", "table", "7000")).not.toContain(`blackhole ${lost}`);
+  // It registers anew, and takes what there is when a pod needs it. The block is anybody's after the quarantine.
+  const again = await waitFor(
+    async () => {
+      const answer = await three.add("r9");
+      return answer.code === 0 ? answer : null;
+    },
+    "a pod on node3",
+    { interval: 200 },
+  );
+  expect(await two.reaches("q1", again?.addresses[0] ?? "")).toBe(true);
+  const all = [...(await claimed(1)), ...(await claimed(2)), ...(await claimed(3))];
+  expect(new Set(all).size).toBe(all.length);
+});
+
+const named = (address: string) => ({ pool: "named", args: `IgnoreUnknown=1;IP=${address}` });
+
+it("lets an address in that is asked for by name, as a host route within the budget", { timeout: 60_000 }, async () => {
+  const [one, two] = rack.nodes;
+  const first = await one.add("a", named("10.251.0.7"));
+  expect(first).toMatchObject({ code: 0, addresses: ["10.251.0.7"] });
+  await rack.waitAnnounced("10.251.0.7/32", [1]);
+  expect((await rack.announced("10.251.0.7/32")).communities).toEqual(["65000:32"]);
+  expect((await one.blocks()).find(({ prefix }) => prefix === "10.251.0.7/32")).toMatchObject({
+    pool: "named",
+    source: "asked",
+    used: 1,
+    state: "announced",
+  });
+  // What a pod sends from it takes the pool's table, like what is sent from a block.
+  expect(one.node.ip("rule")).toMatch(/1010:\s+from 10\.251\.0\.7 lookup 7100/);
+  await two.add("b", { pool: "named" });
+  expect(await two.reaches("b", "10.251.0.7")).toBe(true);
+  expect(await one.reaches("a", "203.0.113.2")).toBe(true);
+
+  expect(await one.add("c", named("10.251.0.8"))).toMatchObject({ code: 0 });
+  const third = await one.add("d", named("10.251.0.9"));
+  expect(third.code).toBe(1);
+  expect(JSON.parse(third.stdout)).toMatchObject({ code: 100, msg: expect.stringContaining("all 2 of its budget") });
+  const twice = await one.add("e", named("10.251.0.8"));
+  expect(JSON.parse(twice.stdout)).toMatchObject({ code: 101 });
+  const nowhere = await one.add("f", named("10.252.0.1"));
+  expect(JSON.parse(nowhere.stdout)).toMatchObject({ code: 102 });
+
+  // Over a restart they stay, announced without a gap in the kernel.
+  await one.underlay.restart();
+  await rack.waitAnnounced("10.251.0.7/32", [1]);
+  expect(await two.reaches("b", "10.251.0.7")).toBe(true);
+  expect((await one.blocks()).find(({ prefix }) => prefix === "10.251.0.7/32")).toMatchObject({ source: "asked" });
+
+  await one.del("a", named("10.251.0.7"));
+  await rack.waitAnnounced("10.251.0.7/32", []);
+  await one.waitBlocks("the exception to leave", (blocks) => blocks.every(({ prefix }) => prefix !== "10.251.0.7/32"));
+  expect(one.node.ip("rule")).not.toContain("10.251.0.7");
+  expect(one.node.ip("route", "show", "table", "7000")).not.toContain("10.251.0.7");
+  expect(await one.add("d", named("10.251.0.9"))).toMatchObject({ code: 0 });
+});
