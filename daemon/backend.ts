@@ -12,7 +12,7 @@ import type { BlockView, CniRequest, CniResponse, PodView } from "../cni/types.t
 import type { PolicyRequest } from "../config/policy-request.ts";
 import type { Config } from "../config/types.ts";
 import type { Finding, SharedFacts } from "../doctor/types.ts";
-import { formatIpv4, formatIpv4, parseAddress } from "../net/address.ts";
+import { formatIpv4, parseAddress } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import { hostPrefix, overlaps, parsePrefix, prefix as prefixOf } from "../net/prefix.ts";
 import type { ExplainView } from "../routing/explain/view.ts";

@@ -19,7 +19,7 @@ import type { SharedEvent } from "./types.ts";
 
 /** After a claim that failed: when etcd did not answer, and when there was nothing to be had. */
 const RETRY_UNAVAILABLE_MS = 5_000;
-const RETRY_EXHAUSTED_MS = 60_000;
+const RETRY_EXHAUSTED_MS = 20_000;
 /** How often it is looked whether addresses are kept no longer. */
 const KEEPING_MS = 60_000;
 /** An ADD that needs a block asks again at the earliest. */

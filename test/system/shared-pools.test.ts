@@ -153,6 +153,8 @@ it("goes on without etcd, over a restart and a compaction, and claims again when
     "one block to go back",
     (blocks) => blocks.filter(({ source }) => source === "etcd").length === 1,
   );
+  const ofNode1 = () => rack.etcdctl("get", "--prefix", "--keys-only", "/underlay/v1/nodes/node1/blocks/");
+  await waitFor(async () => (await ofNode1()).trim().split(/\n+/).length === 1, "etcd to have it", { interval: 20 });
   expect((await two.add("q7")).code).toBe(0);
   await two.waitBlocks(
     "a second block",
