@@ -10,17 +10,17 @@ import type { ClusterPool } from "../../cni/blocks/types.ts";
 import { until } from "./support/etcd.ts";
 import { Swarm } from "./support/swarm/swarm.ts";
 
-const SECONDS = Number(process.env.SECONDS ?? 4);
+const SECONDS = Number(process.env.SECONDS ?? 3);
 
 const pool: ClusterPool = {
   name: "default",
-  cidrs: ["10.128.0.0/18", "2001:db8::/112"],
+  cidrs: ["10.128.0.0/20", "2001:db8::/116"],
   blockSize: { 4: 28, 6: 124 },
   exclude: ["10.128.0.0/27"],
   rackSize: {},
-  racks: { r0: ["10.128.32.0/22"] },
+  racks: { r0: ["10.128.8.0/24"] },
   lend: 4,
-  maxBlocks: 4,
+  maxBlocks: 2,
 };
 
 let swarm: Swarm;

@@ -7,7 +7,7 @@ import { expect, it } from "vitest";
 import { BlockSourceError } from "../../../../cni/blocks/types.ts";
 import { Cluster, POOL, type SimulatedNode } from "./cluster.ts";
 
-const RUNS = Number(process.env.RUNS ?? 40);
+const RUNS = Number(process.env.RUNS ?? 30);
 const seeds = process.env.SEED
   ? [Number(process.env.SEED)]
   : Array.from({ length: RUNS }, (_, i) => i + 1 + Math.floor(Math.random() * 1e9));
