@@ -21,8 +21,8 @@ import { startingWith } from "./etcd/kv.ts";
 
 export const DEFAULT_ROOT = "/underlay/v1/";
 
-/** Names come from people: none of them can reach out of its place. */
-const name = encodeURIComponent;
+/** Names come from people: none of them can reach out of its place. Half a surrogate pair is written as U+FFFD. */
+const name = (text: string) => encodeURIComponent(Buffer.from(text).toString());
 
 export class Keys {
   readonly root: string;
