@@ -65,6 +65,34 @@ describe("CNI on one node", () => {
     expect(host.inPod("a", "ip neigh show 169.254.1.1")).toContain("PERMANENT");
   });
 
+  it("sets what a host end needs, whatever the host's defaults are", async () => {
+    pod("a");
+    const defaults = (forwarding: number) =>
+      host.inHost(
+        `sysctl -qw net.ipv4.conf.default.forwarding=${forwarding} net.ipv6.conf.default.accept_ra=${2 - forwarding} net.ipv6.conf.default.disable_ipv6=${1 - forwarding}`,
+      );
+    defaults(0);
+    try {
+      expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
+    } finally {
+      defaults(1);
+    }
+    const [name] = host.links();
+    const keys = [
+      "ipv4.conf.X.forwarding",
+      "ipv6.conf.X.accept_ra",
+      "ipv6.conf.X.addr_gen_mode",
+      "ipv6.conf.X.disable_ipv6",
+    ];
+    expect(host.inHost(`sysctl -n ${keys.map((key) => `net.${key.replace("X", name)}`).join(" ")}`)).toBe(
+      "1\n0\n1\n0\n",
+    );
+    // One queue in each direction, and packets at once: nothing is on its way to being set up.
+    expect(host.inHost(`ip -d link show ${name}`)).toContain("numtxqueues 1 numrxqueues 1");
+    expect(host.inHost(`ip link show ${name}`)).toContain("qdisc noqueue state UP");
+    host.inPod("a", "ping -c1 -W1 10.255.0.1");
+  });
+
   it("warms up among calls, and leaves nothing of it", async () => {
     pod("a");
     expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
