@@ -121,9 +121,11 @@ export class AllocatorModel {
         state.at = this.now;
       }
       state.kept = false;
-      state.rank = ++this.#count;
     }
-    for (const state of released) this.#keep(state);
+    for (const state of released) {
+      state.rank = ++this.#count;
+      this.#keep(state);
+    }
   }
 
   counts(
