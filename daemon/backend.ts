@@ -32,6 +32,7 @@ import {
 } from "./api/types.ts";
 import type { Bfd } from "./bfd.ts";
 import type { Blocks } from "./blocks/blocks.ts";
+import { placed } from "./blocks/placement.ts";
 import { blockViews } from "./blocks/view.ts";
 import { Doctor } from "./doctor.ts";
 import type { EventHub } from "./events.ts";
@@ -81,6 +82,8 @@ export class Backend implements ApiBackend {
     const { speaker, drain, recorder } = parts;
     this.#doctor = new Doctor({
       ...parts,
+      // What is claimed is as good as written down.
+      config: () => ({ ...parts.config(), pools: placed(parts.config(), parts.sharing.placement()).pools }),
       peers: () => this.peers(),
       blocks: () => this.blocks(),
       shared: () => this.#shared(),

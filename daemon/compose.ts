@@ -23,6 +23,7 @@ import { Backend } from "./backend.ts";
 import { Bfd } from "./bfd.ts";
 import { BlockAnnouncements } from "./blocks/announcements.ts";
 import { Blocks } from "./blocks/blocks.ts";
+import { placed } from "./blocks/placement.ts";
 import { shown } from "./blocks/view.ts";
 import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
@@ -198,7 +199,7 @@ export class Daemon {
         get config() {
           return inForce();
         },
-        foresee: (next) => this.#cni.foresee(next.pools),
+        foresee: (next) => this.#cni.foresee(placed(next, this.#sharing.placement()).pools),
         apply: (next, diff) => this.#apply(next, diff),
       },
       log("config"),

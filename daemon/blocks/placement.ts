@@ -29,11 +29,11 @@ export interface Placement {
 
 export const nothingPlaced: Placement = { claimed: [], exceptions: [], elsewhere: [], uplinks: [] };
 
-export interface Placed {
-  readonly pools: readonly BlocksPool[];
+export interface Placed<Pool extends BlocksPool = BlocksPool> {
+  readonly pools: readonly Pool[];
   readonly exceptions: readonly {
     readonly prefix: string;
-    readonly pool: BlocksPool;
+    readonly pool: Pool;
     readonly source: BlockSourceName;
   }[];
   /** Out of a pool that many nodes have. */
@@ -41,8 +41,11 @@ export interface Placed {
 }
 
 /** What is claimed for a pool that is not configured, or not as shared, is not there. */
-export function placed(config: BlocksConfig, { claimed, exceptions, elsewhere }: Placement): Placed {
-  const pools = config.pools.map((pool): BlocksPool => {
+export function placed<Pool extends BlocksPool>(
+  config: { readonly pools: readonly Pool[] },
+  { claimed, exceptions, elsewhere }: Placement,
+): Placed<Pool> {
+  const pools = config.pools.map((pool): Pool => {
     const own = pool.source === "etcd" ? claimed.filter((block) => block.pool === pool.name) : [];
     if (own.length === 0) return pool;
     const blocks = own.map(({ prefix }) => prefix);

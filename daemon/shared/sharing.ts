@@ -112,6 +112,7 @@ export class Sharing implements Exceptions {
       return owner ? identityOf(owner) : null;
     });
     for (const pod of pods) this.#attached(pod);
+    this.#letGoOfAbsent(pods);
     this.#started = true;
     void this.#place();
     this.#shared?.claims.run();
@@ -462,6 +463,16 @@ export class Sharing implements Exceptions {
       const timer = this.#deps.clock.after(CLAIM_LIMIT_MS, late);
       work.then(resolve, reject).finally(() => timer.cancel());
     });
+  }
+
+  /** Identities whose pods have gone while nobody ran, with addresses of our own blocks; others leave with their exceptions. */
+  #letGoOfAbsent(pods: readonly PodView[]): void {
+    const here = new Set(pods.flatMap(({ addresses }) => addresses));
+    for (const { pool, namespace, name, addresses } of this.#shared?.source.held() ?? []) {
+      const keeper = this.#keeperOf(pool);
+      if (keeper && addresses.every((address) => !here.has(address) && !this.#exceptions.find(address)))
+        keeper.identities.detached({ pool, namespace, name }, keeper.milliseconds);
+    }
   }
 
   #attached(pod: PodView): void {
