@@ -60,11 +60,22 @@ const is = (...value: number[]): Expression => ({ kind: "compare", operation: Co
 const isNot = (...value: number[]): Expression => ({ kind: "compare", operation: Compare.notEqual, value });
 const counted = (counter: DropReason): Expression[] => [{ kind: "count", counter }, drop];
 
-/** From a pod: `prefix` is how the names of host ends begin. */
+/** Bytes of an interface's name, padded with zeros; and of its kind. */
+const NAME_LENGTH = 16;
+
+/** From a pod: `prefix` is how the names of host ends begin, all of which are as long as a name can be. An uplink's is shorter. */
 function fromPod(prefix: string): Expression[] {
-  const kind = Buffer.alloc(16);
+  const kind = Buffer.alloc(NAME_LENGTH);
   kind.write("veth");
-  return [meta(Meta.iifName), is(...Buffer.from(prefix)), meta(Meta.iifKind), is(...kind)];
+  const last = Array.from({ length: NAME_LENGTH }, (_, i) => (i === NAME_LENGTH - 2 ? 0xff : 0));
+  return [
+    meta(Meta.iifName),
+    is(...Buffer.from(prefix)),
+    { kind: "mask", mask: last },
+    isNot(...last.map(() => 0)),
+    meta(Meta.iifKind),
+    is(...kind),
+  ];
 }
 
 const protocol = (number: number): Expression[] => [meta(Meta.l4Proto), is(number)];

@@ -239,6 +239,17 @@ describe("pods kept to their own addresses", () => {
     expect((await dropped()).source - before.source).toBe(spoofed().length);
   });
 
+  it("are told from an uplink whose name begins in the same way", async () => {
+    lab.link({ node, name: "ulink0" }, { node: far, name: "spare" });
+    const [{ ifindex }] = JSON.parse(far.ip("-j", "link", "show", "spare")) as { ifindex: number }[];
+    const [{ address }] = JSON.parse(node.ip("-j", "link", "show", "ulink0")) as { address: string }[];
+    const spare = new Wire(far.path, ifindex);
+    const bytes = frame(udp("203.0.113.7", NODE4, PORT, "from elsewhere"), { from: BOGUS_MAC, to: address });
+    expect(await arriving([], () => spare.send(bytes))).toEqual(["from elsewhere"]);
+    spare.close();
+    node.ip("link", "delete", "ulink0");
+  });
+
   it("cannot in fragments either", async () => {
     expect(await arriving(spoofedFragments())).toEqual([]);
   });
