@@ -43,7 +43,7 @@ import { Upkeep } from "./upkeep.ts";
 import { Vanished } from "./vanished.ts";
 
 /** Milliseconds. */
-const VANISHED_AFTER = 30_000;
+export const VANISHED_AFTER = 30_000;
 
 /** What the attachments live in, where it is not this host. */
 export interface Surroundings {

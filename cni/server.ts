@@ -8,7 +8,7 @@ import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { buildResult } from "./attach-result.ts";
 import type { Attachment } from "./attachment.ts";
-import { Attachments, type Surroundings } from "./attachments.ts";
+import { Attachments, type Surroundings, VANISHED_AFTER } from "./attachments.ts";
 import { check } from "./check.ts";
 import { collectGarbage } from "./garbage.ts";
 import type { BlockUse } from "./ipam/allocator.ts";
@@ -48,8 +48,9 @@ const firstVersion: Partial<Record<Verb, CniVersion>> = { CHECK: "0.4.0", STATUS
 
 /** How many pods a message names at most. */
 const NAMED_PODS = 10;
-/** Milliseconds; more often where pods are to be found sooner. */
-const UPKEEP_INTERVAL = 5_000;
+const SPOOL_INTERVAL = 5_000;
+/** How often pods are looked after within the time that one may be gone. */
+const LOOKS = 6;
 const DEFAULT_MTU = 1500;
 const MINIMUM_IPV6_MTU = 1280;
 
@@ -89,7 +90,8 @@ export class CniServer {
   readonly #spool: Spool;
   readonly #blockStates = new Map<string, Pick<BlockView, "state" | "reason">>();
   #running = false;
-  #timer: Timer | null = null;
+  #spoolTimer: Timer | null = null;
+  #upkeepTimer: Timer | null = null;
 
   constructor(options: CniOptions, deps: CniDependencies, around?: Surroundings) {
     this.#options = options;
@@ -119,7 +121,8 @@ export class CniServer {
     this.#fullness.setPools(this.#attachments.allocator.pools);
     this.#running = true;
     await this.#spool.replay();
-    this.#lookAfter();
+    this.#lookIntoSpool();
+    this.#lookAfterPods();
   }
 
   /** Has the code compiled that serves calls, so that the first ones are as fast as others. Resolves when that is done. */
@@ -132,7 +135,8 @@ export class CniServer {
   /** Waits for the calls under way; pods and their allocations stay. */
   async stop(): Promise<void> {
     this.#running = false;
-    this.#timer?.cancel();
+    this.#spoolTimer?.cancel();
+    this.#upkeepTimer?.cancel();
     this.#readiness.stop();
     await this.#attachments.stop();
   }
@@ -451,15 +455,19 @@ export class CniServer {
     this.onPool(fullness);
   }
 
-  /** Again and again. */
-  #lookAfter(): void {
+  #lookIntoSpool(): void {
+    if (!this.#running || this.#options.spoolDir === undefined) return;
+    this.#spoolTimer = this.#deps.clock.after(SPOOL_INTERVAL, () => {
+      void this.#spool.replay().then(() => this.#lookIntoSpool());
+    });
+  }
+
+  #lookAfterPods(): void {
     if (!this.#running) return;
     const { clock } = this.#deps;
-    const interval = Math.min(UPKEEP_INTERVAL, (this.#options.vanishedAfter ?? UPKEEP_INTERVAL * 2) / 2);
-    this.#timer = clock.after(interval, async () => {
-      await this.#spool.replay();
-      await this.#attachments.upkeep(clock.now());
-      this.#lookAfter();
+    const interval = (this.#options.vanishedAfter ?? VANISHED_AFTER) / LOOKS;
+    this.#upkeepTimer = clock.after(interval, () => {
+      void this.#attachments.upkeep(clock.now()).then(() => this.#lookAfterPods());
     });
   }
 }

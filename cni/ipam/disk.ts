@@ -80,7 +80,7 @@ export const realDisk: Disk = {
       const { dev, ino } = await stat(path);
       return `${dev}:${ino}`;
     } catch (error) {
-      if (isMissing(error)) return null;
+      if (isMissing(error) || (error as NodeJS.ErrnoException).code === "ENOTDIR") return null;
       throw error;
     }
   },

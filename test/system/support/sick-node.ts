@@ -229,7 +229,7 @@ function nodeYaml(lab: Lab, { peer = "import: all", peers = "", more = "" }: Nod
   return `
 node: { name: node1, asn: 65101, routerId: 10.0.0.11 }
 bgp: { listenAddresses: [10.0.0.2, "2001:db8::2"] }
-cni: { confDir: ${lab.directory}/net.d, binDir: ${lab.directory}/bin }
+cni: { confDir: ${lab.directory}/net.d, binDir: ${lab.directory}/bin, vanishedAfter: 24h }
 pools:
   default: { blocks: [10.244.1.0/26, "2001:db8:244:1::/122"] }
   tiny: { blocks: [10.244.9.0/31] }

@@ -170,6 +170,7 @@ export class History {
         return this.#stop();
       case "fault":
         this.disk.fault = (["full", "readOnly", "io"] as const)[n % 3];
+        this.journalBehind ||= this.disk.fault === "io";
         return this.#say(`the disk: ${this.disk.fault}`);
       case "heal":
         this.disk.fault = "none";
@@ -301,7 +302,8 @@ export class History {
         request: { addresses: [], mac: null, pod: `ns/${id}` } as never,
       });
       this.#oracle.attached(owner, attachment.record.addresses);
-      if (owner.calls === 1 && owner.namespace === netnsId && this.kernel.namespaces.has(netnsId))
+      const nameless = owner.unnamed && this.journalLost;
+      if (owner.calls === 1 && owner.namespace === netnsId && this.kernel.namespaces.has(netnsId) && !nameless)
         owner.promised = "attached";
       owner.addresses = attachment.record.addresses;
     });
