@@ -80,8 +80,10 @@ export class EtcdServer {
     return gone;
   }
 
-  /** With what it had. */
+  /** With what it had; nothing when it runs. */
   restart(index: number): void {
+    const { process } = this.members[index];
+    if (process && process.exitCode === null && process.signalCode === null) return;
     this.#spawn(this.members[index]);
   }
 
