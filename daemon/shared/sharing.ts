@@ -3,29 +3,26 @@
 // Out: the placement for daemon/blocks, which takes it to the kernel and the neighbours; what is given back, when nobody looks for
 // it here any more.
 import { isDeepStrictEqual } from "node:util";
-import { type BlockSource, BlockSourceError, type SourceChange, type SourceState } from "../../cni/blocks/types.ts";
+import type { BlockSource, SourceChange, SourceState } from "../../cni/blocks/types.ts";
 import type { BlockUse } from "../../cni/ipam/allocator.ts";
 import type { ExceptionRequest, Exceptions } from "../../cni/ipam/exceptions.ts";
-import { parseRange } from "../../cni/ipam/range.ts";
 import { identityOf } from "../../cni/ipam/records.ts";
-import { CniError, CniErrorCode } from "../../cni/protocol/error.ts";
 import type { PodEvent, PodView } from "../../cni/types.ts";
-import type { Config, PoolConfig } from "../../config/types.ts";
+import type { Config } from "../../config/types.ts";
 import type { SharedFacts } from "../../doctor/types.ts";
-import { type Family, parseAddress } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
-import { contains, hostPrefix, prefix as prefixOf } from "../../net/prefix.ts";
 import type { SharedView } from "../api/types.ts";
 import type { Blocks } from "../blocks/blocks.ts";
 import type { Placement } from "../blocks/placement.ts";
-import { asSourceError, type ClaimFailure, Claims, familiesOf } from "./claims.ts";
+import { asSourceError, type ClaimFailure, Claims } from "./claims.ts";
 import { type Entry, ExceptionRoutes, hostPrefixOf } from "./exceptions.ts";
 import { Identities, identityIn } from "./identities.ts";
+import { Requests } from "./requests.ts";
 import type { SharedEvent } from "./types.ts";
 
-/** An ADD waits so long for a block. */
-const CLAIM_LIMIT_MS = 10_000;
+/** A borrowed address that could not be given back is tried again then. */
+const RETURN_AGAIN_MS = 10_000;
 
 export interface SharingDependencies {
   /** Null: the configuration has none. */
@@ -52,6 +49,7 @@ interface Shared {
 export class Sharing implements Exceptions {
   readonly #deps: SharingDependencies;
   readonly #exceptions: ExceptionRoutes;
+  readonly #requests: Requests;
   #config: Config;
   #shared: Shared | null = null;
   readonly #uplinks = new Set<string>();
@@ -75,6 +73,14 @@ export class Sharing implements Exceptions {
       onEvent: (event) => this.#tell(event),
     });
     this.#exceptions.configure(config.pools);
+    this.#requests = new Requests({
+      config: () => this.#config,
+      shared: () => this.#shared,
+      exceptions: this.#exceptions,
+      uses: deps.uses,
+      place: () => this.#place(),
+      clock,
+    });
   }
 
   #tell(event: SharedEvent): void {
@@ -90,14 +96,18 @@ export class Sharing implements Exceptions {
     for (const { address, pool } of this.#shared?.source.loans() ?? [])
       this.#exceptions.found(address, pool, "borrowed");
     for (const { pool, addresses } of this.#shared?.source.held() ?? [])
-      for (const address of addresses) if (!this.#isOwn(address)) this.#exceptions.found(address, pool, "moved");
+      for (const address of addresses)
+        if (!this.#requests.isOwn(address)) this.#exceptions.found(address, pool, "moved");
   }
 
   /** Of what a former run left: blocks. Single addresses that may be exceptions are known when pods are. */
   blocksAmong(former: readonly string[]): string[] {
     return former.filter((prefix) => {
       const [address] = prefix.split("/");
-      return prefix !== hostPrefixOf(address) || !this.#config.pools.some(({ name }) => this.#isAskable(name, address));
+      return (
+        prefix !== hostPrefixOf(address) ||
+        !this.#config.pools.some(({ name }) => this.#requests.isAskable(name, address))
+      );
     });
   }
 
@@ -105,7 +115,7 @@ export class Sharing implements Exceptions {
   podsKnown(pods: readonly PodView[]): void {
     const owners = new Map(pods.flatMap((pod) => pod.addresses.map((address) => [address, pod] as const)));
     for (const [address, { pool }] of owners)
-      if (!this.#exceptions.find(address) && this.#isAskable(pool, address))
+      if (!this.#exceptions.find(address) && this.#requests.isAskable(pool, address))
         this.#exceptions.found(address, pool, "asked");
     this.#exceptions.podsKnown((address) => {
       const owner = owners.get(address);
@@ -186,7 +196,7 @@ export class Sharing implements Exceptions {
       this.#attached(pod);
       return;
     }
-    const keeper = this.#keeperOf(pod.pool);
+    const keeper = this.#requests.keeperOf(pod.pool);
     if (!keeper) return;
     for (const address of pod.addresses) {
       const entry = this.#exceptions.find(address);
@@ -199,13 +209,8 @@ export class Sharing implements Exceptions {
 
   // --- what the allocator asks ---
 
-  async claim(request: ExceptionRequest): Promise<readonly string[]> {
-    if (request.addresses.length > 0) {
-      for (const address of request.addresses) await this.#admitAsked(address, request);
-      return request.addresses;
-    }
-    const moved = await this.#fetch(request);
-    return moved.length > 0 ? moved : await this.#room(request);
+  claim(request: ExceptionRequest): Promise<readonly string[]> {
+    return this.#requests.claim(request);
   }
 
   admits(address: string, identity: string): boolean {
@@ -356,7 +361,7 @@ export class Sharing implements Exceptions {
   /** No neighbour looks for it here any more. */
   async #left(entry: Entry): Promise<void> {
     if (entry.why === "moved") {
-      const keeper = this.#keeperOf(entry.pool);
+      const keeper = this.#requests.keeperOf(entry.pool);
       // Its pod may be here as before, with a block around the address now.
       if (this.#deps.pods().some(({ addresses }) => addresses.includes(entry.address))) return;
       if (entry.identity !== null)
@@ -374,166 +379,22 @@ export class Sharing implements Exceptions {
       );
       // Nobody else has it meanwhile: it stays for the next pod, and is given back when that is gone.
       if (code !== "unavailable" || this.#exceptions.find(entry.address)) return;
-      this.#deps.clock.after(CLAIM_LIMIT_MS, () => void this.#left(entry));
+      this.#deps.clock.after(RETURN_AGAIN_MS, () => void this.#left(entry));
     }
-  }
-
-  /** An address that was asked for by name and is in none of our blocks. */
-  async #admitAsked(address: string, { pools, identity }: ExceptionRequest): Promise<void> {
-    const pool = pools.find((name) => this.#isAskable(name, address));
-    if (pool !== undefined) return this.#exceptions.admit(address, pool, "asked", identity);
-    for (const name of pools) {
-      const held = await this.#identityOf(name, identity)?.fetch(identityIn(name, identity));
-      if (held?.includes(address)) return this.#exceptions.admit(address, name, "moved", identity);
-    }
-    const shared = pools.find((name) => this.#pool(name)?.ranges.some((range) => isIn(range, address)));
-    throw new CniError(
-      CniErrorCode.addressOutsidePool,
-      shared === undefined
-        ? `requested address ${address} is in no block of pool "${pools.join('", "')}", and in none of its exceptions`
-        : `requested address ${address} is in no block that this node has of pool "${shared}"`,
-    );
-  }
-
-  /** What the pod has had on another node. */
-  async #fetch({ pools, identity, named }: ExceptionRequest): Promise<string[]> {
-    if (!named) return [];
-    for (const name of pools) {
-      const addresses = (await this.#identityOf(name, identity)?.fetch(identityIn(name, identity))) ?? [];
-      if (addresses.length === 0) continue;
-      for (const address of addresses)
-        if (!this.#isOwn(address)) await this.#exceptions.admit(address, name, "moved", identity);
-      // Those of our own blocks are the pod's as soon as nobody holds them back here.
-      await this.#place();
-      return [...addresses];
-    }
-    return [];
-  }
-
-  /** Waits for a block when every pool is full; borrows when there is none, and the pool may. */
-  async #room({ pools, identity }: ExceptionRequest): Promise<string[]> {
-    // A block that retires has room as well, and gives none of it.
-    const own = new Set(this.#shared?.claims.placed().map(({ prefix }) => prefix));
-    const uses = this.#deps.uses().filter(({ prefix }) => own.has(prefix));
-    const missing = (pool: PoolConfig) =>
-      familiesOf(pool).filter((family) => !uses.some((use) => use.pool === pool.name && hasRoom(use, family)));
-    const configs = pools.flatMap((name) => this.#pool(name) ?? []);
-    if (configs.some((pool) => pool.source === "static" || missing(pool).length === 0)) return [];
-    const [pool] = configs;
-    if (!pool) return [];
-    const borrowed: string[] = [];
-    try {
-      for (const family of missing(pool)) {
-        const address = await this.#blockOrLoan(pool, family, identity);
-        if (address !== null) borrowed.push(address);
-      }
-    } catch (error) {
-      for (const address of borrowed) this.released(address);
-      throw error;
-    }
-    return borrowed;
-  }
-
-  /** Null: there is a block now. */
-  async #blockOrLoan(pool: PoolConfig, family: Family, identity: string): Promise<string | null> {
-    const shared = this.#shared;
-    if (!shared) return null;
-    try {
-      await this.#inTime(shared.claims.more(pool.name, family));
-      return null;
-    } catch (error) {
-      const failure = asSourceError(error);
-      if (pool.affinity !== "borrow" || !["exhausted", "limit"].includes(failure.code))
-        throw refusal(pool, family, failure);
-    }
-    const idle = this.#exceptions.idle(pool.name, family);
-    if (!idle) this.#exceptions.requireRoom(pool.name);
-    try {
-      const address = idle?.address ?? (await this.#inTime(shared.source.borrow(pool.name, family))).address;
-      await this.#exceptions.admit(address, pool.name, "borrowed", identity);
-      return address;
-    } catch (error) {
-      throw error instanceof CniError ? error : refusal(pool, family, asSourceError(error));
-    }
-  }
-
-  #inTime<T>(work: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const late = () => reject(new BlockSourceError("unavailable", `no answer within ${CLAIM_LIMIT_MS / 1000} s`));
-      const timer = this.#deps.clock.after(CLAIM_LIMIT_MS, late);
-      work.then(resolve, reject).finally(() => timer.cancel());
-    });
   }
 
   /** Identities whose pods have gone while nobody ran, with addresses of our own blocks; others leave with their exceptions. */
   #letGoOfAbsent(pods: readonly PodView[]): void {
     const here = new Set(pods.flatMap(({ addresses }) => addresses));
     for (const { pool, namespace, name, addresses } of this.#shared?.source.held() ?? []) {
-      const keeper = this.#keeperOf(pool);
+      const keeper = this.#requests.keeperOf(pool);
       if (keeper && addresses.every((address) => !here.has(address) && !this.#exceptions.find(address)))
         keeper.identities.detached({ pool, namespace, name }, keeper.milliseconds);
     }
   }
 
   #attached(pod: PodView): void {
-    const keeper = this.#keeperOf(pod.pool);
+    const keeper = this.#requests.keeperOf(pod.pool);
     if (keeper && pod.pod !== null) keeper.identities.attached(identityIn(pod.pool, identityOf(pod)), pod.addresses);
   }
-
-  #identityOf(pool: string, identity: string): Identities | null {
-    return identity === "" ? null : (this.#keeperOf(pool)?.identities ?? null);
-  }
-
-  /** Null: the pool keeps no addresses, or is not shared. */
-  #keeperOf(name: string): { readonly identities: Identities; readonly milliseconds: number } | null {
-    const pool = this.#pool(name);
-    const sticky = pool?.sticky ?? null;
-    if (!this.#shared || pool?.source !== "etcd" || sticky === null) return null;
-    return { identities: this.#shared.identities, milliseconds: sticky.for * 1000 };
-  }
-
-  #pool(name: string): PoolConfig | undefined {
-    return this.#config.pools.find((pool) => pool.name === name);
-  }
-
-  /** With a static source: the operator has promised that nobody else has it. */
-  #isAskable(name: string, address: string): boolean {
-    const pool = this.#pool(name);
-    if (pool?.source !== "static" || this.#isOwn(address)) return false;
-    return pool.exceptions.ranges.some((range) => isIn(range, address)) && !isExcluded(pool, address);
-  }
-
-  /** In a block of this node's, of whatever pool. */
-  #isOwn(address: string): boolean {
-    const claimed = this.#shared?.source.blocks().map(({ prefix }) => prefix) ?? [];
-    return [...this.#config.pools.flatMap(({ blocks }) => blocks), ...claimed].some((block) => isIn(block, address));
-  }
-}
-
-function isIn(range: string, address: string): boolean {
-  const bytes = parseAddress(address);
-  const outer = prefixOf(range);
-  return bytes !== null && bytes.length === outer.bytes.length && contains(outer, hostPrefix(bytes));
-}
-
-function isExcluded({ exclude }: PoolConfig, address: string): boolean {
-  const bytes = parseAddress(address)!;
-  return exclude.some((text) => {
-    const range = parseRange(text);
-    if (!range || range.first.length !== bytes.length) return false;
-    return Buffer.compare(range.first, bytes) <= 0 && Buffer.compare(bytes, range.last) <= 0;
-  });
-}
-
-function hasRoom({ prefix, free }: BlockUse, family: Family): boolean {
-  return (family === 6) === prefix.includes(":") && (free === null || free > 0);
-}
-
-function refusal(pool: PoolConfig, family: Family, { code, message }: BlockSourceError): CniError {
-  const nothing = `pool "${pool.name}" has no free IPv${family} address on this node`;
-  const later = !["exhausted", "limit", "strict", "unknownPool"].includes(code);
-  return new CniError(
-    later ? CniErrorCode.tryAgainLater : CniErrorCode.poolExhausted,
-    `${nothing}, and no further block: ${message}`,
-  );
 }
