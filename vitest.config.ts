@@ -1,7 +1,13 @@
-// Three suites: `unit` (unit, property, fuzz: no privileges), `interop` (real BGP daemons in namespaces) and
-// `system` (kernel, CNI callers, the rack). The last two need root; `system` runs one file at a time.
+// The suites: `unit` (unit, property, fuzz: no privileges), `interop` (real BGP daemons in namespaces), `system` (kernel,
+// CNI callers, the rack) and `alone`, those of the system tests that need the machine for themselves. All but the first
+// need root.
 import { defineConfig } from "vitest/config";
 import { LongestFirst } from "./test/interop/support/sequencer.ts";
+
+/** They flood, count lost packets or judge milliseconds: one file at a time, beside nothing else. */
+const alone = ["exits", "hostile-kernel", "resilience", "routing-heal", "fib-worker-hangs"].map(
+  (name) => `test/system/${name}.test.ts`,
+);
 
 export default defineConfig({
   test: {
@@ -36,9 +42,21 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["test/system/**/*.test.ts"],
+          exclude: alone,
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          // They delete, flood and count within milliseconds: one file at a time, and a second attempt, marked in the output.
+          maxWorkers: 2,
+          // What needed a second attempt is marked in the output.
+          retry: 1,
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: "alone",
+          include: alone,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
           fileParallelism: false,
           retry: 1,
         },

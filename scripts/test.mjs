@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 process.chdir(root);
 
-const suites = ["unit", "interop", "system"];
+const suites = ["unit", "interop", "system", "alone"];
 const chosen = suites.includes(process.argv[2]) ? [process.argv[2]] : suites;
 const passThrough = process.argv.slice(chosen.length === 1 ? 3 : 2);
 
