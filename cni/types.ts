@@ -90,6 +90,8 @@ export interface PoolOptions {
   readonly reserve?: readonly string[];
   /** Seconds that an address given back is not given to another pod. Absent: none. */
   readonly cooldown?: number;
+  /** Whether one that cools down is given when there is no other, or when it is asked for by name. Absent: `wait`. */
+  readonly whenCooling?: "reuse" | "wait";
   /** Which pods find their addresses again. Absent: none. */
   readonly sticky?: StickyOptions | null;
   /** Percentage of addresses in use from which the pool counts as nearly exhausted. Absent: it never does. */

@@ -146,6 +146,7 @@ function buildPool(name: string, pool: ParsedPool, tableId: (given: string | und
     exclude: pool.exclude.map((exclusion) => exclusion.text),
     reserve: pool.reserve.map((exclusion) => exclusion.text),
     cooldown: pool.cooldown,
+    whenCooling: pool.whenCooling,
     sticky: pool.sticky ?? null,
     warnAt: pool.warnAt,
     namespaces: pool.for?.namespaces ?? [],

@@ -170,6 +170,11 @@ export class Allocator {
       shortages.push(result);
       this.#changed(pool.name);
     }
+    for (const pool of pools) {
+      if (pool.options.whenCooling !== "reuse") continue;
+      const result = choose(pool, wish, now, true);
+      if (!isShortage(result)) return this.#take(pool, result, request, []);
+    }
     const [soonest] = shortages.filter(isLater).sort((a, b) => (a.wait ?? Infinity) - (b.wait ?? Infinity));
     if (soonest) throw soonest.error;
     for (const pool of pools) {

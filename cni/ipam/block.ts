@@ -180,12 +180,18 @@ export class Block {
     return this.#nextFresh() ?? oldest;
   }
 
-  /** Milliseconds until an address has cooled down, null: none is cooling. */
-  nextIn(now: number): number | null {
+  /** Of the cooling ones the first that was given back, null: there is none for anybody. */
+  longestCooling(now: number): Released | null {
     this.#promote(now);
     for (let node = this.#cooling.head; node; node = node.after)
-      if (!this.#isWithheld(node.entry.address)) return node.entry.at + this.#spec.cooldown - now;
+      if (!this.#isWithheld(node.entry.address)) return node.entry;
     return null;
+  }
+
+  /** Milliseconds until an address has cooled down, null: none is cooling. */
+  nextIn(now: number): number | null {
+    const entry = this.longestCooling(now);
+    return entry && entry.at + this.#spec.cooldown - now;
   }
 
   /** Marks an address as in use. False when it is already. */

@@ -48,8 +48,8 @@ export function poolWith(pools: readonly Pool[], { addresses, admits }: Wish): P
   throw refusals.outside(nowhere ? pools : [pools[0]], formatAddress(missing!));
 }
 
-/** Throws 101, 102 or 11 for an address asked for by name. */
-export function choose(pool: Pool, wish: Wish, now: number): Choice[] | Shortage {
+/** Throws 101, 102 or 11 for an address asked for by name. `cooling`: one that cools down will do when there is no other. */
+export function choose(pool: Pool, wish: Wish, now: number, cooling = false): Choice[] | Shortage {
   const named = wish.addresses.map((address) => ({
     family: familyOf(address),
     choice: byName(pool, address, wish, now),
@@ -60,7 +60,7 @@ export function choose(pool: Pool, wish: Wish, now: number): Choice[] | Shortage
     const blocks = pool.blocks.get(family) ?? [];
     const wanted = named.find((one) => one.family === family)?.choice;
     if (!wanted && blocks.length === 0) continue;
-    const choice = wanted ?? again(kept, blocks) ?? free(pool, family, blocks, now);
+    const choice = wanted ?? again(kept, blocks) ?? free(pool, family, blocks, now, cooling);
     if ("error" in choice) return choice;
     chosen.push(choice);
   }
@@ -96,7 +96,7 @@ function byName(pool: Pool, wanted: Uint8Array, wish: Wish, now: number): Choice
   if (released && released.identity !== null && released.identity === wish.identity) return { block, address };
   if (released && block.isKept(address)) throw refusals.keptForAnother(address, released.identity!);
   const wait = block.coolingTime(address, now);
-  if (wait > 0) throw refusals.cooling(address, wait);
+  if (wait > 0 && pool.options.whenCooling !== "reuse") throw refusals.cooling(address, wait);
   return { block, address };
 }
 
@@ -108,17 +108,29 @@ function again(kept: Reservation | undefined, blocks: readonly Block[]): Choice 
   return null;
 }
 
-function free(pool: Pool, family: Family, blocks: readonly Block[], now: number): Choice | Shortage {
-  for (const block of blocks) {
-    const address = block.held === null ? block.next(now) : null;
+function free(pool: Pool, family: Family, blocks: readonly Block[], now: number, cooling: boolean): Choice | Shortage {
+  const open = blocks.filter((block) => block.held === null);
+  for (const block of open) {
+    const address = block.next(now);
     if (address !== null) return { block, address };
   }
+  const longest = cooling ? longestCooling(open, now) : null;
+  if (longest) return longest;
   const held = blocks.find((block) => block.held !== null && block.next(now) !== null);
   if (held) return { family, error: refusals.heldBack(held), wait: null };
-  const waits = blocks.flatMap((block) => (block.held === null ? (block.nextIn(now) ?? []) : []));
+  const waits = open.flatMap((block) => block.nextIn(now) ?? []);
   if (waits.length === 0) return { family, error: refusals.exhausted(pool, family, blocks), wait: null };
   const wait = Math.min(...waits);
   return { family, error: refusals.allCooling(pool, family, wait), wait };
+}
+
+function longestCooling(blocks: readonly Block[], now: number): Choice | null {
+  let longest: { block: Block; address: string; at: number } | null = null;
+  for (const block of blocks) {
+    const entry = block.longestCooling(now);
+    if (entry && (!longest || entry.at < longest.at)) longest = { block, address: entry.address, at: entry.at };
+  }
+  return longest;
 }
 
 function blockOf(pool: Pool, address: Uint8Array): Block | undefined {

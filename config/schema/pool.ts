@@ -108,6 +108,10 @@ export const pool = z
       seconds(0, 3600),
       "So long an address given back is not given to another pod: connections, DNS answers and load balancers that still mean the former one have time to learn.",
     ).prefault("30s"),
+    whenCooling: one(
+      word({ reuse: "reuse" as const, wait: "wait" as const }),
+      "When no pool of the request has anything else, or an address that cools down is asked for by name: `reuse`, it is given all the same, the one that has cooled longest first; `wait`, ADD is refused with code 11 (try again) until it has cooled down.",
+    ).prefault("reuse"),
     sticky: sticky.optional(),
     warnAt: one(
       percentOrFalse,

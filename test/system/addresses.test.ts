@@ -18,7 +18,7 @@ let underlay: Underlay;
 let pods: Pods;
 
 const SMALL = "blocks: [10.244.8.0/30, 2001:db8:8::/126], exclude: [10.244.8.0], reserve: [10.244.8.3]";
-const DB = "blocks: [10.244.9.0/29, 2001:db8:9::/125], cooldown: 1h, for: { namespaces: [db-*] }";
+const DB = "blocks: [10.244.9.0/29, 2001:db8:9::/125], cooldown: 1h, whenCooling: wait, for: { namespaces: [db-*] }";
 const yaml = (small: string, db: string) => `
 node: { name: node1, asn: 65101, routerId: 10.0.0.11 }
 pools:
@@ -59,7 +59,10 @@ beforeAll(async () => {
   node = lab.addNode("node");
   const tor = lab.addNode("tor");
   lab.link({ node, name: "eth0", addresses: ["10.1.0.1/24"] }, { node: tor, name: "eth0", addresses: ["10.1.0.2/24"] });
-  underlay = await Underlay.start(node, yaml(`${SMALL}, cooldown: 1h`, `${DB}, sticky: { for: 1h }`));
+  underlay = await Underlay.start(
+    node,
+    yaml(`${SMALL}, cooldown: 1h, whenCooling: wait`, `${DB}, sticky: { for: 1h }`),
+  );
   pods = new Pods(node, underlay.socket);
   for (const name of ["a", "b", "c", "d"]) pods.create(name);
   await waitFor(async () => (await underlay.status()).state !== "starting", "the daemon to run", { interval: 20 });
@@ -121,7 +124,7 @@ it("gives what was given back to its own pod at once, and to others only later, 
   expect(cooling).toMatchObject([{ address: "10.244.8.2", state: "cooling", block: "10.244.8.0/30", pool: "small" }]);
   expect(cooling[0].seconds).toBeGreaterThan(3500);
 
-  underlay.configure(yaml(`${SMALL}, cooldown: 0s`, `${DB}, sticky: { for: 1h }`));
+  underlay.configure(yaml(`${SMALL}, cooldown: 0s, whenCooling: wait`, `${DB}, sticky: { for: 1h }`));
   const plan = await underlay.ctl<PlanView>("reload");
   expect(plan).toMatchObject({ impact: "live", changes: [{ path: "pools.small.cooldown", from: "3600", to: "0" }] });
   expect((await add("d", "small")).addresses[0]).toBe("10.244.8.2");

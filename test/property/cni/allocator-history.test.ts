@@ -23,6 +23,14 @@ const pools: readonly PoolOptions[] = [
     table: 7100,
   },
   { name: "b", blocks: ["10.1.0.0/30"], exclude: [], cooldown: COOLDOWN / 2, table: 7100 },
+  {
+    name: "c",
+    blocks: ["10.2.0.0/31", "10.2.1.0/31"],
+    exclude: [],
+    cooldown: COOLDOWN * 2,
+    whenCooling: "reuse",
+    table: 7100,
+  },
 ];
 const model: readonly ModelPool[] = [
   {
@@ -47,8 +55,33 @@ const model: readonly ModelPool[] = [
     cooldown: COOLDOWN * 500,
     sticky: null,
   },
+  {
+    name: "c",
+    blocks: {
+      4: [
+        ["10.2.0.0", "10.2.0.1"],
+        ["10.2.1.0", "10.2.1.1"],
+      ],
+      6: [],
+    },
+    excluded: [],
+    reserved: [],
+    cooldown: COOLDOWN * 2000,
+    reuse: true,
+    sticky: null,
+  },
 ];
-const askable = ["10.0.0.0", "10.0.0.3", "10.0.1.2", "10.0.1.3", "2001:db8::1", "2001:db8::4", "10.1.0.1", "10.9.9.9"];
+const askable = [
+  "10.0.0.0",
+  "10.0.0.3",
+  "10.0.1.2",
+  "10.0.1.3",
+  "2001:db8::1",
+  "2001:db8::4",
+  "10.1.0.1",
+  "10.2.1.0",
+  "10.9.9.9",
+];
 
 const deed = fc.oneof(
   {
@@ -56,7 +89,7 @@ const deed = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("add" as const),
       pod: fc.nat(5),
-      pools: fc.constantFrom(["a"], ["a"], ["b"], ["a", "b"], ["b", "a"]),
+      pools: fc.constantFrom(["a"], ["a"], ["b"], ["a", "b"], ["b", "a"], ["c"], ["c"], ["c", "b"]),
       wanted: fc.option(fc.constantFrom(...askable), { freq: 3 }),
       undone: fc.nat(5).map((n) => n === 0),
     }),
@@ -194,6 +227,7 @@ it("answers as the model does, whatever happens", () => {
           };
           world.commit({ op: "add", pod: record });
           for (const address of addresses) {
+            if (pool === "c") continue;
             const before = history.get(address);
             const cooldown = address.startsWith("10.1.") ? COOLDOWN * 500 : COOLDOWN * 1000;
             if (before && before.identity !== identity)

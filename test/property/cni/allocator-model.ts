@@ -9,6 +9,8 @@ export interface ModelPool {
   readonly excluded: readonly string[];
   readonly reserved: readonly string[];
   readonly cooldown: number;
+  /** Cooling ones are given when there are no others, and by name. */
+  readonly reuse?: boolean;
   readonly sticky: NonNullable<PoolOptions["sticky"]> | null;
 }
 
@@ -159,6 +161,10 @@ export class AllocatorModel {
       if (chosen.byName || chosen.code === 101 || chosen.code === 102) return { code: chosen.code };
       later ||= chosen.code === 11;
     }
+    for (const pool of pools.filter(({ reuse }) => reuse)) {
+      const chosen = this.#choose(pool, request, true);
+      if (Array.isArray(chosen)) return this.#take(pool, chosen, request);
+    }
     if (later) return { code: 11 };
     for (const pool of pools) {
       const evicted: { state: Given; kept: Given }[] = [];
@@ -186,14 +192,18 @@ export class AllocatorModel {
     return { code: 100 };
   }
 
-  #choose(pool: ModelPool, request: Request): string[] | { code: number; family?: 4 | 6; byName?: boolean } {
+  #choose(
+    pool: ModelPool,
+    request: Request,
+    cooling = false,
+  ): string[] | { code: number; family?: 4 | 6; byName?: boolean } {
     for (const wanted of request.wanted) {
       const state = this.#states.get(wanted);
       if (pool.excluded.includes(wanted)) return { code: 102 };
       if (state?.kind === "used") return { code: 101 };
       if (!state || state.identity === request.identity) continue;
       if (state.kept) return { code: 101 };
-      if (state.at + pool.cooldown > this.now) return { code: 11, byName: true };
+      if (state.at + pool.cooldown > this.now && !pool.reuse) return { code: 11, byName: true };
     }
     const chosen: string[] = [];
     for (const family of [4, 6] as const) {
@@ -217,7 +227,10 @@ export class AllocatorModel {
         const fresh = block.find((address) => !this.#states.has(address) && !withheld(pool, address));
         return fresh ?? back(block).find(({ state }) => state.at + pool.cooldown <= this.now)?.address;
       });
-      const address = again ?? free.find((one) => one !== undefined);
+      const longest = pool.blocks[family]
+        .flatMap((block) => back(block).slice(0, 1))
+        .sort((a, b) => a.state.at - b.state.at)[0]?.address;
+      const address = again ?? free.find((one) => one !== undefined) ?? (cooling ? longest : undefined);
       if (address === undefined) return { code: back(all).length > 0 ? 11 : 100, family };
       chosen.push(address);
     }

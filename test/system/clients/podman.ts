@@ -131,8 +131,7 @@ export function podmanTests(given: () => { readonly rack: ClientRack; readonly p
         await call("rm -f -t 0 web");
       });
       await host().waitGone(addresses);
-      // For another name it would have to cool down.
-      await run("web", "--ip", addresses[0]);
+      await run("third", "--ip", addresses[0]);
     });
   });
 

@@ -85,6 +85,35 @@ describe("an address that two pods have", () => {
   });
 });
 
+describe("cooling addresses", () => {
+  const both = (whenCooling: "reuse" | "wait") =>
+    new Allocator([pool(["10.0.0.0/31"], { cooldown: 10, whenCooling }), { ...pool(["10.0.1.0/31"]), name: "q" }], {
+      now: () => 0,
+    });
+  /** Both addresses of the first pool were in use, the second one was given back first. */
+  const cooled = (whenCooling: "reuse" | "wait") => {
+    const allocator = both(whenCooling);
+    const pods = [0, 1].map(() => allocator.allocate({ pools: ["p"] }));
+    for (const { addresses, sequence } of pods.reverse()) allocator.release(addresses, sequence);
+    return allocator;
+  };
+
+  it("are given in the order in which they came back when there is nothing else, in a pool that says so", () => {
+    const allocator = cooled("reuse");
+    const next = (pools: string[]) => allocator.allocate({ pools }).addresses[0];
+    expect(next(["p", "q"])).toBe("10.0.1.0");
+    expect([next(["p"]), next(["p"])]).toEqual(["10.0.0.1", "10.0.0.0"]);
+    expect(code(() => next(["p"]))).toBe(100);
+  });
+
+  it("are given to whom asks for them by name, in a pool that says so", () => {
+    const take = (allocator: Allocator) => allocator.allocate({ pools: ["p"], addresses: asked("10.0.0.0") });
+    expect(take(cooled("reuse")).addresses).toEqual(["10.0.0.0"]);
+    expect(code(() => take(cooled("wait")))).toBe(11);
+    expect(code(() => cooled("wait").allocate({ pools: ["p"] }))).toBe(11);
+  });
+});
+
 describe("big ones", () => {
   const clock = (): AllocatorOptions & { ms: number } => ({
     ms: 0,
