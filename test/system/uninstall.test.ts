@@ -95,7 +95,7 @@ async function traces(): Promise<Record<string, string>> {
     routes: show("-4", "route", "show", "table", "all") + show("-6", "route", "show", "table", "all"),
     nexthops: show("nexthop"),
     links: show("link"),
-    nftables: await node.exec("nft", "list", "ruleset"),
+    nftables: await node.exec("nft", "--stateless", "list", "ruleset"),
     settings,
     files: files.filter((name) => !/^(log|underlay\.yaml)$/.test(name)).join("\n"),
   };
