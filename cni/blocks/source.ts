@@ -315,6 +315,8 @@ export class EtcdBlockSource implements BlockSource {
         this.#context.log.info({ reason }, "what etcd has about this node is read anew");
         this.#watch?.stop();
         this.#watch = null;
+        // A store that begins anew counts anew: others' revisions have numbers that ours had.
+        this.#session.ownRevisions.clear();
         this.#syncIn(0);
       },
       onInterrupted: (reason) => {
