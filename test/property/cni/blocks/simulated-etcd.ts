@@ -100,6 +100,7 @@ export class SimulatedEtcd {
     this.compacted = 0;
     this.revision = 1;
     this.txn({ compare: [], success: keys.map((put) => ({ put })), failure: [] });
+    for (const watcher of [...this.watchers]) watcher.tell([], this.revision);
   }
 
   compact(): void {
@@ -208,6 +209,7 @@ export class SimulatedConnection implements Etcd {
       this.#clock.after(this.#latency(), () => {
         if (stopped) return;
         if (this.#faults.cut) return void this.#clock.after(500, () => catchUp());
+        if (goneBack()) return;
         const fresh = events.filter(({ modRevision }) => modRevision >= next);
         if (fresh.length === 0) return;
         if (fresh[0].modRevision > next && this.#server.compacted > next) {
@@ -218,9 +220,16 @@ export class SimulatedConnection implements Etcd {
         catchUp();
       });
     };
+    const goneBack = () => {
+      if (next <= this.#server.revision + 1) return false;
+      stopped = true;
+      handlers.onLost("the store has gone back");
+      return true;
+    };
     const catchUp = () => {
       if (stopped) return;
       if (this.#faults.cut) return void this.#clock.after(500, () => catchUp());
+      if (goneBack()) return;
       if (this.#server.compacted >= next && this.#server.compacted > 0) {
         stopped = true;
         handlers.onLost("compacted");

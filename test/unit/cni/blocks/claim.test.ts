@@ -307,6 +307,22 @@ it("goes on with its disk when etcd does not answer, and puts back what etcd has
   expect(record(prefix)).toMatchObject({ node: "a", state: "confirmed" });
 });
 
+it("hears of a removal in a store that began anew, whose revisions have numbers that its own had before", async () => {
+  const { etcd, boot, done, pass, connect } = rig();
+  const a = boot("a");
+  await done(a.source.start());
+  for (let i = 0; i < 3; i++) await done(a.source.want("default", 4));
+  for (let i = 0; i < 10; i++) await done(a.source.giveBack((await done(a.source.want("default", 4))).prefix));
+  etcd.wipe([]);
+  await pass(3000);
+  expect(a.source.state.kind).toBe("connected");
+  const own = prefixesOf(a.source);
+  await done(removeNode(connect(), keys, "a", { force: true, quarantine: 60, timeOfDay: () => "" }));
+  await pass(1000);
+  expect(own).toHaveLength(3);
+  expect(prefixesOf(a.source)).toEqual([]);
+});
+
 it("claims nothing while claims are paused, or under another machine's name", async () => {
   const { boot, done, pass, connect } = rig();
   const a = boot("a");
