@@ -25,7 +25,7 @@ beforeAll(async () => {
   [podman, containerd, libcni] = await Promise.all([
     Podman.start(rack.hosts[0], image),
     Containerd.start(rack.hosts[1], image),
-    LibcniRuntime.compile(rack.hosts[0], join(rack.lab.directory, "image/root/www")),
+    LibcniRuntime.compile(rack.hosts[0], join(rack.lab.directory, "image/rootfs/www")),
     rack.converged(),
   ]);
 });

@@ -13,7 +13,7 @@ import { removeCgroups, removeStaleCgroups } from "../cgroups.ts";
 const INIT = `
   mount -t tmpfs -o mode=0755 tmpfs /run
   mount -t tmpfs -o mode=0755 tmpfs /var/lib
-  mkdir -p /run/lock /run/netns /run/root /run/tmp
+  mkdir -p /run/lock /run/netns /run/home /run/tmp
   for part in etc opt; do
     mkdir -p "/run/layers/$part" "/run/layers/$part.work"
     mount -t overlay -o "lowerdir=/$part,upperdir=/run/layers/$part,workdir=/run/layers/$part.work" overlay "/$part"
@@ -82,7 +82,7 @@ export class ContainerHost extends Node {
 
   /** Signals go to the process inside: what nsenter leaves in front of it does not pass them on. */
   override spawn(command: string, args: readonly string[], options: SpawnOptions = {}): ChildProcess {
-    const env = { ...(options.env ?? process.env), HOME: "/run/root", TMPDIR: "/run/tmp" };
+    const env = { ...(options.env ?? process.env), HOME: "/run/home", TMPDIR: "/run/tmp" };
     const child = super.spawn(command, args, { ...options, env });
     child.kill = (signal = "SIGTERM") => {
       try {
@@ -125,7 +125,7 @@ export class ContainerHost extends Node {
   }
 }
 
-const environment = ["HOME=/run/root", "TMPDIR=/run/tmp"];
+const environment = ["HOME=/run/home", "TMPDIR=/run/tmp"];
 
 /** The one process that `pid` has started; throws when there is none. */
 function childOf(pid: number): number {

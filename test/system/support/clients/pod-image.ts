@@ -14,7 +14,7 @@ const WHO = '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n%s\\n" "$REM
 
 /** Writes `directory`.tar; `directory` must not exist. */
 export function writePodImage(directory: string): string {
-  const root = join(directory, "root");
+  const root = join(directory, "rootfs");
   for (const name of directories) mkdirSync(join(root, name), { recursive: true });
   copyFileSync("/bin/busybox", join(root, "bin/busybox"));
   chmodSync(join(root, "bin/busybox"), 0o755);
