@@ -203,7 +203,10 @@ describe("the CNI client", () => {
     ["a directory for everybody", (spool: string) => mkdir(spool, 0o777), "may be written to by others"],
     [
       "somebody else's directory",
-      (spool: string) => void (mkdir(spool, 0o700), chownSync(spool, 65534, 65534)),
+      (spool: string) => {
+        mkdir(spool, 0o700);
+        chownSync(spool, 65534, 65534);
+      },
       "belongs",
     ],
     [
