@@ -58,7 +58,7 @@ export function recordOf(pods: ReadonlyMap<string, PodRecord>, id: AttachmentId)
   const anonymous = [...pods.values()].filter(isAnonymous);
   if (anonymous.length === 0) return undefined;
   const names = new Set(
-    Array.from({ length: NAME_ATTEMPTS + 1 }, (_, attempt) => hostName(podKey(id), attempt, new Set())),
+    Array.from({ length: NAME_ATTEMPTS + 1 }, (_, attempt) => hostName(podKey(id), attempt, () => false)),
   );
   return anonymous.find(({ hostInterface }) => names.has(hostInterface));
 }

@@ -351,6 +351,7 @@ export class Attachments {
     // In the host's own namespace a default route would be the host's.
     const routes = isOwnNamespace(wanted.netnsId) ? [] : allocation.given?.routes;
     const [keep, identity] = [keepAsked(wanted), identityAsked(wanted)];
+    const key = podKey(wanted);
     return {
       network: wanted.network,
       containerId: wanted.containerId,
@@ -360,7 +361,7 @@ export class Attachments {
       sequence: allocation.sequence,
       netns: wanted.netns,
       netnsId: wanted.netnsId,
-      hostInterface: hostName(podKey(wanted), attempt, this.#takenNames(podKey(wanted))),
+      hostInterface: hostName(key, attempt, (name) => this.#isTaken(name, key)),
       mac: formatMac(mac),
       pod: wanted.request.pod,
       ...(keep !== undefined && { keep }),
@@ -370,11 +371,10 @@ export class Attachments {
     };
   }
 
-  /** Names of other attachments' host ends. */
-  #takenNames(key: string): Set<string> {
-    const taken = new Set<string>();
-    for (const [other, record] of this.#store.pods) if (other !== key) taken.add(record.hostInterface);
-    return taken;
+  /** Whether another attachment's host end has the name. */
+  #isTaken(name: string, key: string): boolean {
+    for (const [other, { hostInterface }] of this.#store.pods) if (hostInterface === name && other !== key) return true;
+    return false;
   }
 
   get #parts(): RecoveryParts & { readonly allocator: Allocator } {
