@@ -7,7 +7,8 @@ import type * as Lifecycle from "../../../daemon/blocks/lifecycle.ts";
 import type { Step } from "../../../daemon/blocks/lifecycle.ts";
 import type * as Wanted from "../../../daemon/blocks/wanted.ts";
 import { InstalledBlocks } from "../../../routing/fib/installed-blocks.ts";
-import { firstFault, range } from "./shrink.ts";
+import { range } from "../fewest.ts";
+import { firstFault } from "./shrink.ts";
 import type { Variant } from "./simulation.ts";
 
 /** What the mistakes below do to the real thing. */

@@ -6,8 +6,9 @@ import type { DiskFile } from "../../../../cni/ipam/disk.ts";
 import { Ledger } from "../../../../cni/ipam/ledger.ts";
 import { Store } from "../../../../cni/ipam/store.ts";
 import { Locks } from "../../../../cni/locks.ts";
+import { range } from "../../fewest.ts";
 import type { Mistake } from "./history.ts";
-import { firstViolation, range } from "./search.ts";
+import { firstViolation } from "./search.ts";
 
 const COUNT = 800;
 

@@ -1,5 +1,6 @@
 // npm run histories -- [COUNT] [FIRST SEED]: as many histories as wanted; exit code 1 with the shortest story of a violation.
-import { firstViolation, range } from "./search.ts";
+import { range } from "../../fewest.ts";
+import { firstViolation } from "./search.ts";
 
 const [count = 100_000, first = 1] = process.argv.slice(2).map(Number);
 const CHUNK = 1000;
