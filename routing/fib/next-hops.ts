@@ -18,6 +18,8 @@ import {
 import type { NetlinkSocket } from "../netlink/socket.ts";
 import type { Ownership } from "../ownership.ts";
 import type { NextHopMember, RoutingOptions } from "../types.ts";
+import { NextHopIds } from "./nexthop-ids.ts";
+import { canonical, hopKey, idsOf, unique } from "./nexthop-members.ts";
 import { type EncodeObject, NextHopObjects } from "./nexthop-objects.ts";
 
 interface Hop {
@@ -60,15 +62,11 @@ export class NextHops {
   readonly #socket: NetlinkSocket;
   readonly #ownership: Ownership;
   readonly #objects: NextHopObjects;
-  readonly #ids: RoutingOptions["nextHopIds"];
+  readonly #ids: NextHopIds;
   readonly #callbacks: NextHopCallbacks;
   readonly #hops = new Map<string, Hop>();
   readonly #groups = new Map<number, Group>();
   readonly #bySet = new Map<number, Group>();
-  /** Ids of the range that something else occupies. */
-  readonly #occupied = new Set<number>();
-  readonly #usedIds = new Set<number>();
-  #nextId: number;
   /** Kernel id of the group of a set, by set id; 0: not in the kernel. */
   #kernelIds = new Uint32Array(64);
   #adopting = true;
@@ -78,8 +76,7 @@ export class NextHops {
     this.#socket = socket;
     this.#ownership = ownership;
     this.#objects = new NextHopObjects(socket, ownership);
-    this.#ids = options.nextHopIds;
-    this.#nextId = options.nextHopIds.base;
+    this.#ids = new NextHopIds(options.nextHopIds);
     this.#callbacks = callbacks;
   }
 
@@ -98,13 +95,13 @@ export class NextHops {
     let group = this.#bySet.get(set);
     if (!group) {
       const adopted = this.#adopted(wanted);
-      if (!adopted && this.#free() === 0) {
+      if (!adopted && this.#ids.free === 0) {
         this.#callbacks.problem(
           `all ${this.#ids.count} nexthop ids from ${this.#ids.base} are in use: routes of a new set of next hops stay out`,
         );
         return;
       }
-      group = adopted ?? { id: this.#allocate(), set, wanted, installed: null, released: false };
+      group = adopted ?? { id: this.#ids.allocate(), set, wanted, installed: null, released: false };
       group.set = set;
       this.#groups.set(group.id, group);
       this.#bySet.set(set, group);
@@ -137,34 +134,34 @@ export class NextHops {
     if (!consistent) this.#callbacks.refused("nexthops changed during each dump of them: read again soon");
     const singles = new Map<number, string>();
     const groups = new Map<number, string>();
-    this.#occupied.clear();
+    this.#ids.forgetOccupied();
     for (const nextHop of dumped) {
       if (!this.#ownership.ownsNextHopId(nextHop.id)) continue;
-      if (!this.#ownership.ownsNextHop(nextHop)) this.#occupied.add(nextHop.id);
+      if (!this.#ownership.ownsNextHop(nextHop)) this.#ids.occupy(nextHop.id);
       else if (nextHop.group) groups.set(nextHop.id, canonical(nextHop.group));
       else if (nextHop.gateway && nextHop.ifindex !== 0) {
         singles.set(nextHop.id, hopKey(nextHop.ifindex, nextHop.gateway));
         if (this.#adopting) this.#adopt(nextHop.id, nextHop.ifindex, nextHop.gateway);
-      } else this.#occupied.add(nextHop.id);
+      } else this.#ids.occupy(nextHop.id);
     }
     for (const [key, hop] of this.#hops) {
       const there = singles.get(hop.id);
-      if (there !== undefined || consistent || this.#occupied.has(hop.id)) hop.installed = there === key;
+      if (there !== undefined || consistent || this.#ids.isOccupied(hop.id)) hop.installed = there === key;
     }
     for (const [id, members] of groups) {
       if (this.#groups.has(id)) continue;
       if (this.#adopting) {
         this.#groups.set(id, { id, set: 0, wanted: [], installed: members, released: false });
-        this.#usedIds.add(id);
-      } else this.#occupied.add(id);
+        this.#ids.adopt(id);
+      } else this.#ids.occupy(id);
     }
-    for (const id of singles.keys()) if (!this.#usedIds.has(id)) this.#occupied.add(id);
+    for (const id of singles.keys()) if (!this.#ids.isUsed(id)) this.#ids.occupy(id);
     this.#adopting = false;
 
     let written = 0;
     for (const group of [...this.#groups.values()]) {
       const before = group.installed;
-      if (groups.has(group.id) || consistent || this.#occupied.has(group.id))
+      if (groups.has(group.id) || consistent || this.#ids.isOccupied(group.id))
         group.installed = groups.get(group.id) ?? null;
       if (before !== null && group.installed === null) {
         this.#callbacks.groupGone(group.id);
@@ -306,8 +303,8 @@ export class NextHops {
     const key = hopKey(member.ifindex, member.gateway);
     let hop = this.#hops.get(key);
     if (!hop) {
-      if (this.#free() === 0) return null;
-      hop = { id: this.#allocate(), ifindex: member.ifindex, gateway: member.gateway, installed: false };
+      if (this.#ids.free === 0) return null;
+      hop = { id: this.#ids.allocate(), ifindex: member.ifindex, gateway: member.gateway, installed: false };
       this.#hops.set(key, hop);
     }
     return hop;
@@ -332,10 +329,10 @@ export class NextHops {
 
   #adopt(id: number, ifindex: number, gateway: Uint8Array): void {
     const key = hopKey(ifindex, gateway);
-    if (this.#hops.has(key)) this.#occupied.add(id);
+    if (this.#hops.has(key)) this.#ids.occupy(id);
     else {
       this.#hops.set(key, { id, ifindex, gateway, installed: true });
-      this.#usedIds.add(id);
+      this.#ids.adopt(id);
     }
   }
 
@@ -352,7 +349,7 @@ export class NextHops {
       if (used.has(key) || inGroups.has(hop.id)) continue;
       if (hop.installed) this.#deleteId(hop.id);
       this.#hops.delete(key);
-      this.#usedIds.delete(hop.id);
+      this.#ids.release(hop.id);
     }
   }
 
@@ -365,7 +362,7 @@ export class NextHops {
 
   #forget(group: Group): void {
     this.#groups.delete(group.id);
-    this.#usedIds.delete(group.id);
+    this.#ids.release(group.id);
     if (group.set === 0) return;
     this.#bySet.delete(group.set);
     this.#setKernelId(group.set, 0);
@@ -381,10 +378,10 @@ export class NextHops {
     for (;;) {
       const problem = this.#objects.create(object.id, encode);
       if (problem !== "foreign") return problem;
-      this.#occupied.add(object.id);
-      this.#usedIds.delete(object.id);
-      if (this.#free() === 0) return new NetlinkError("", constants.errno.ENOSPC, "no nexthop id is left");
-      object.id = this.#allocate();
+      this.#ids.occupy(object.id);
+      this.#ids.release(object.id);
+      if (this.#ids.free === 0) return new NetlinkError("", constants.errno.ENOSPC, "no nexthop id is left");
+      object.id = this.#ids.allocate();
     }
   }
 
@@ -405,46 +402,4 @@ export class NextHops {
     }
     this.#kernelIds[set] = id;
   }
-
-  #free(): number {
-    return this.#ids.count - this.#usedIds.size - this.#occupied.size;
-  }
-
-  /** The next id in turn, so that an id just given up is not given out again at once. */
-  #allocate(): number {
-    const { base, count } = this.#ids;
-    for (;;) {
-      const id = this.#nextId;
-      this.#nextId = id + 1 < base + count ? id + 1 : base;
-      if (this.#usedIds.has(id) || this.#occupied.has(id)) continue;
-      this.#usedIds.add(id);
-      return id;
-    }
-  }
-}
-
-function hopKey(ifindex: number, gateway: Uint8Array): string {
-  return `${ifindex}|${gateway.join(".")}`;
-}
-
-function canonical(members: readonly GroupMember[]): string {
-  return members
-    .map(({ id, weight }) => `${id},${weight}`)
-    .sort()
-    .join("/");
-}
-
-function idsOf(members: string | null): number[] {
-  return members ? members.split("/").map((member) => Number.parseInt(member, 10)) : [];
-}
-
-/** The kernel refuses the same object twice in a group: weights of equal members are added up. */
-function unique(members: readonly NextHopMember[]): NextHopMember[] {
-  const byKey = new Map<string, NextHopMember>();
-  for (const member of members) {
-    const key = hopKey(member.ifindex, member.gateway);
-    const weight = Math.min(256, member.weight + (byKey.get(key)?.weight ?? 0));
-    byKey.set(key, { ...member, weight });
-  }
-  return [...byKey.values()];
 }
