@@ -1,9 +1,6 @@
 // One neighbour: up to two connections, each with its FSM, of which collision resolution leaves one.
 // In: connections accepted for it, its sessions' messages. Out: SessionHandler callbacks, status. Nothing that a handler
 // throws gets past this file: a WireError ends the session with its NOTIFICATION, anything else with a Cease and a log line.
-//
-// The first session is the one that restarts by itself. A second one exists only while an incoming connection competes with
-// it, and takes its place when the first is dumped or has no connection.
 import { type Family, formatScoped, sameBytes } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
@@ -17,7 +14,6 @@ import { resolveCollision } from "./collision.ts";
 import type { Connection } from "./connection.ts";
 import { FailureLog } from "./failure-log.ts";
 import type { FoundNeighbour, NeighbourChange } from "./found-neighbour.ts";
-import { initialFsm, promote, secondFsm } from "./fsm.ts";
 import { PATIENT_FAILURES } from "./fsm-times.ts";
 import type { Notification } from "./fsm-types.ts";
 import { endsGracefully, type RestartState, restartsGracefully } from "./graceful-restart.ts";
@@ -27,7 +23,8 @@ import { buildOpen, negotiate } from "./negotiate.ts";
 import { PeerKey } from "./peer-key.ts";
 import { PeerRecord } from "./peer-record.ts";
 import { describeSent, type PeerStop, stopNotification } from "./peer-stop.ts";
-import { type Ended, type MessageCounters, Session, type SessionOwner } from "./session.ts";
+import type { Ended, MessageCounters, Session, SessionOwner } from "./session.ts";
+import { SessionPair } from "./session-pair.ts";
 import type { Transport } from "./transport.ts";
 import type { Negotiated, PeerOptions, PeerStatus, SessionDown, SessionHandler, SessionState } from "./types.ts";
 
@@ -46,7 +43,6 @@ export interface PeerDependencies {
   readonly onWaiting?: () => void;
 }
 
-const rank = { Idle: 0, Active: 1, Connect: 2, OpenSent: 3, OpenConfirm: 4, Established: 5 } as const;
 const noData = new Uint8Array(0);
 
 export class Peer implements SessionOwner {
@@ -63,8 +59,7 @@ export class Peer implements SessionOwner {
   readonly #onWaiting: () => void;
   /** Connections whose descriptor is not closed yet. */
   readonly #connections = new Set<Connection>();
-  #first: Session;
-  #second: Session | null = null;
+  readonly #sessions: SessionPair;
   #state: SessionState = "Idle";
   readonly #failures: FailureLog;
   readonly #key: PeerKey;
@@ -90,7 +85,7 @@ export class Peer implements SessionOwner {
     });
     this.#random = dependencies.random;
     this.#restartState = dependencies.restartState;
-    this.#first = new Session(this, initialFsm);
+    this.#sessions = new SessionPair(this);
   }
 
   get address(): Uint8Array | null {
@@ -99,7 +94,7 @@ export class Peer implements SessionOwner {
 
   /** The neighbour of a peer without an address has come, gone, or is another one now. */
   neighbourChanged({ kind, reason }: NeighbourChange): void {
-    if (kind === "found") this.#first.dispatch({ kind: "ConnectRetryTimerExpires" });
+    if (kind === "found") this.#sessions.first.dispatch({ kind: "ConnectRetryTimerExpires" });
     else if (kind === "lost") this.pathLost(reason);
     else if (kind !== "turned") this.reset(reason);
   }
@@ -114,7 +109,7 @@ export class Peer implements SessionOwner {
 
   start(): void {
     this.#holdDown.release();
-    this.#first.dispatch({ kind: "ManualStart" });
+    this.#sessions.first.dispatch({ kind: "ManualStart" });
   }
 
   /** What an operator asks for: a new session, now, whatever became of the last one. */
@@ -131,31 +126,32 @@ export class Peer implements SessionOwner {
       this.reset("password added or removed", CeaseSubcode.OTHER_CONFIGURATION_CHANGE);
     else this.#key.setKeys(options);
     if (this.#holdDown.active) this.start();
-    if (!this.#first.fsm.enabled || this.session.state === "Established") return;
-    this.#end(null, "configuration changed");
+    if (!this.#sessions.first.fsm.enabled || this.session.state === "Established") return;
+    this.#sessions.end(null, "configuration changed");
     this.start();
   }
 
   /** Resolves when every connection is closed. */
   async stop({ kind, reason }: PeerStop): Promise<void> {
     this.#holdDown.release();
-    this.#end(stopNotification(kind, reason), reason);
+    this.#sessions.end(stopNotification(kind, reason), reason);
     await Promise.all([...this.#connections].map((connection) => connection.closed));
   }
 
   /** Cease, and a new attempt at once: what an operator asks for is not damped. The text goes with subcode 4 (RFC 9003). */
   reset(reason: string, subcode: number = CeaseSubcode.ADMINISTRATIVE_RESET): void {
-    if (!this.#first.fsm.enabled) return;
+    if (!this.#sessions.first.fsm.enabled) return;
     const data = subcode === CeaseSubcode.ADMINISTRATIVE_RESET ? shutdownCommunication(reason) : noData;
     const notification = { code: ErrorCode.CEASE, subcode, data };
-    this.#end(notification, reason);
+    this.#sessions.end(notification, reason);
     this.start();
   }
 
   /** What the connection ran over is gone. It ends as a connection that breaks, which graceful restart takes as such. */
   pathLost(reason: string): void {
-    if (!this.#first.fsm.enabled) return;
-    for (const session of [this.#second, this.#first]) session?.dispatch({ kind: "TcpConnectionFails", reason });
+    if (!this.#sessions.first.fsm.enabled) return;
+    for (const session of [this.#sessions.second, this.#sessions.first])
+      session?.dispatch({ kind: "TcpConnectionFails", reason });
     this.start();
   }
 
@@ -170,7 +166,7 @@ export class Peer implements SessionOwner {
 
   /** False: stopped, or damped after repeated failures. */
   acceptsConnections(): boolean {
-    const { enabled, state, failures } = this.#first.fsm;
+    const { enabled, state, failures } = this.#sessions.first.fsm;
     return enabled && (state !== "Idle" || failures <= PATIENT_FAILURES);
   }
 
@@ -187,17 +183,7 @@ export class Peer implements SessionOwner {
 
   /** An incoming connection from this neighbour. */
   accept(transport: Transport): void {
-    // The newest of two incoming ones is the live one: a neighbour that restarted has forgotten the other.
-    this.#second?.dispatch({ kind: "OpenCollisionDump" });
-    const incomplete = this.#first.state === "OpenSent" || this.#first.state === "OpenConfirm";
-    if (incomplete && this.#first.transport?.initiator === "remote")
-      this.#first.dispatch({ kind: "OpenCollisionDump" });
-    if (this.#first.state === "Idle" || this.#first.state === "Active") {
-      this.#first.accept(transport);
-      return;
-    }
-    this.#second = new Session(this, secondFsm);
-    this.#second.accept(transport);
+    this.#sessions.accept(transport);
   }
 
   status(): PeerStatus {
@@ -234,7 +220,7 @@ export class Peer implements SessionOwner {
     if (!transport) return null;
     const endpoints = findEndpoints(transport.local, transport.remote, this.options.interface);
     const negotiated = negotiate(this.options, open, endpoints);
-    const other = session === this.#first ? this.#second : this.#first;
+    const other = this.#sessions.other(session);
     if (!other) return negotiated;
     const verdict = resolveCollision({
       localRouterId: this.options.routerId,
@@ -275,7 +261,7 @@ export class Peer implements SessionOwner {
     this.#log.info({ ...this.#fields(), remoteAsn, families, holdTime }, "session established");
     this.#key.established(session.transport, this.options);
     this.#neighbour?.spoke(session.negotiated.remoteAddress, false);
-    const other = session === this.#first ? this.#second : this.#first;
+    const other = this.#sessions.other(session);
     if (other && !other.waiting) other.dispatch({ kind: "OpenCollisionDump" });
     this.#guard(session, () => this.#handler.established(session.live));
   }
@@ -302,7 +288,7 @@ export class Peer implements SessionOwner {
 
   hold(notification: Notification, reason: string, seconds: number | null): void {
     const until = this.#holdDown.begin(seconds, () => this.start());
-    this.#end(notification, `${reason}; ${until}`);
+    this.#sessions.end(notification, `${reason}; ${until}`);
   }
 
   ended(session: Session, ended: Ended): void {
@@ -312,7 +298,7 @@ export class Peer implements SessionOwner {
     if (notification?.sent) reason += ` (sent NOTIFICATION ${describeSent(notification)})`;
     if (!wasEstablished) {
       // What happens to a second connection beside a session that works is nobody's trouble.
-      if (session !== this.#first && this.#first.state === "Established") {
+      if (session !== this.#sessions.first && this.#sessions.first.state === "Established") {
         this.#log.debug({ ...this.#fields(), reason }, "second connection ended");
         return;
       }
@@ -356,19 +342,7 @@ export class Peer implements SessionOwner {
   }
 
   settled(): void {
-    const second = this.#second;
-    if (!second) return;
-    if (second.state === "Idle") {
-      second.dispose();
-      this.#second = null;
-    } else if (this.#first.waiting && (this.#first.state !== "Connect" || second.state === "Established")) {
-      const first = this.#first;
-      second.fsm = promote(second.fsm, first.fsm);
-      this.#first = second;
-      this.#second = null;
-      first.dispose();
-    }
-    this.#publishState("");
+    if (this.#sessions.settle()) this.#publishState("");
   }
 
   closing(connection: Connection): void {
@@ -378,15 +352,9 @@ export class Peer implements SessionOwner {
 
   // ---- ----
 
-  #end(notification: Notification | null, reason: string): void {
-    const stop = { kind: "ManualStop", notification, reason } as const;
-    this.#second?.dispatch(stop);
-    this.#first.dispatch(stop);
-  }
-
   /** The session that matters: the one furthest on. */
   get session(): Session {
-    return this.#second && rank[this.#second.state] > rank[this.#first.state] ? this.#second : this.#first;
+    return this.#sessions.foremost;
   }
 
   #publishState(reason: string): void {
