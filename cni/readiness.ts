@@ -6,6 +6,7 @@
 // them, at least one of them per block; with no session there is nobody to wait for, and pods are served. `established`: a
 // neighbour has a session and has been sent each block.
 import type { Clock } from "../net/clock.ts";
+import type { CniCall } from "./protocol/environment.ts";
 import type { Announcements } from "./types.ts";
 
 export type ReadyLevel = "none" | "advertised" | "established";
@@ -42,6 +43,11 @@ export interface Caller {
 }
 
 const READY: ReadyOutcome = { kind: "ready" };
+
+/** By which wait() and leaving() know an attachment. */
+export function readinessKey({ containerId, ifname }: Pick<CniCall, "containerId" | "ifname">): string {
+  return `${containerId}/${ifname}`;
+}
 
 export class Readiness {
   readonly #deps: ReadinessDependencies;

@@ -6,27 +6,23 @@
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
-import { buildResult } from "./attach-result.ts";
-import type { Attachment } from "./attachment.ts";
+import { type AddNotes, type AddParts, add } from "./add.ts";
 import { Attachments, type Surroundings, VANISHED_AFTER } from "./attachments.ts";
 import { check } from "./check.ts";
 import { collectGarbage } from "./garbage.ts";
 import type { BlockUse } from "./ipam/allocator.ts";
-import { allocateBy, askDelegate, DELEGATE_MARK, delegateForDel, delegateOf, releaseBy } from "./ipam/delegate.ts";
-import type { Exceptions } from "./ipam/exceptions.ts";
+import { DELEGATE_MARK, delegateForDel, releaseBy } from "./ipam/delegate.ts";
+import { type Exceptions, noExceptions } from "./ipam/exceptions.ts";
 import { describeFullness, Fullness, type PoolFullness, type PoolLevel } from "./ipam/fullness.ts";
-import { namespaceOf } from "./ipam/records.ts";
 import type { AddressUse } from "./ipam/usage.ts";
-import { namespaceId, requireSameHost } from "./namespace.ts";
-import { type NetworkConfig, parseConfig, peekVersion, refuseUnsupported } from "./protocol/config.ts";
+import { requireSameHost } from "./namespace.ts";
+import { type NetworkConfig, parseConfig, peekVersion } from "./protocol/config.ts";
 import { type CniCall, readEnvironment, type Verb } from "./protocol/environment.ts";
 import { CniError, CniErrorCode, formatError } from "./protocol/error.ts";
-import { parsePodRequest } from "./protocol/pod-request.ts";
-import { readyOf } from "./protocol/ready.ts";
-import { appendResult, formatResult, parsePrevResult } from "./protocol/result.ts";
 import { type CniVersion, formatVersions, newestVersion, requireVerb } from "./protocol/version.ts";
-import { type Caller, Readiness, type ReadyOptions, readyDefaults } from "./readiness.ts";
+import { Readiness, readinessKey, readyDefaults } from "./readiness.ts";
 import { Spool } from "./spool.ts";
+import { type StatusParts, status } from "./status.ts";
 import type {
   Announcements,
   BlockView,
@@ -51,8 +47,6 @@ const NAMED_PODS = 10;
 const SPOOL_INTERVAL = 5_000;
 /** How often pods are looked after within the time that one may be gone. */
 const LOOKS = 6;
-const DEFAULT_MTU = 1500;
-const MINIMUM_IPV6_MTU = 1280;
 
 export interface CniDependencies {
   readonly clock: Clock;
@@ -76,17 +70,13 @@ export interface CniDependencies {
   readonly ready?: () => { readonly ok: boolean; readonly reason?: string };
 }
 
-/** What a successful call has to say beside its result. */
-interface Notes {
-  notReady?: string;
-}
-
 export class CniServer {
   readonly #options: CniOptions;
   readonly #deps: CniDependencies;
   readonly #attachments: Attachments;
   readonly #fullness: Fullness;
   readonly #readiness: Readiness;
+  readonly #parts: AddParts & StatusParts;
   readonly #spool: Spool;
   readonly #blockStates = new Map<string, Pick<BlockView, "state" | "reason">>();
   #running = false;
@@ -108,6 +98,18 @@ export class CniServer {
       announcements: deps.announcements,
       refusal: () => this.#refusal(),
     });
+    this.#parts = {
+      attachments: this.#attachments,
+      readiness: this.#readiness,
+      ready: options.ready ?? readyDefaults,
+      mtu: options.mtu,
+      uplinkMtu: () => deps.uplinkMtu(),
+      refusal: () => this.#refusal(),
+      blocks: () => this.blocks(),
+      exceptions: deps.exceptions ?? noExceptions,
+      connected: () => deps.connected?.() ?? true,
+      log: deps.log,
+    };
     this.#spool = new Spool(options.spoolDir ?? null, deps.log, (request) => this.handle(request));
   }
 
@@ -258,7 +260,7 @@ export class CniServer {
   async handle(request: CniRequest): Promise<CniResponse> {
     const started = this.#deps.clock.now();
     const context = { verb: request.env.CNI_COMMAND, containerId: request.env.CNI_CONTAINERID };
-    const notes: Notes = {};
+    const notes: AddNotes = {};
     const answered = (exitCode: number, error: string | null) =>
       this.onCall({
         verb: request.env.CNI_COMMAND ?? "",
@@ -283,7 +285,7 @@ export class CniServer {
     }
   }
 
-  async #dispatch(request: CniRequest, notes: Notes): Promise<string> {
+  async #dispatch(request: CniRequest, notes: AddNotes): Promise<string> {
     const call = readEnvironment(request.env);
     if (call.verb === "VERSION") return formatVersions(peekVersion(request.stdin));
     if (request.env[DELEGATE_MARK])
@@ -301,7 +303,7 @@ export class CniServer {
       case "ADD":
         requireSameHost(request.pid);
         await this.#spool.replay();
-        return exclusively(() => this.#add(call, config, request.caller, notes));
+        return exclusively(() => add(this.#parts, call, config, request.caller, notes));
       case "DEL": {
         const left = this.#readiness.leaving(readinessKey(call));
         return exclusively(() => this.#del(call, config)).finally(left);
@@ -309,85 +311,16 @@ export class CniServer {
       case "CHECK":
         return exclusively(() => check(this.#attachments, () => this.blocks(), call, config));
       case "STATUS":
-        return this.#status(call, config);
+        return status(this.#parts, call, config);
       case "GC":
         return collectGarbage(this.#attachments, call, config);
     }
-  }
-
-  async #add(call: CniCall, config: NetworkConfig, caller: Caller | undefined, notes: Notes): Promise<string> {
-    const refusal = this.#refusal();
-    if (refusal !== null) throw new CniError(CniErrorCode.tryAgainLater, `pods cannot be attached now: ${refusal}`);
-    refuseUnsupported(config);
-    const ready = readyOf(config.raw, this.#ready);
-    const request = parsePodRequest(config, call.args);
-    const previous = config.prevResult === undefined ? null : parsePrevResult(config.prevResult, config.cniVersion);
-    const delegate = delegateOf(config, call.env);
-    const pools = delegate
-      ? []
-      : this.#attachments.allocator.choosePools(
-          request.pools.length > 0 ? request.pools : config.pools,
-          namespaceOf(request.pod),
-        );
-    const mtu = this.#mtu(config, pools);
-    const attachment = await this.#attachments.add({
-      network: config.name,
-      containerId: call.containerId,
-      ifname: call.ifname,
-      pools,
-      netns: call.netns,
-      netnsId: await namespaceId(call.netns, call.netnsOverride),
-      mtu,
-      request,
-      ...(delegate && { delegation: { delegate, allocate: () => allocateBy(delegate, call.env, config) } }),
-    });
-    await this.#untilReady(call, attachment, ready, caller, notes);
-    const ours = buildResult(attachment, mtu, config.dns);
-    return formatResult(previous ? appendResult(previous, ours) : ours, config.cniVersion);
   }
 
   /** Why no pod may be attached now; null: it may. */
   #refusal(): string | null {
     const ready = this.#deps.ready?.();
     return ready && !ready.ok ? (ready.reason ?? "not ready") : null;
-  }
-
-  get #ready(): ReadyOptions {
-    return this.#options.ready ?? readyDefaults;
-  }
-
-  /** The pod is wired: waits until it can be reached. Rejects with code 11 and takes it back when it is not to be had. */
-  async #untilReady(
-    call: CniCall,
-    attachment: Attachment,
-    ready: ReadyOptions,
-    caller: Caller | undefined,
-    notes: Notes,
-  ): Promise<void> {
-    const { record } = attachment;
-    const { allocator } = this.#attachments;
-    // One that is in no block may be announced by itself.
-    const single = record.addresses.filter((address) => !allocator.covers(address));
-    const blocks = [
-      ...allocator.blocksOf(record.addresses),
-      ...single.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
-    ];
-    const outcome = await this.#readiness.wait(readinessKey(call), ready, blocks, caller);
-    if (outcome.kind === "ready") return;
-    const { reason } = outcome;
-    if (outcome.kind === "late" && ready.fallback === "attach") {
-      notes.notReady = reason;
-      const { containerId, ifname, pod, addresses } = record;
-      this.#deps.log.warn({ containerId, ifname, pod, addresses, reason }, "pod attached before it can be reached");
-      return;
-    }
-    await this.#attachments.remove(record);
-    throw new CniError(
-      CniErrorCode.tryAgainLater,
-      outcome.kind === "late"
-        ? `the pod was taken back, it could not be reached within ${ready.timeout / 1000} s (ready: ${ready.level}): ${reason}`
-        : `the pod was taken back before it could be reached: ${reason}`,
-    );
   }
 
   /** Needs nothing but the name of the attachment, and succeeds when there is none. */
@@ -400,50 +333,6 @@ export class CniServer {
       : undefined;
     await this.#attachments.remove(id, undefined, giveBack);
     return "";
-  }
-
-  async #status(call: CniCall, config: NetworkConfig): Promise<string> {
-    const delegate = delegateOf(config, call.env);
-    const pools = delegate ? [] : this.#attachments.allocator.choosePools(config.pools);
-    const refusal = this.#refusal();
-    if (refusal !== null) throw new CniError(CniErrorCode.notAvailable, refusal);
-    if (delegate) {
-      await askDelegate(delegate, "STATUS", call.env, config);
-      return "";
-    }
-    const exhausted = this.#attachments.allocator.exhausted(pools);
-    if (exhausted) throw new CniError(CniErrorCode.notAvailable, exhausted);
-    const exceptions = new Set(this.#deps.exceptions?.blocks().map(({ prefix }) => prefix));
-    const blocks = this.blocks().filter(({ pool, prefix }) => pools.includes(pool) && !exceptions.has(prefix));
-    const why =
-      this.#deps.connected?.() === false
-        ? "no BGP session is Established"
-        : blocks.every((block) => block.state === "withdrawn" || block.state === "failed")
-          ? `no block of pool ${pools.map((pool) => `"${pool}"`).join(", ")} is announced`
-          : null;
-    const { level, fallback } = readyOf(config.raw, this.#ready);
-    const missing = blocks.map(({ prefix }) => this.#readiness.missing(level, [prefix]));
-    const refused = fallback === "fail" && missing.length > 0 && !missing.includes(null);
-    if (why !== null)
-      throw new CniError(
-        CniErrorCode.limitedConnectivity,
-        `${why}: pods cannot be reached from other nodes${refused ? `, and new ones are refused (ready: ${level})` : ""}`,
-      );
-    if (refused) throw new CniError(CniErrorCode.notAvailable, `new pods are refused (ready: ${level}): ${missing[0]}`);
-    return "";
-  }
-
-  #mtu(config: NetworkConfig, pools: readonly string[]): number {
-    const mtu = config.mtu ?? this.#options.mtu ?? this.#deps.uplinkMtu() ?? DEFAULT_MTU;
-    const ipv6 = this.#attachments.allocator.pools.find(
-      ({ name, blocks }) => pools.includes(name) && blocks.some((block) => block.includes(":")),
-    );
-    if (ipv6 && mtu < MINIMUM_IPV6_MTU)
-      throw new CniError(
-        CniErrorCode.invalidConfig,
-        `MTU ${mtu} is too small for pool "${ipv6.name}": IPv6 needs ${MINIMUM_IPV6_MTU}`,
-      );
-    return mtu;
   }
 
   #poolChanged(fullness: PoolFullness, before: PoolLevel): void {
@@ -470,8 +359,4 @@ export class CniServer {
       void this.#attachments.upkeep(clock.now()).then(() => this.#lookAfterPods());
     });
   }
-}
-
-function readinessKey({ containerId, ifname }: CniCall): string {
-  return `${containerId}/${ifname}`;
 }
