@@ -2,11 +2,14 @@
 import { randomBytes } from "node:crypto";
 import { parseAddress } from "../net/address.ts";
 import { type Prefix, prefix } from "../net/prefix.ts";
+import { type Given, identityAsked, keepAsked } from "./allocation.ts";
 import { encodeAlias } from "./attach/alias.ts";
+import { formatMac } from "./attach/gateway.ts";
 import type { FollowRequest } from "./attach/messages.ts";
 import { hostName } from "./host-name.ts";
 import type { Delegate, Delegated } from "./ipam/delegate.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
+import { isOwnNamespace } from "./namespace.ts";
 import type { JsonObject } from "./protocol/json.ts";
 import { type PodRequest, parseMac } from "./protocol/pod-request.ts";
 import type { PodView } from "./types.ts";
@@ -37,6 +40,30 @@ export interface Attachment {
   readonly ifindex: number;
   /** That came with the addresses. */
   readonly dns?: JsonObject;
+}
+
+/** What the store is to keep of it. */
+export function newRecord(wanted: NewAttachment, allocation: Given, mac: Uint8Array, hostInterface: string): PodRecord {
+  // In the host's own namespace a default route would be the host's.
+  const routes = isOwnNamespace(wanted.netnsId) ? [] : allocation.given?.routes;
+  const [keep, identity] = [keepAsked(wanted), identityAsked(wanted)];
+  return {
+    network: wanted.network,
+    containerId: wanted.containerId,
+    ifname: wanted.ifname,
+    pool: allocation.pool,
+    addresses: allocation.addresses,
+    sequence: allocation.sequence,
+    netns: wanted.netns,
+    netnsId: wanted.netnsId,
+    hostInterface,
+    mac: formatMac(mac),
+    pod: wanted.request.pod,
+    ...(keep !== undefined && { keep }),
+    ...(identity !== undefined && { identity }),
+    ...(wanted.delegation && { ipam: wanted.delegation.delegate }),
+    ...(routes && { routes }),
+  };
 }
 
 export function aliasOf(record: PodRecord): string {

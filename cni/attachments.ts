@@ -4,9 +4,8 @@
 //   the way back in the opposite order; an address is free for others only when nothing leads to its pod any more
 import type { Log } from "../net/log.ts";
 import type { KernelOperation, KernelOperations } from "../routing/types.ts";
-import { allocateFor, type Given, giveBack, identityAsked, keepAsked } from "./allocation.ts";
-import { Attacher, type AttacherEvents, type Attaching, HostNameTakenError } from "./attach/attacher.ts";
-import { formatMac } from "./attach/gateway.ts";
+import { allocateFor, type Given, giveBack } from "./allocation.ts";
+import { type Attaching, HostNameTakenError } from "./attach/attacher.ts";
 import type { HostLink } from "./attach/messages.ts";
 import {
   type Attachment,
@@ -17,43 +16,30 @@ import {
   NAME_ATTEMPTS,
   type NewAttachment,
   NO_LINK,
+  newRecord,
   podView,
   randomMac,
   recordOf,
 } from "./attachment.ts";
 import { Cables, StillThereError } from "./cables.ts";
-import { findHolders, type Holders } from "./holders.ts";
 import { hostName } from "./host-name.ts";
 import { Allocator } from "./ipam/allocator.ts";
 import { releaseBy } from "./ipam/delegate.ts";
-import { type Disk, realDisk } from "./ipam/disk.ts";
 import { type Exceptions, noExceptions } from "./ipam/exceptions.ts";
 import { release, removal, undo } from "./ipam/forget.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
-import { currentBoot, Store } from "./ipam/store.ts";
+import { Store } from "./ipam/store.ts";
 import { Locks } from "./locks.ts";
-import { isNamespace, isOwnNamespace, namespaceInode, ownInode } from "./namespace.ts";
+import { namespaceInode, ownInode } from "./namespace.ts";
 import { CniError, CniErrorCode } from "./protocol/error.ts";
 import type { JsonObject } from "./protocol/json.ts";
 import { parseMac } from "./protocol/pod-request.ts";
 import { followAll, type RecoveryParts, recover } from "./recovery.ts";
 import { sharedSources } from "./siblings.ts";
+import { type Surroundings, thisHost } from "./surroundings.ts";
 import type { CniOptions, PodEvent, PodLook, PodRoutes, PodView, PoolOptions } from "./types.ts";
 import { Upkeep } from "./upkeep.ts";
-import { Vanished } from "./vanished.ts";
-
-/** Milliseconds. */
-export const VANISHED_AFTER = 30_000;
-
-/** What the attachments live in, where it is not this host. */
-export interface Surroundings {
-  readonly attacher: (events: AttacherEvents) => Attaching;
-  readonly disk: Disk;
-  /** The boot of the host; null: not known. */
-  readonly boot: () => string | null;
-  readonly isNamespace: (path: string, id: string) => Promise<boolean>;
-  readonly findHolders: (ids: ReadonlySet<string>) => Promise<Holders>;
-}
+import { VANISHED_AFTER, Vanished } from "./vanished.ts";
 
 export class Attachments {
   readonly allocator: Allocator;
@@ -268,7 +254,9 @@ export class Attachments {
   async #attach(wanted: NewAttachment, allocation: Given): Promise<Attachment> {
     const mac = wanted.request.mac ?? randomMac();
     for (let attempt = 0; ; attempt++) {
-      const record = this.#record(wanted, allocation, mac, attempt);
+      const key = podKey(wanted);
+      const hostInterface = hostName(key, attempt, (name) => this.#isTaken(name, key));
+      const record = newRecord(wanted, allocation, mac, hostInterface);
       let stored = false;
       const durable = this.#store.commit({ op: "add", pod: record }).then(() => {
         stored = true;
@@ -347,30 +335,6 @@ export class Attachments {
     return attachment;
   }
 
-  #record(wanted: NewAttachment, allocation: Given, mac: Uint8Array, attempt: number): PodRecord {
-    // In the host's own namespace a default route would be the host's.
-    const routes = isOwnNamespace(wanted.netnsId) ? [] : allocation.given?.routes;
-    const [keep, identity] = [keepAsked(wanted), identityAsked(wanted)];
-    const key = podKey(wanted);
-    return {
-      network: wanted.network,
-      containerId: wanted.containerId,
-      ifname: wanted.ifname,
-      pool: allocation.pool,
-      addresses: allocation.addresses,
-      sequence: allocation.sequence,
-      netns: wanted.netns,
-      netnsId: wanted.netnsId,
-      hostInterface: hostName(key, attempt, (name) => this.#isTaken(name, key)),
-      mac: formatMac(mac),
-      pod: wanted.request.pod,
-      ...(keep !== undefined && { keep }),
-      ...(identity !== undefined && { identity }),
-      ...(wanted.delegation && { ipam: wanted.delegation.delegate }),
-      ...(routes && { routes }),
-    };
-  }
-
   /** Whether another attachment's host end has the name. */
   #isTaken(name: string, key: string): boolean {
     for (const [other, { hostInterface }] of this.#store.pods) if (hostInterface === name && other !== key) return true;
@@ -427,11 +391,3 @@ export class Attachments {
     for (const listener of this.#listeners) listener({ kind, pod: podView(record) });
   }
 }
-
-const thisHost: Surroundings = {
-  attacher: (events) => new Attacher(events),
-  disk: realDisk,
-  boot: currentBoot,
-  isNamespace,
-  findHolders,
-};

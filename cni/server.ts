@@ -7,7 +7,7 @@ import type { Clock, Timer } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { type AddNotes, type AddParts, add } from "./add.ts";
-import { Attachments, type Surroundings, VANISHED_AFTER } from "./attachments.ts";
+import { Attachments } from "./attachments.ts";
 import { check } from "./check.ts";
 import { collectGarbage } from "./garbage.ts";
 import type { BlockUse } from "./ipam/allocator.ts";
@@ -23,6 +23,7 @@ import { type CniVersion, formatVersions, newestVersion, requireVerb } from "./p
 import { Readiness, readinessKey, readyDefaults } from "./readiness.ts";
 import { Spool } from "./spool.ts";
 import { type StatusParts, status } from "./status.ts";
+import type { Surroundings } from "./surroundings.ts";
 import type {
   Announcements,
   BlockView,
@@ -37,6 +38,7 @@ import type {
   PoolOptions,
   RetiringBlock,
 } from "./types.ts";
+import { VANISHED_AFTER } from "./vanished.ts";
 import { warmUpCalls } from "./warm-up.ts";
 
 /** Verbs that a configuration of an older version must not use. */

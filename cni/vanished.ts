@@ -10,6 +10,9 @@ import type { Log } from "../net/log.ts";
 import type { Holders } from "./holders.ts";
 import { type PodRecord, podKey } from "./ipam/records.ts";
 
+/** How long a pod has to be gone until its addresses are freed, unless configured: milliseconds. */
+export const VANISHED_AFTER = 30_000;
+
 export interface VanishedParts {
   readonly log: Log;
   readonly isNamespace: (path: string, id: string) => Promise<boolean>;

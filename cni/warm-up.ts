@@ -4,9 +4,9 @@
 import type { Clock } from "../net/clock.ts";
 import { silentLog } from "../net/log.ts";
 import type { Attaching } from "./attach/attacher.ts";
-import type { Surroundings } from "./attachments.ts";
 import type { Disk, DiskFile } from "./ipam/disk.ts";
 import { CniServer } from "./server.ts";
+import type { Surroundings } from "./surroundings.ts";
 import type { PodRoutes } from "./types.ts";
 
 /** Calls of each verb. The first half brings most of it. */
