@@ -14,13 +14,14 @@ import type {
 } from "../bgp/policy/types.ts";
 import type { OriginatedAttributes } from "../bgp/speaker-types.ts";
 import { type AnyCommunity, type AnyCommunityPattern, Reference } from "./community-scalars.ts";
+import { membersOf, OWN_ROUTES } from "./peer-groups.ts";
 import type { Parsed, ParsedStatement } from "./schema.ts";
 
 /** Names that stand for policies of our own making. */
 const builtIns: readonly string[] = ["all", "none", "default-route", "blocks"];
 
 type SetKind = "prefixSets" | "communitySets" | "extendedCommunitySets" | "largeCommunitySets" | "asPathSets";
-type SetsInFile = Pick<Parsed, SetKind>;
+type InFile = Pick<Parsed, SetKind | "policies" | "tables" | "peers" | "peerGroups">;
 
 interface ParsedChange {
   readonly replace?: readonly unknown[];
@@ -29,13 +30,13 @@ interface ParsedChange {
 }
 
 export class PolicyBuilder {
-  readonly #parsed: SetsInFile & Pick<Parsed, "policies" | "tables">;
+  readonly #parsed: InFile;
   readonly #ownAsn: number;
   readonly #policies = new Map<string, Policy>();
   readonly #sets = new Map<string, NamedSet<unknown>>();
 
   /** Everything in it has been checked: names exist, and no policy leads to itself. */
-  constructor(parsed: SetsInFile & Pick<Parsed, "policies" | "tables">, ownAsn: number) {
+  constructor(parsed: InFile, ownAsn: number) {
     this.#parsed = parsed;
     this.#ownAsn = ownAsn;
   }
@@ -84,6 +85,7 @@ export class PolicyBuilder {
       ...match,
       prefix: match.prefix && this.#elements("prefixSets", match.prefix),
       nextHop: match.nextHop && this.#elements("prefixSets", match.nextHop),
+      peer: match.peer?.map((name) => this.#peerOrGroup(name)),
       community: match.community && this.#lists("communitySets", match.community),
       extendedCommunity: match.extendedCommunity && this.#lists("extendedCommunitySets", match.extendedCommunity),
       largeCommunity: match.largeCommunity && this.#lists("largeCommunitySets", match.largeCommunity),
@@ -102,6 +104,15 @@ export class PolicyBuilder {
       extendedCommunity: set.extendedCommunity && this.#change("extendedCommunitySets", set.extendedCommunity),
       largeCommunity: set.largeCommunity && this.#change("largeCommunitySets", set.largeCommunity),
     }) as PolicySet;
+  }
+
+  #peerOrGroup(name: string): string | NamedSet<string> {
+    const { peers, peerGroups } = this.#parsed;
+    if (name === OWN_ROUTES || peers.has(name) || !peerGroups.has(name)) return name;
+    const key = `peerGroups ${name}`;
+    const set = this.#sets.get(key) ?? { name, values: membersOf(name, this.#parsed) };
+    this.#sets.set(key, set);
+    return set as NamedSet<string>;
   }
 
   #change(kind: SetKind, change: ParsedChange): object {

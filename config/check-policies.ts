@@ -4,6 +4,7 @@
 import type { Check } from "./check.ts";
 import { exportBuiltIns, importBuiltIns } from "./check-peers.ts";
 import { Reference, SET_NAME, wellKnownCommunities } from "./community-scalars.ts";
+import { membersOf, OWN_ROUTES } from "./peer-groups.ts";
 import type { sets } from "./schema/policy.ts";
 import type { ParsedStatement } from "./schema.ts";
 import type { Path } from "./source.ts";
@@ -88,8 +89,7 @@ function checkStatement(check: Check, path: Path, { match, set, apply, then }: P
 }
 
 function checkConditions(check: Check, path: Path, match: Conditions): void {
-  for (const [index, peer] of (match.peer ?? []).entries())
-    if (peer !== "local") check.reference([...path, "peer", index], peer, "peer", check.names.peers);
+  for (const [index, peer] of (match.peer ?? []).entries()) checkPeer(check, [...path, "peer", index], peer);
   for (const [index, name] of (match.policy ?? []).entries())
     check.reference([...path, "policy", index], name, "policy", [...builtIns, ...check.names.policies]);
   checkReferences(check, [...path, "prefix"], "prefixSets", match.prefix);
@@ -109,6 +109,21 @@ function checkConditions(check: Check, path: Path, match: Conditions): void {
   const { family } = match;
   if (match.prefix.every((entry) => !(entry instanceof Reference) && entry.prefix.family !== family))
     check.problem([...path, "prefix"], `matches nothing: no prefix is of family ipv${family}`);
+}
+
+/** A peer, or a peer group with whoever is in it. */
+function checkPeer(check: Check, path: Path, name: string): void {
+  const { peers, peerGroups } = check.names;
+  if (name === OWN_ROUTES) return;
+  check.reference(path, name, peerGroups.length > 0 ? "peer or peer group" : "peer", [...peers, ...peerGroups]);
+  if (peers.includes(name) && peerGroups.includes(name))
+    check.warning(
+      path,
+      `${name} is the name of a peer and of a peer group: the peer is meant`,
+      "give the group another name to mean all that are in it",
+    );
+  else if (check.parsed.peerGroups.has(name) && membersOf(name, check.parsed).length === 0)
+    check.warning(path, `matches nothing: peer group ${name} has neither peers nor listen ranges`);
 }
 
 function checkReferences(check: Check, path: Path, kind: SetKind, list: readonly unknown[] | undefined): void {

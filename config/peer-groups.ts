@@ -5,6 +5,7 @@
 // A key of one's own wins. Maps are merged key by key; everything else, lists too, is taken as a whole.
 import type { ConfigProblem } from "./problem.ts";
 import { isMap, quote, suggestion } from "./scalar.ts";
+import type { Parsed } from "./schema.ts";
 import type { Path, Source } from "./source.ts";
 
 export interface Inherited {
@@ -20,6 +21,8 @@ interface Written {
   readonly value: Record<string, unknown>;
 }
 
+/** In a policy, who this node's own routes come from. */
+export const OWN_ROUTES = "local";
 /** Values that are inherited at most, counted once for each that inherits: more than any rack has. */
 const MAX_INHERITED = 1_000_000;
 /** What a group has for itself. */
@@ -28,6 +31,22 @@ const notInherited: ReadonlySet<string> = new Set(["group", "listen", "listenLim
 /** `keys`: those of a peer; others are faults of the group alone. */
 export function inheritGroups(source: Source, top: Record<string, unknown>, keys: readonly string[]): Inherited {
   return new Merger(source, top, keys).run();
+}
+
+/** The peers of a group and of all groups within it: names, and `NAME/` for those that come out of listen ranges. */
+export function membersOf(group: string, { peers, peerGroups }: Pick<Parsed, "peers" | "peerGroups">): string[] {
+  const within = (name: string | undefined): boolean => {
+    const seen = new Set<string>();
+    for (let at = name; at !== undefined && !seen.has(at); at = peerGroups.get(at)?.group) {
+      if (at === group) return true;
+      seen.add(at);
+    }
+    return false;
+  };
+  return [
+    ...[...peers].filter(([, peer]) => within(peer.group)).map(([name]) => name),
+    ...[...peerGroups].filter(([name, { listen }]) => listen.length > 0 && within(name)).map(([name]) => `${name}/`),
+  ];
 }
 
 class Merger {

@@ -14,9 +14,9 @@ import type { Config } from "./types.ts";
 export interface PolicyRequest {
   /** A name, or several with commas between them: a chain. */
   readonly policy?: string;
-  /** A peer: its import policy. */
+  /** A peer, or a group that listens: its import policy. */
   readonly import?: string;
-  /** A peer: its export policy. */
+  /** A peer, or a group that listens: its export policy. */
   readonly export?: string;
   readonly prefix: string;
   /** Who the route comes from. */
@@ -34,7 +34,7 @@ export interface PolicyRequest {
 /** Keys of a request that describe a route, and so are not for one that is received. */
 export const routeKeys = ["asPath", "communities", "nextHop", "origin", "med", "localPref"] as const;
 
-type Policies = Pick<Config, "policies" | "peers">;
+type Policies = Pick<Config, "policies" | "peers" | "peerGroups">;
 
 const builtIns: readonly string[] = ["all", "none", "default-route", "blocks"];
 
@@ -56,14 +56,16 @@ function policyOf({ policies }: Policies, name: string): PolicyElement {
   throw new RangeError(unknown("policy", name, [...policies.map((policy) => policy.name), ...builtIns]));
 }
 
-function peerOf({ peers }: Policies, name: string): Config["peers"][number] {
-  const found = peers.find((peer) => peer.name === name);
+/** A peer, or a group that listens: for the peers that come out of it, also under the name of one. */
+function peerOf({ peers, peerGroups }: Policies, name: string): Config["peers" | "peerGroups"][number] {
+  const [group] = name.split("/");
+  const found = peers.find((peer) => peer.name === name) ?? peerGroups.find((entry) => entry.name === group);
   if (found) return found;
   throw new RangeError(
     unknown(
       "peer",
       name,
-      peers.map((peer) => peer.name),
+      [...peers, ...peerGroups].map((entry) => entry.name),
     ),
   );
 }

@@ -15,17 +15,18 @@ import {
 import type { Config } from "../config/types.ts";
 import { ApiError, type PolicyView } from "./api/types.ts";
 
-export function policyViews({ policies, peers }: Config): PolicyView[] {
+export function policyViews({ policies, peers, peerGroups }: Config): PolicyView[] {
   const names = (policy: ImportPolicy | ExportPolicy, name: string): boolean =>
     typeof policy !== "string" &&
     ("chain" in policy
       ? policy.chain.some((element) => typeof element !== "string" && element.name === name)
       : policy.name === name);
+  const users = [...peers, ...peerGroups];
   return policies.map(({ name, statements }) => ({
     name,
     statements: statements.length,
-    importOf: peers.filter((peer) => names(peer.import, name)).map((peer) => peer.name),
-    exportOf: peers.filter((peer) => names(peer.export, name)).map((peer) => peer.name),
+    importOf: users.filter((peer) => names(peer.import, name)).map((peer) => peer.name),
+    exportOf: users.filter((peer) => names(peer.export, name)).map((peer) => peer.name),
   }));
 }
 

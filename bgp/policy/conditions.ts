@@ -36,7 +36,10 @@ export type ConditionName = keyof PolicyMatch;
 export function keyTests({ prefix, family, peer }: PolicyMatch): [ConditionName, KeyTest][] {
   const tests: [ConditionName, KeyTest][] = [];
   if (family !== undefined) tests.push(["family", (table) => table.family === family]);
-  if (peer) tests.push(["peer", (_table, _id, name) => peer.includes(name)]);
+  if (peer) {
+    const from = compilePeers(peer);
+    tests.push(["peer", (_table, _id, name) => from(name)]);
+  }
   if (prefix) {
     const [set, ...others] = compilePrefixes(prefix);
     // Nearly always one; this runs for every route.
@@ -44,6 +47,13 @@ export function keyTests({ prefix, family, peer }: PolicyMatch): [ConditionName,
     else tests.push(["prefix", (table, id) => set.has(table, id) || others.some((other) => other.has(table, id))]);
   }
   return tests;
+}
+
+/** A peer out of a listen range is called GROUP/ADDRESS, and no other has a slash in its name. */
+function compilePeers(elements: NonNullable<PolicyMatch["peer"]>): (name: string) => boolean {
+  const names = new Set(elements.flatMap((element) => (isNamedSet(element) ? element.values : [element])));
+  if (![...names].some((name) => name.endsWith("/"))) return (name) => names.has(name);
+  return (name) => names.has(name) || names.has(name.slice(0, name.indexOf("/") + 1));
 }
 
 function compilePrefixes(elements: NonNullable<PolicyMatch["prefix"]>): PrefixSet[] {

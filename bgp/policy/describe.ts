@@ -76,7 +76,10 @@ export function wantedText(name: ConditionName, match: PolicyMatch, names: Names
     case "family":
       return `ipv${match.family}`;
     case "peer":
-      return listed(match.peer, String);
+      return listed(
+        match.peer?.map((peer) => (isNamedSet(peer) ? `group ${peer.name}` : peer)),
+        String,
+      );
     case "community":
       return communityText(match.community, ([high, low]) =>
         typeof high === "number" && typeof low === "number"

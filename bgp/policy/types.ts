@@ -60,7 +60,10 @@ export type ValueMatch = "none" | "any" | Range;
 export interface PolicyMatch {
   readonly prefix?: Elements<PrefixMatch>;
   readonly family?: Family;
-  readonly peer?: readonly string[];
+  /**
+   * Names; a set is a peer group under its name: its configured peers, and `NAME/` for each group whose dynamic peers are meant.
+   */
+  readonly peer?: Elements<string>;
   readonly community?: CommunityMatch<CommunityPattern>;
   readonly extendedCommunity?: CommunityMatch<ExtendedCommunityPattern>;
   readonly largeCommunity?: CommunityMatch<LargeCommunityPattern>;

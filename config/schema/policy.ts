@@ -53,7 +53,10 @@ const conditions = {
     orReference(policy.nextHopMatch),
     "The next hop is one of these addresses, within one of these prefixes, or within a prefix of one of these `prefixSets`.",
   ).optional(),
-  peer: list(s.name, "The route comes from one of these peers; `local` is this node itself.").optional(),
+  peer: list(
+    s.name,
+    "The route comes from one of these peers, or from a peer of one of these `peerGroups` (out of a listen range too); `local` is this node itself.",
+  ).optional(),
   origin: list(origin, "Origin.").optional(),
   med: one(policy.valueMatch("MED"), "The MED: present, absent, or a value.").optional(),
   localPref: one(
