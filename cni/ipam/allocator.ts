@@ -7,18 +7,20 @@ import type { Prefix } from "../../net/prefix.ts";
 import { uptime } from "../../net/uptime.ts";
 import type { PoolOptions, RetiringBlock } from "../types.ts";
 import type { Owner } from "./block.ts";
+import { Contenders } from "./contenders.ts";
 import { type Exceptions, noExceptions } from "./exceptions.ts";
 import { Places } from "./places.ts";
 import { choosePools } from "./pool-choice.ts";
 import type { Pool } from "./pools.ts";
 import { identityOf, keepOf, type PodRecord, type ReleasedAddress } from "./records.ts";
 import * as refusals from "./refusals.ts";
-import type { Released } from "./release-queue.ts";
+import { inThisBoot, type Released } from "./release-queue.ts";
 import {
   type Choice,
   choose,
   isLater,
   isShortage,
+  keeperFirst,
   oldestKept,
   poolWith,
   type Shortage,
@@ -86,8 +88,7 @@ export class Allocator {
   readonly #listeners: ((pool: string) => void)[] = [];
   #exceptions: Exceptions;
   readonly #places: Places;
-  /** Who else has an address that has an owner: a fault of a former run. */
-  readonly #contenders = new Map<string, Owner[]>();
+  readonly #contenders = new Contenders();
   #sequence = 0;
 
   constructor(pools: readonly PoolOptions[], options: AllocatorOptions = {}) {
@@ -208,7 +209,7 @@ export class Allocator {
     if (taken !== undefined) throw refusals.taken(taken);
     const owner: Owner = { sequence: this.nextSequence(), identity, pool, keep: null };
     for (const address of addresses) this.#places.take(address, owner);
-    for (const name of this.#poolsOf(addresses)) this.#changed(name);
+    for (const name of this.#places.poolsOf(addresses)) this.#changed(name);
     return { pool, addresses, sequence: owner.sequence, restored: [], before: [] };
   }
 
@@ -218,16 +219,14 @@ export class Allocator {
     const pools = new Set<string>();
     for (const address of addresses) {
       const owner = this.#places.ownerOf(address);
-      const contenders = this.#contenders.get(address)?.filter((other) => other.sequence !== sequence);
-      if (contenders) this.#contenders.set(address, contenders);
+      this.#contenders.leave(address, sequence);
       if (!owner || owner.sequence !== sequence) continue;
-      const heir = contenders?.shift();
+      const heir = this.#contenders.next(address);
       if (heir) {
         this.#places.forget(address, sequence, now);
         this.#places.take(address, heir);
         continue;
       }
-      this.#contenders.delete(address);
       const stored = { address, ...owner, at: now, time: this.#wall() };
       const block = this.#places.forget(address, sequence, now);
       this.#places.enter({ ...stored, at: now, since: now, stored }, now);
@@ -253,7 +252,7 @@ export class Allocator {
     let alone = true;
     for (const address of addresses) {
       if (this.#places.ownerOf(address)) {
-        this.#contenders.set(address, [...(this.#contenders.get(address) ?? []), owner]);
+        this.#contenders.add(address, owner);
         alone = false;
         continue;
       }
@@ -281,13 +280,9 @@ export class Allocator {
     const kept: ReleasedAddress[] = [];
     for (const found of released) {
       if (this.#places.ownerOf(found.address)) continue;
-      // Of another boot: it may have been given back just before it. And no clock runs backwards.
-      const at = Math.min(found.at ?? now, now);
-      const elapsed = found.at !== null || found.time === null ? now - at : Math.max(0, wall - found.time);
-      const since = Math.min(found.since ?? now - elapsed, now);
-      const stored = found.at === at ? found : { ...found, at, since };
-      this.#places.enter({ ...stored, at, since, stored }, now);
-      kept.push(stored);
+      const entry = inThisBoot(found, now, wall);
+      this.#places.enter(entry, now);
+      kept.push(entry.stored);
     }
     return kept;
   }
@@ -399,20 +394,7 @@ export class Allocator {
     return this.#places.pools.get(this.choosePools([name])[0])!;
   }
 
-  #poolsOf(addresses: readonly string[]): Set<string> {
-    const blocks = addresses.map((address) => this.#places.placedBlockOf(address));
-    return new Set(blocks.flatMap((block) => (block ? this.#places.poolOf.get(block)!.name : [])));
-  }
-
   #changed(pool: string): void {
     for (const listener of this.#listeners) listener(pool);
   }
-}
-
-/** A pool that keeps addresses for the identity comes first. */
-function keeperFirst(pools: readonly Pool[], identity: string | null): readonly Pool[] {
-  const keeps = (pool: Pool) => identity !== null && pool.reservations.get(identity) !== undefined;
-  return pools.length > 1 && pools.some(keeps)
-    ? [...pools.filter(keeps), ...pools.filter((pool) => !keeps(pool))]
-    : pools;
 }

@@ -171,6 +171,12 @@ export class Places {
     return (holding.find(({ block }) => block.ownerOf(address)) ?? holding[0])?.block;
   }
 
+  /** Names of the pools that have blocks with these addresses. */
+  poolsOf(addresses: readonly string[]): Set<string> {
+    const blocks = addresses.map((address) => this.placedBlockOf(address));
+    return new Set(blocks.flatMap((block) => (block ? this.poolOf.get(block)!.name : [])));
+  }
+
   #place(pools: readonly PoolOptions[]): void {
     const former = this.pools;
     const blockOf = (text: string) => this.#index.get(text);

@@ -11,6 +11,18 @@ export interface Released extends ReleasedAddress {
   readonly stored: ReleasedAddress;
 }
 
+/**
+ * Of what the store has: times are those of this boot. `now`: milliseconds since boot; `wall`: since 1970. What was given back in
+ * another boot may have been just before it, and no clock runs backwards.
+ */
+export function inThisBoot(found: ReleasedAddress, now: number, wall: number): Released {
+  const at = Math.min(found.at ?? now, now);
+  const elapsed = found.at !== null || found.time === null ? now - at : Math.max(0, wall - found.time);
+  const since = Math.min(found.since ?? now - elapsed, now);
+  const stored = found.at === at ? found : { ...found, at, since };
+  return { ...stored, at, since, stored };
+}
+
 export interface QueueNode {
   readonly entry: Released;
   queue: ReleaseQueue | null;

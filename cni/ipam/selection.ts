@@ -48,6 +48,14 @@ export function poolWith(pools: readonly Pool[], { addresses, admits }: Wish): P
   throw refusals.outside(nowhere ? pools : [pools[0]], formatAddress(missing!));
 }
 
+/** In the order to be tried: a pool that keeps addresses for the identity comes first. */
+export function keeperFirst(pools: readonly Pool[], identity: string | null): readonly Pool[] {
+  const keeps = (pool: Pool) => identity !== null && pool.reservations.get(identity) !== undefined;
+  return pools.length > 1 && pools.some(keeps)
+    ? [...pools.filter(keeps), ...pools.filter((pool) => !keeps(pool))]
+    : pools;
+}
+
 /** Throws 101, 102 or 11 for an address asked for by name. `cooling`: one that cools down will do when there is no other. */
 export function choose(pool: Pool, wish: Wish, now: number, cooling = false): Choice[] | Shortage {
   const named = wish.addresses.map((address) => ({
