@@ -1,25 +1,23 @@
-// Blocks from the configuration, or from those claimed for this node, to the kernel to the neighbours, and back: drives the life of
-// each (lifecycle.ts). In: the configuration, what is claimed (placement.ts), the kernel's answers, pods that come and go, drain
-// and stop. Out: what the kernel is to keep, what the speaker announces and withdraws, in the order that the life of a block says.
+// Blocks from the configuration, or from those claimed for this node, to the kernel to the neighbours, and back: drives
+// the life of each (lifecycle.ts). In: the configuration, what is claimed (placement.ts), the kernel's answers, pods that
+// come and go, drain and stop. Out: what the kernel is to keep, what the speaker announces and withdraws, in the order that
+// the life of a block says.
 // A single address that has been let in (an exception) is a block of one address, and has the same life.
-//
-// One request to the kernel at a time, for all of it: what changes meanwhile goes with the next one.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Speaker } from "../../bgp/speaker.ts";
 import type { OriginatedAttributes } from "../../bgp/speaker-types.ts";
 import type { BlockSourceName, RetiringBlock } from "../../cni/types.ts";
-import type { Clock, Timer } from "../../net/clock.ts";
+import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { formatPrefix, type Prefix, prefix as prefixOf } from "../../net/prefix.ts";
 import type { Fib, OwnedResult } from "../../routing/types.ts";
 import { Forgetting } from "./forgetting.ts";
+import { KernelRequests } from "./kernel-requests.ts";
 import { absent, type BlockAction, type BlockEvent, type BlockState, inKernel, leftBehind, step } from "./lifecycle.ts";
 import { type BlocksConfig, type BlocksPool, nothingPlaced, type Placement, placed } from "./placement.ts";
 import { isWanted } from "./wanted.ts";
 
-const FIRST_RETRY_MS = 1000;
-const LAST_RETRY_MS = 60_000;
 const TOLD_POLL_MS = 10;
 
 /** The allocator's side. */
@@ -82,18 +80,19 @@ export class Blocks {
   #evaluating = false;
   /** Retiring ones that the log has told of. */
   readonly #reportedRetained = new Set<Unit>();
-  /** The kernel is to be asked once more. */
-  #dirty = false;
-  #writing: Promise<void> | null = null;
+  readonly #requests: KernelRequests;
   /** Why the kernel took nothing of the last request; null: it did. */
   #refusal: Error | null = null;
-  #retryTimer: Timer | null = null;
-  #retryDelay = FIRST_RETRY_MS;
 
   constructor(config: BlocksConfig, deps: BlocksDependencies) {
     this.#config = config;
     this.#deps = deps;
     const { clock, speaker, fib } = deps;
+    this.#requests = new KernelRequests(
+      clock,
+      () => this.#request(),
+      () => this.#retry(),
+    );
     this.#forgetting = new Forgetting(
       {
         clock,
@@ -126,8 +125,8 @@ export class Blocks {
     }
     this.#adopted = true;
     this.#configure(this.#config);
-    this.#write();
-    await this.#written();
+    this.#requests.ask();
+    await this.#requests.answered();
     if (this.#refusal) throw this.#refusal;
   }
 
@@ -181,12 +180,12 @@ export class Blocks {
     const before = this.#config;
     const tablesChanged = !isDeepStrictEqual(before.tables, config.tables);
     this.#configure(config);
-    if (tablesChanged) this.#write();
-    await this.#written();
+    if (tablesChanged) this.#requests.ask();
+    await this.#requests.answered();
     if (!this.#refusal) return;
     const refusal = this.#refusal;
     this.#configure(before);
-    if (tablesChanged) this.#write();
+    if (tablesChanged) this.#requests.ask();
     throw refusal;
   }
 
@@ -197,15 +196,15 @@ export class Blocks {
     if (!this.#adopted) return;
     this.#configure(this.#config);
     const others = ({ elsewhere, uplinks }: Placement) => [elsewhere, uplinks];
-    if (!isDeepStrictEqual(others(before), others(placement))) this.#write();
-    await this.#written();
+    if (!isDeepStrictEqual(others(before), others(placement))) this.#requests.ask();
+    await this.#requests.answered();
   }
 
   /** The kernel keeps what it has, neighbours are told nothing. */
   stop(): void {
     this.#stopped = true;
     this.#forgetting.stop();
-    this.#retryTimer?.cancel();
+    this.#requests.stop();
   }
 
   /** Those of the configuration first. */
@@ -311,7 +310,7 @@ export class Blocks {
     const { speaker } = this.#deps;
     switch (action.kind) {
       case "write":
-        this.#write();
+        this.#requests.ask();
         break;
       case "announce":
         speaker.announceLocal(action.proof, unit.attributes);
@@ -323,30 +322,11 @@ export class Blocks {
         this.#forgetting.wait(unit, () => this.#dispatch(unit, { kind: "forgotten" }));
         break;
       case "retryLater":
-        this.#retryLater();
+        this.#requests.retryLater();
     }
   }
 
-  #write(): void {
-    this.#dirty = true;
-    this.#writing ??= this.#writes();
-  }
-
-  async #written(): Promise<void> {
-    while (this.#writing) await this.#writing;
-  }
-
-  async #writes(): Promise<void> {
-    // What is decided in the same turn goes together.
-    await Promise.resolve();
-    while (this.#dirty && !this.#stopped) {
-      this.#dirty = false;
-      await this.#writeOnce();
-    }
-    this.#writing = null;
-  }
-
-  async #writeOnce(): Promise<void> {
+  async #request(): Promise<void> {
     const units = [...this.#units.values()];
     const kept = units.filter(({ state }) => inKernel(state));
     const removed = units.filter(({ state }) => state.phase === "removing");
@@ -362,11 +342,11 @@ export class Blocks {
       const refused: BlockEvent = { kind: "refused", error: this.#refusal.message };
       for (const unit of [...kept, ...removed])
         if (unit.state.phase === "installing" || unit.state.phase === "removing") this.#dispatch(unit, refused);
-      this.#retryLater();
+      this.#requests.retryLater();
       return;
     }
     if (this.#stopped) return;
-    if (result.refused.length === 0) this.#retryDelay = FIRST_RETRY_MS;
+    if (result.refused.length === 0) this.#requests.accepted();
     for (const proof of result.installed)
       this.#answer(formatPrefix(proof.prefix), proof.table, { kind: "acknowledged", proof });
     for (const { prefix, table, error } of result.refused) this.#answer(prefix, table, { kind: "refused", error });
@@ -379,14 +359,9 @@ export class Blocks {
     if (unit && inKernel(unit.state)) this.#dispatch(unit, event);
   }
 
-  #retryLater(): void {
-    if (this.#retryTimer) return;
-    this.#retryTimer = this.#deps.clock.after(this.#retryDelay, () => {
-      this.#retryTimer = null;
-      this.#retryDelay = Math.min(LAST_RETRY_MS, this.#retryDelay * 2);
-      for (const unit of [...this.#units.values()]) this.#dispatch(unit, { kind: "retry" });
-      if (this.#refusal) this.#write();
-    });
+  #retry(): void {
+    for (const unit of [...this.#units.values()]) this.#dispatch(unit, { kind: "retry" });
+    if (this.#refusal) this.#requests.ask();
   }
 
   /** Pods get addresses of a block only while they would be reachable with them. */
