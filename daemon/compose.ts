@@ -8,17 +8,15 @@
 //   CNI client -> ApiServer -> CniServer ~> attach worker -> pod namespace
 import { dirname, join } from "node:path";
 import { Speaker } from "../bgp/speaker.ts";
-import type { SpeakerOptions } from "../bgp/speaker-types.ts";
-import { WarmUp } from "../bgp/warm-up/warm-up.ts";
 import { CniServer } from "../cni/server.ts";
 import type { ConfigDiff } from "../config/diff.ts";
 import type { Config } from "../config/types.ts";
-import type { Clock, Timer } from "../net/clock.ts";
+import type { Clock } from "../net/clock.ts";
 import { FibClient } from "../routing/fib/client.ts";
 import { InterfaceTable } from "../routing/interfaces.ts";
-import { nowhere, RouteSync } from "../routing/route-sync.ts";
 import { watchAcceptRa } from "./accept-ra.ts";
 import { ApiServer } from "./api/server.ts";
+import { applyConfig } from "./apply.ts";
 import { Backend } from "./backend.ts";
 import { Bfd } from "./bfd.ts";
 import { BlockAnnouncements } from "./blocks/announcements.ts";
@@ -39,12 +37,10 @@ import { makeSource } from "./shared/make-source.ts";
 import { nodesOf } from "./shared/nodes.ts";
 import { Sharing } from "./shared/sharing.ts";
 import { uplinkNames } from "./shared/uplinks.ts";
-import { monitoringOf, speakerOptionsOf } from "./speaker-options.ts";
+import { speakerOptionsOf } from "./speaker-options.ts";
 import { startWatchdog } from "./systemd.ts";
 import { Tables } from "./tables.ts";
-
-/** Milliseconds after the start, which has more urgent things to do; a runtime's first call seldom comes sooner. */
-const CNI_WARM_UP_MS = 300;
+import { DaemonWarmUp } from "./warm-up.ts";
 
 export type DaemonState = "starting" | "running" | "stopping";
 
@@ -60,7 +56,6 @@ export class Daemon {
   readonly #fib: FibClient;
   readonly #interfaces: InterfaceTable;
   readonly #speaker: Speaker;
-  readonly #speakerOptions: SpeakerOptions;
   readonly #restartBits: RestartBits;
   readonly #bfd: Bfd;
   readonly #tables: Tables;
@@ -72,9 +67,8 @@ export class Daemon {
   readonly #recording: Recording;
   readonly #drain: Drain;
   readonly #exit: Exit;
+  readonly #warmUp: DaemonWarmUp;
   #state: DaemonState = "starting";
-  #warmUp: WarmUp | null = null;
-  #cniWarmUp: Timer | null = null;
   #stopWatchdog = () => {};
   #failed: (error: Error) => void = () => {};
   #summary: (text: string) => void = () => {};
@@ -93,8 +87,8 @@ export class Daemon {
     this.#fib = new FibClient(config.routing, { log: log("routing"), stateDir: config.paths.state });
     this.#fib.onFailure((error) => this.#failed(error));
     this.#interfaces = new InterfaceTable(this.#fib);
-    this.#speakerOptions = speakerOptionsOf(config);
-    this.#speaker = new Speaker(this.#speakerOptions, {
+    const speakerOptions = speakerOptionsOf(config);
+    this.#speaker = new Speaker(speakerOptions, {
       clock: deps.clock,
       log: log("bgp"),
       resolver: this.#interfaces,
@@ -157,6 +151,13 @@ export class Daemon {
         exceptions: this.#sharing,
       },
     );
+    this.#warmUp = new DaemonWarmUp({
+      clock: deps.clock,
+      log: deps.log,
+      speakerOptions,
+      cni: this.#cni,
+      fib: this.#fib,
+    });
     this.#blocks = new Blocks(config, {
       fib: this.#fib,
       speaker: this.#speaker,
@@ -298,24 +299,7 @@ export class Daemon {
     const count = pools.flatMap(({ blocks }) => blocks).length;
     this.#recording.running(`AS ${node.asn}, ${peers.length} peers, ${count} blocks, ${adopted} adopted`);
     this.#log.info({ asn: node.asn, peers: peers.length, blocks: count, adopted }, "running");
-    this.#startWarmUp();
-  }
-
-  /** Calls of runtimes, where there are pods; and large tables, for whoever takes them: a default route is soon read. */
-  #startWarmUp(): void {
-    const failed = (error: unknown) => {
-      if (this.#state === "running") this.#log.error({ err: error }, "the warm-up failed; the start is slower");
-    };
-    if (this.#config.pools.length > 0)
-      this.#cniWarmUp = this.#clock.after(CNI_WARM_UP_MS, () => void this.#cni.warmUp().catch(failed));
-    const taker = this.#config.peers.find((peer) => peer.import !== "none" && peer.import !== "default-route");
-    if (!taker) return;
-    const warmUp = new WarmUp(this.#clock, this.#speakerOptions, taker, (locRib) => {
-      if (this.#config.routing.install) new RouteSync(locRib, nowhere);
-    });
-    this.#warmUp = warmUp;
-    warmUp.run().catch(failed);
-    this.#fib.warmUp().catch(failed);
+    this.#warmUp.start(this.#config);
   }
 
   /** A line for the supervisor, now and after each change of a session. */
@@ -350,8 +334,7 @@ export class Daemon {
   #quiesce(kind: ExitKind): void {
     this.#state = "stopping";
     this.#recording.stopping(kind === "restart" ? "stops for a restart" : "shuts down and tells the neighbours");
-    this.#warmUp?.stop();
-    this.#cniWarmUp?.cancel();
+    this.#warmUp.stop();
     this.#cni.quiesce();
     this.#stopWatchdog();
     // Sessions that end now withdraw their routes from the Loc-RIB: the kernel must not hear of it.
@@ -364,47 +347,18 @@ export class Daemon {
     await this.#api.stop();
   }
 
-  async #apply(config: Config, { peers, peerGroups }: ConfigDiff): Promise<void> {
-    // What can fail (a port is taken, the kernel refuses a table) comes first, and is put back as it was.
-    const wanted = peers.filter(({ kind }) => kind !== "removed").map(({ entry }) => entry);
-    this.#tables.add(config.tables);
-    try {
-      for (const peer of wanted) if (!this.#drain.isDrained(peer.name)) await this.#bfd.update(peer);
-      await this.#sharing.prepare(config);
-      await this.#blocks.change(config);
-      await this.#isolation.want(config);
-    } catch (error) {
-      await this.#sharing
-        .prepare(this.#config)
-        .catch((failure: Error) =>
-          this.#log.error({ reason: failure.message }, "shared pools could not be put back as they were"),
-        );
-      this.#tables.keep(this.#config.tables);
-      const before = new Map(this.#config.peers.map((peer) => [peer.name, peer]));
-      for (const { name } of wanted) {
-        const old = this.#drain.isDrained(name) ? undefined : before.get(name);
-        await (old ? this.#bfd.update(old) : this.#bfd.remove(name)).catch((failure: Error) =>
-          this.#log.error({ peer: name, reason: failure.message }, "BFD could not be put back as it was"),
-        );
-      }
-      throw error;
-    }
-    this.#sharing.configured(config);
-    for (const { kind, entry: peer, impact } of peers) {
-      if (kind === "removed") {
-        this.#speaker.removePeer(peer.name);
-        this.#drain.forget(peer.name);
-        await this.#bfd.remove(peer.name);
-      } else if (kind === "added") this.#speaker.addPeer(this.#drain.overlay(peer));
-      else this.#speaker.changePeer(this.#drain.overlay(peer), impact);
-    }
-    for (const { kind, entry: group, impact } of peerGroups) {
-      if (kind === "removed") this.#speaker.removeGroup(group.name);
-      else if (kind === "added") this.#speaker.addGroup(this.#drain.overlayGroup(group));
-      else this.#speaker.changeGroup(this.#drain.overlayGroup(group), impact);
-    }
-    this.#tables.keep(config.tables);
-    this.#speaker.setMonitoring(monitoringOf(config));
+  async #apply(config: Config, diff: ConfigDiff): Promise<void> {
+    const parts = {
+      speaker: this.#speaker,
+      tables: this.#tables,
+      bfd: this.#bfd,
+      drain: this.#drain,
+      sharing: this.#sharing,
+      blocks: this.#blocks,
+      isolation: this.#isolation,
+      log: this.#log,
+    };
+    await applyConfig(parts, this.#config, config, diff);
     for (const log of [this.#log, ...this.#logs]) log.level = config.log.level;
     this.#config = config;
     this.#reportSummary();
