@@ -2,15 +2,17 @@
 // back the other way round: off the disk first. So a crash between any two steps leaves either nothing, or a block that is ours in
 // etcd and unused, which the next sync finds.
 import type { Family } from "../../net/address.ts";
-import { chooseBlock } from "./choose.ts";
+import { overlaps, prefix as prefixOf } from "../../net/prefix.ts";
+import { type Choice, chooseBlock } from "./choose.ts";
 import { type Context, execute, pause, registered, registrationMoved } from "./context.ts";
 import { EtcdError } from "./etcd/error.ts";
 import { ownedBlock } from "./holdings.ts";
 import { familyOf } from "./keys.ts";
 import type { LocalBlock } from "./local-copy.ts";
+import { cidrsOf } from "./pools.ts";
 import { type BlockRecord, parseBlock } from "./records.ts";
-import { readPool, taken } from "./snapshot.ts";
-import { tail } from "./space.ts";
+import { type PoolSnapshot, readPool, taken } from "./snapshot.ts";
+import { blockAround, isIn, tail } from "./space.ts";
 import { claim, confirm, readKeys, release } from "./transactions.ts";
 import { BlockSourceError, type OwnedBlock } from "./types.ts";
 
@@ -19,19 +21,51 @@ const ATTEMPTS = 40;
 const FRESH = 5000;
 
 /** Rejects with EtcdError or BlockSourceError. */
-export async function claimBlock(context: Context, pool: string, family: Family): Promise<OwnedBlock> {
+export function claimBlock(context: Context, pool: string, family: Family): Promise<OwnedBlock> {
+  return untilClaimed(context, pool, (attempt) => tryClaim(context, pool, family, attempt));
+}
+
+/**
+ * The block around an address that a pod here has from before the pool was shared. Also beyond maxBlocks, while claims are paused, and
+ * of what the pool excludes: it is not a new one. Nothing of it is lent, because a pod may have any address of it. Rejects with EtcdError, or
+ * BlockSourceError: `taken` when somebody else has some of it, `notOwned` when the address is not the pool's.
+ */
+export function takeBlock(context: Context, pool: string, address: string): Promise<OwnedBlock> {
+  return untilClaimed(context, pool, () => tryTake(context, pool, address));
+}
+
+async function untilClaimed(
+  context: Context,
+  pool: string,
+  attemptOnce: (attempt: number) => Promise<OwnedBlock | null>,
+): Promise<OwnedBlock> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     if (attempt > 0) await pause(context.clock, context.random() * Math.min(500, 10 * 2 ** attempt));
-    const claimed = await tryClaim(context, pool, family, attempt);
+    const claimed = await attemptOnce(attempt);
     if (claimed) return claimed;
   }
   throw new BlockSourceError("unavailable", `pool "${pool}": other nodes were faster ${ATTEMPTS} times; try again`);
 }
 
+/** Null: something has changed meanwhile. */
+async function tryTake(context: Context, pool: string, address: string): Promise<OwnedBlock | null> {
+  const { holdings } = context;
+  const family = familyOf(address);
+  const snapshot = await readPool(context, pool, family);
+  const prefix = blockAround(address, cidrsOf(snapshot.pool, family), snapshot.pool.blockSize[family]!);
+  if (prefix === null)
+    throw new BlockSourceError("notOwned", `address ${address} is in no range that pool "${pool}" has in etcd`);
+  const own = holdings.copy.blocks.find((block) => isIn(address, block.prefix));
+  if (own) return ownedBlock(own);
+  const other = snapshot.blocks.find((block) => overlaps(prefixOf(block.prefix), prefixOf(prefix)));
+  if (other)
+    throw new BlockSourceError("taken", `block ${other.prefix} is in the hands of node ${other.record?.node ?? "?"}`);
+  return claimChoice(context, snapshot, { prefix, range: null, lend: null, whilePaused: true });
+}
+
 /** Null: another node was faster. */
 async function tryClaim(context: Context, pool: string, family: Family, attempt: number): Promise<OwnedBlock | null> {
-  const me = registered(context);
-  const { holdings, keys, session, node, rack } = context;
+  const { holdings, node, rack } = context;
   const snapshot = await readPool(context, pool, family);
   const own = holdings.copy.blocks.filter((block) => block.record.pool === pool && familyOf(block.prefix) === family);
   if (own.length >= snapshot.pool.maxBlocks)
@@ -48,6 +82,25 @@ async function tryClaim(context: Context, pool: string, family: Family, attempt:
       "exhausted",
       `pool "${pool}" has no free IPv${family} block: add a CIDR, or free blocks of nodes that are gone`,
     );
+  return claimChoice(context, snapshot, {
+    ...choice,
+    lend: tail(choice.prefix, snapshot.pool.lend),
+    whilePaused: false,
+  });
+}
+
+interface Chosen extends Choice {
+  readonly lend: string | null;
+  readonly whilePaused: boolean;
+}
+
+async function claimChoice(
+  context: Context,
+  { pool: { name: pool }, poolRevision }: PoolSnapshot,
+  { prefix, range, lend, whilePaused }: Chosen,
+): Promise<OwnedBlock | null> {
+  const me = registered(context);
+  const { keys, session, node, rack } = context;
   if (session.lease === null) throw new BlockSourceError("unavailable", "this node has no lease in etcd at present");
   const record: BlockRecord = {
     node,
@@ -56,25 +109,24 @@ async function tryClaim(context: Context, pool: string, family: Family, attempt:
     state: "pending",
     claim: context.newId(),
     rack,
-    lend: tail(choice.prefix, snapshot.pool.lend),
+    lend,
     since: context.timeOfDay(),
   };
-  const { poolRevision } = snapshot;
   const pending = await execute(
     context,
-    claim(me, { prefix: choice.prefix, record, poolRevision, range: choice.range, lease: session.lease }),
+    claim(me, { prefix, record, poolRevision, range, lease: session.lease, whilePaused }),
   );
   let revision = pending.revision;
   if (!pending.succeeded) {
     const [[found], paused, registration] = pending.read;
-    if (paused.length > 0)
+    if (paused.length > 0 && !whilePaused)
       throw new BlockSourceError("unavailable", `claims are paused in etcd (${keys.paused}): ${paused[0].value}`);
     if (registrationMoved(me, registration)) return needsSync(context);
     // Executed at another member, and the answer was lost.
     if (!found || parseBlock(found.value)?.claim !== record.claim) return null;
     revision = found.modRevision;
   }
-  return confirmClaim(context, { prefix: choice.prefix, record: { ...record, state: "confirmed" } }, revision);
+  return confirmClaim(context, { prefix, record: { ...record, state: "confirmed" } }, revision);
 }
 
 async function confirmClaim(context: Context, block: LocalBlock, pending: number): Promise<OwnedBlock | null> {

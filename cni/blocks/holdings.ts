@@ -2,8 +2,8 @@
 
 import { familyOf } from "./keys.ts";
 import { EMPTY_COPY, type LocalBlock, type LocalCopy, type LocalStore } from "./local-copy.ts";
-import type { LoanRecord, StoredIdentity } from "./records.ts";
-import type { IdentityRecord, Loan, OwnedBlock } from "./types.ts";
+import type { Departed, LoanRecord, StoredIdentity } from "./records.ts";
+import type { Identity, IdentityRecord, Loan, OwnedBlock } from "./types.ts";
 
 export class Holdings {
   readonly #store: LocalStore;
@@ -76,11 +76,27 @@ export class Holdings {
       lent: [...this.#copy.lent.filter(({ address }) => !own.has(address)), ...lent],
       identities: [...this.#copy.identities.filter((other) => !sameIdentity(other, identity)), identity],
       loans: this.#copy.loans.filter(({ address }) => !own.has(address)),
+      departed: this.#copy.departed.filter((other) => !sameIdentity(other, identity)),
     });
   }
 
-  async dropIdentity(identity: StoredIdentity): Promise<void> {
-    await this.change({ identities: this.#copy.identities.filter((other) => !sameIdentity(other, identity)) });
+  /** `keptUntil`: it is to be forgotten then; null: nobody has said when. */
+  async dropIdentity(identity: StoredIdentity, keptUntil: string | null = null): Promise<void> {
+    const { pool, namespace, name } = identity;
+    const departed = this.#copy.departed.filter((other) => !sameIdentity(other, identity));
+    await this.change({
+      identities: this.#copy.identities.filter((other) => !sameIdentity(other, identity)),
+      departed: keptUntil === null ? departed : [...departed, { pool, namespace, name, keptUntil }],
+    });
+  }
+
+  departed(of: Identity): Departed | undefined {
+    return this.#copy.departed.find((other) => sameIdentity(other, of));
+  }
+
+  async dropDeparted(of: Identity): Promise<void> {
+    if (this.departed(of))
+      await this.change({ departed: this.#copy.departed.filter((other) => !sameIdentity(other, of)) });
   }
 }
 

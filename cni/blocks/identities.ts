@@ -46,7 +46,12 @@ export async function holdIdentity(context: Context, of: Identity, fresh: readon
     since: context.timeOfDay(),
   };
   const change = found
-    ? { identity: { ...found.identity, ...mark }, seen: found.revision, placesSeen: [], blocks: [] }
+    ? {
+        identity: { ...found.identity, ...mark, keptUntil: undefined },
+        seen: found.revision,
+        placesSeen: [],
+        blocks: [],
+      }
     : fromFresh(context, { ...of, ...mark, quarantine: null, places: [] }, fresh);
   const result = await execute(context, writeIdentity(me, change));
   let revision = result.revision;
@@ -100,11 +105,11 @@ function fromFresh(
 }
 
 /** Off our disk first, then in etcd; what does not succeed is done by the next sync. */
-export async function letGoOfIdentity(context: Context, of: Identity): Promise<void> {
+export async function letGoOfIdentity(context: Context, of: Identity, keptUntil: string | null): Promise<void> {
   const { holdings, session } = context;
   const identity = holdings.identity(of);
   if (!identity) return;
-  await holdings.dropIdentity(identity);
+  await holdings.dropIdentity(identity, keptUntil);
   await later(context, async () => {
     if (session.me) await letGoNow(context, identity, holdings.revisions.get(context.keys.identity(identity)) ?? 0);
   });
@@ -114,10 +119,26 @@ export async function letGoOfIdentity(context: Context, of: Identity): Promise<v
 /** Rejects with EtcdError. */
 export async function letGoNow(context: Context, identity: StoredIdentity, seen: number): Promise<void> {
   const me = registered(context);
-  const free = { ...identity, node: null, registration: null, change: context.newId() };
+  const keptUntil = context.holdings.departed(identity)?.keptUntil;
+  const free = { ...identity, node: null, registration: null, change: context.newId(), keptUntil };
   const result = await execute(context, writeIdentity(me, { identity: free, seen, placesSeen: [], blocks: [] }));
   context.holdings.revisions.delete(context.keys.identity(identity));
   if (!result.succeeded) context.session.me = null;
+}
+
+/**
+ * The time of an identity that this node has let go is over: it is forgotten, unless it is in somebody's hands again, or another node has
+ * let it go meanwhile and keeps it for longer. `now`: ISO 8601.
+ */
+export async function expireIdentity(context: Context, of: Identity, now: string): Promise<void> {
+  const { holdings } = context;
+  registered(context);
+  const found = await read(context, of);
+  const { node, keptUntil = "" } = found?.identity ?? {};
+  const byOthers = keptUntil !== holdings.departed(of)?.keptUntil;
+  const longer = byOthers && Date.parse(keptUntil) > Date.parse(now);
+  if (node === null && !longer) await forget(context, of);
+  else await holdings.dropDeparted(of);
 }
 
 /** Rejects with BlockSourceError when another node has it in its hands. */
@@ -132,7 +153,7 @@ export async function forget(context: Context, of: Identity): Promise<void> {
     );
   const own = holdings.identity(of);
   if (own) await holdings.dropIdentity(own);
-  if (!found) return;
+  if (!found) return holdings.dropDeparted(of);
   const result = await execute(context, forgetIdentity(me, found.identity, found.revision));
   holdings.revisions.delete(keys.identity(of));
   if (!result.succeeded) {
@@ -144,6 +165,7 @@ export async function forget(context: Context, of: Identity): Promise<void> {
     await freeOrphan(context, owner, result.read[reads + 2 * i], result.read[reads + 2 * i + 1].length);
   const gone = new Set(found.identity.places.map((place) => place.address));
   await holdings.change({ lent: holdings.copy.lent.filter(({ address }) => !gone.has(address)) });
+  await holdings.dropDeparted(of);
   tellReserved(context, found.identity);
 }
 

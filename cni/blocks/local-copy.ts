@@ -3,8 +3,8 @@
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { replaceFileLater } from "../../net/durable-file.ts";
-import type { BlockRecord, LoanRecord, StoredIdentity } from "./records.ts";
-import { parseBlock, parseIdentity, parseLoan } from "./records.ts";
+import type { BlockRecord, Departed, LoanRecord, StoredIdentity } from "./records.ts";
+import { parseBlock, parseDeparted, parseIdentity, parseLoan } from "./records.ts";
 
 export const LOCAL_COPY_FILE = "blocks.json";
 
@@ -21,9 +21,18 @@ export interface LocalCopy {
   readonly identities: readonly StoredIdentity[];
   /** Addresses of our blocks that are not ours to hand out, as far as we knew. */
   readonly lent: readonly LoanRecord[];
+  /** Let go here, and not forgotten yet. */
+  readonly departed: readonly Departed[];
 }
 
-export const EMPTY_COPY: LocalCopy = { registration: null, blocks: [], loans: [], identities: [], lent: [] };
+export const EMPTY_COPY: LocalCopy = {
+  registration: null,
+  blocks: [],
+  loans: [],
+  identities: [],
+  lent: [],
+  departed: [],
+};
 
 export interface LocalStore {
   /** Rejects when there is one that cannot be understood. */
@@ -83,6 +92,8 @@ export function parseLocalCopy(text: string): LocalCopy | null {
       loans: all(value.loans, parseLoan),
       identities: all(value.identities, parseIdentity),
       lent: all(value.lent, parseLoan),
+      // Not written by earlier versions.
+      departed: all(value.departed ?? [], parseDeparted),
     };
   } catch {
     return null;

@@ -58,9 +58,20 @@ export interface StoredIdentity {
   readonly registration: string | null;
   /** The node that was removed while it had this in its hands: its quarantine counts. */
   readonly quarantine: string | null;
+  /** In nobody's hands: until when the node that had it last keeps it, ISO 8601. Absent: not said. */
+  readonly keptUntil?: string | undefined;
   /** Of the last change, as BlockRecord.claim. */
   readonly change: string;
   readonly since: string;
+}
+
+/** An identity that a node has let go, and is to forget when its time is over. */
+export interface Departed {
+  readonly pool: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** ISO 8601 */
+  readonly keptUntil: string;
 }
 
 export interface Place {
@@ -80,6 +91,7 @@ export interface RemovedRecord {
 type Check = (value: unknown) => boolean;
 const text: Check = (value) => typeof value === "string";
 const textOrNull: Check = (value) => value === null || typeof value === "string";
+const textOrAbsent: Check = (value) => value === undefined || typeof value === "string";
 const number: Check = (value) => typeof value === "number" && Number.isFinite(value);
 const places: Check = (value) =>
   Array.isArray(value) &&
@@ -145,9 +157,12 @@ export const parseIdentity = parser<StoredIdentity>({
   node: textOrNull,
   registration: textOrNull,
   quarantine: textOrNull,
+  keptUntil: textOrAbsent,
   change: text,
   since: text,
 });
+
+export const parseDeparted = parser<Departed>({ pool: text, namespace: text, name: text, keptUntil: text });
 
 export const parseRemoved = parser<RemovedRecord>({ registration: text, since: text, quarantine: number });
 

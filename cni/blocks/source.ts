@@ -8,15 +8,16 @@ import type { Family } from "../../net/address.ts";
 import { type Clock, systemClock, type Timer } from "../../net/clock.ts";
 import { type Log, silentLog } from "../../net/log.ts";
 import { borrowAddress, giveBackAddress } from "./borrow.ts";
-import { claimBlock, giveBackBlock } from "./claim.ts";
+import { claimBlock, giveBackBlock, takeBlock } from "./claim.ts";
 import type { Context, Session } from "./context.ts";
 import { Backoff } from "./etcd/backoff.ts";
 import { EtcdError } from "./etcd/error.ts";
 import type { Etcd, Watch, WatchEvent } from "./etcd/kv.ts";
 import { Holdings, identityView, loanView, ownedBlock } from "./holdings.ts";
-import { forget, holdIdentity, identityLoans, letGoOfIdentity, lookUpIdentity } from "./identities.ts";
+import { expireIdentity, forget, holdIdentity, identityLoans, letGoOfIdentity, lookUpIdentity } from "./identities.ts";
 import { Keys } from "./keys.ts";
 import type { LocalStore } from "./local-copy.ts";
+import type { Departed } from "./records.ts";
 import { sync } from "./sync.ts";
 import {
   type BlockSource,
@@ -186,6 +187,10 @@ export class EtcdBlockSource implements BlockSource {
     return this.#act(() => claimBlock(this.#context, pool, family));
   }
 
+  take(pool: string, address: string): Promise<OwnedBlock> {
+    return this.#act(() => takeBlock(this.#context, pool, address));
+  }
+
   giveBack(prefix: string): Promise<void> {
     return this.#act(() => giveBackBlock(this.#context, prefix));
   }
@@ -208,8 +213,16 @@ export class EtcdBlockSource implements BlockSource {
     return this.#act(() => holdIdentity(this.#context, identity, fresh));
   }
 
-  letGo(identity: Identity): Promise<void> {
-    return this.#exclusive(() => letGoOfIdentity(this.#context, identity)).finally(() => this.#look());
+  letGo(identity: Identity, keptUntil: string | null = null): Promise<void> {
+    return this.#exclusive(() => letGoOfIdentity(this.#context, identity, keptUntil)).finally(() => this.#look());
+  }
+
+  departed(): readonly Departed[] {
+    return this.#loaded ? this.#holdings.copy.departed : [];
+  }
+
+  expire(identity: Identity, now: string): Promise<void> {
+    return this.#act(() => expireIdentity(this.#context, identity, now));
   }
 
   forget(identity: Identity): Promise<void> {

@@ -100,6 +100,17 @@ export function tail(block: string, count: number): string | null {
   return `${formatAddress(toBytes(last - most + 1n, length))}-${formatAddress(toBytes(last, length))}`;
 }
 
+/** The block that an address is in, when the prefixes are cut into blocks of this length; null: in none of them. */
+export function blockAround(address: string, cidrs: readonly string[], blockSize: number): string | null {
+  const at = interval(address);
+  for (const cidr of cidrs) {
+    const space = new Space(cidr, blockSize);
+    const touched = space.touched(at);
+    if (touched) return space.prefixAt(touched.first);
+  }
+  return null;
+}
+
 /** The addresses of a range, one after the other. */
 export function* addressesOf(range: string): Generator<string> {
   const { family, first, last } = interval(range);

@@ -78,7 +78,9 @@ async function tryOnce(context: Context, hooks: SyncHooks): Promise<SyncResult |
     session.me = null;
     await loseEverything(context, decision.reason);
     hooks.onRemoved(decision.reason);
-    await holdings.change({ ...EMPTY_COPY, registration: decision.registration ?? context.newId() });
+    // What has been let go is nobody's, and is forgotten all the same.
+    const { departed } = holdings.copy;
+    await holdings.change({ ...EMPTY_COPY, departed, registration: decision.registration ?? context.newId() });
     return null;
   }
   if (decision.kind === "register" || session.uncertain) {

@@ -50,17 +50,18 @@ export interface Claim {
   readonly poolRevision: number;
   readonly range: { readonly prefix: string; readonly seen: number } | null;
   readonly lease: string;
+  readonly whilePaused: boolean;
 }
 
 /** Phase one. The range's key is written by every claim in it, so that of two racks' claims only one succeeds. */
-export function claim(me: Me, { prefix, record, poolRevision, range, lease }: Claim): Txn {
+export function claim(me: Me, { prefix, record, poolRevision, range, lease, whilePaused }: Claim): Txn {
   const { keys, node } = me;
   return {
     compare: [
       valid(me),
       unchanged(keys.pool(record.pool), poolRevision),
       absent({ key: keys.block(prefix) }),
-      absent({ key: keys.paused }),
+      ...(whilePaused ? [] : [absent({ key: keys.paused })]),
       ...(range ? [unchanged(keys.rack(range.prefix), range.seen)] : []),
     ],
     success: [

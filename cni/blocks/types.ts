@@ -5,6 +5,7 @@
 // What is not in blocks() is nobody's to announce. A block is in it before pods get addresses of it, and leaves it before
 // another node can have it; giveBack() is for a block that is withdrawn and out of the kernel already.
 import type { Family } from "../../net/address.ts";
+import type { Departed } from "./records.ts";
 
 export interface BlockSource {
   /**
@@ -26,6 +27,11 @@ export interface BlockSource {
   blocks(): readonly OwnedBlock[];
   /** One more block, on disk here when this resolves. Rejects with BlockSourceError. */
   want(pool: string, family: Family): Promise<OwnedBlock>;
+  /**
+   * The block around an address that a pod here has from before the pool was shared, on disk here when this resolves. Rejects with
+   * BlockSourceError: `taken` when another node has some of it, `notOwned` when the address is not the pool's.
+   */
+  take(pool: string, address: string): Promise<OwnedBlock>;
   /**
    * Back to the pool. The block has to be withdrawn, without pods, and out of the kernel; it leaves blocks() at once. Rejects with
    * BlockSourceError, and then the block is still ours: `last` of its pool and family, `lent`, `notOwned`, `unavailable`.
@@ -52,8 +58,17 @@ export interface BlockSource {
    * Works without etcd for an identity that this node holds already.
    */
   hold(identity: Identity, fresh: readonly string[]): Promise<HoldResult>;
-  /** No pod of this identity is on this node any more: another node may take it. Its addresses stay reserved. */
-  letGo(identity: Identity): Promise<void>;
+  /**
+   * No pod of this identity is on this node any more: another node may take it. Its addresses stay reserved. `keptUntil` (ISO 8601): it is
+   * in departed() until expire() is called, over restarts.
+   */
+  letGo(identity: Identity, keptUntil?: string | null): Promise<void>;
+  departed(): readonly Departed[];
+  /**
+   * The time of an identity that was let go here is over. It is gone for good, unless a pod of it is somewhere, or another node keeps it
+   * for longer.
+   */
+  expire(identity: Identity, now: string): Promise<void>;
   /** The identity is gone for good: its addresses are their blocks' again. */
   forget(identity: Identity): Promise<void>;
   /** Identities in this node's hands. */

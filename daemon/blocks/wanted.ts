@@ -10,14 +10,11 @@ export interface Candidate {
   readonly configured: boolean;
   /** The configuration does not name it in any table, and pods have addresses of it. */
   readonly retained: boolean;
-  /** In a pool that many nodes share, and not claimed for this one: not ours, whoever is in it. Absent: no. */
-  readonly foreign?: boolean;
   readonly state: BlockState;
 }
 
 export function isWanted(block: Candidate, all: Iterable<Candidate>): boolean {
   if (block.configured || block.retained) return true;
-  if (block.foreign) return false;
   if (!block.state.wanted) return false;
   for (const other of all)
     if (other.configured && !isUp(other.state) && overlaps(other.prefix, block.prefix)) return true;

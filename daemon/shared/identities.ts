@@ -10,11 +10,18 @@ import { asSourceError } from "./claims.ts";
 export interface IdentitiesDependencies {
   readonly source: BlockSource;
   readonly clock: Clock;
+  /** Milliseconds since 1970: what is kept is kept over a restart, and over a boot. */
+  readonly timeOfDay: () => number;
+  /** Milliseconds at most that a pool keeps addresses, whatever clocks said; null: it keeps none by now. */
+  readonly longest: (pool: string) => number | null;
   readonly log: Log;
 }
 
 /** What is still to be told to etcd. */
-type Task = { readonly kind: "hold"; readonly addresses: readonly string[] } | { readonly kind: "letGo" | "forget" };
+type Task =
+  | { readonly kind: "hold"; readonly addresses: readonly string[] }
+  | { readonly kind: "letGo"; readonly keptUntil: string }
+  | { readonly kind: "expire" };
 
 const RETRY_MS = 5_000;
 
@@ -30,6 +37,11 @@ export class Identities {
 
   constructor(deps: IdentitiesDependencies) {
     this.#deps = deps;
+    const { source, timeOfDay, longest } = deps;
+    for (const departed of source.departed()) {
+      const left = Math.max(0, Date.parse(departed.keptUntil) - timeOfDay() || 0);
+      this.#expireIn(departed, Math.min(left, longest(departed.pool) ?? 0));
+    }
   }
 
   stop(): void {
@@ -80,14 +92,19 @@ export class Identities {
 
   /** No pod has them here any more, and no neighbour looks for them here; after `milliseconds` nobody keeps them. */
   detached(identity: Identity, milliseconds: number): void {
-    this.#do(identity, { kind: "letGo" });
+    const keptUntil = new Date(this.#deps.timeOfDay() + milliseconds).toISOString();
+    this.#do(identity, { kind: "letGo", keptUntil });
+    this.#expireIn(identity, milliseconds);
+  }
+
+  #expireIn(identity: Identity, milliseconds: number): void {
     const key = keyOf(identity);
     this.#forgetting.get(key)?.cancel();
-    const forget = () => {
+    const expire = () => {
       this.#forgetting.delete(key);
-      this.#do(identity, { kind: "forget" });
+      this.#do(identity, { kind: "expire" });
     };
-    this.#forgetting.set(key, this.#deps.clock.after(milliseconds, forget));
+    this.#forgetting.set(key, this.#deps.clock.after(milliseconds, expire));
   }
 
   /** etcd can be asked again. */
@@ -122,7 +139,7 @@ export class Identities {
 
   async #perform(identity: Identity, task: Task): Promise<void> {
     const { source } = this.#deps;
-    if (task.kind === "letGo") return source.letGo(identity);
+    if (task.kind === "letGo") return source.letGo(identity, task.keptUntil);
     if (task.kind === "hold") {
       const result = await source.hold(identity, task.addresses);
       if (result.kind === "heldBy")
@@ -133,8 +150,7 @@ export class Identities {
       return;
     }
     // Meanwhile a pod of it may have come, there or here.
-    const record = await source.lookUp(identity);
-    if (record !== null && record.node === null) await source.forget(identity);
+    if (!this.held(identity)) await source.expire(identity, new Date(this.#deps.timeOfDay()).toISOString());
   }
 }
 

@@ -19,6 +19,7 @@ import { asSourceError, type ClaimFailure, Claims } from "./claims.ts";
 import { type Entry, ExceptionRoutes, hostPrefixOf } from "./exceptions.ts";
 import { Identities, identityIn } from "./identities.ts";
 import { Requests } from "./requests.ts";
+import { Takeover } from "./takeover.ts";
 import type { SharedEvent } from "./types.ts";
 
 /** A borrowed address that could not be given back is tried again then. */
@@ -35,6 +36,8 @@ export interface SharingDependencies {
   /** Names of the interfaces that neighbours are on, as far as they are known now. */
   readonly uplinks: () => readonly string[];
   readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly timeOfDay?: () => number;
   readonly log: Log;
   onEvent(event: SharedEvent): void;
 }
@@ -50,6 +53,7 @@ export class Sharing implements Exceptions {
   readonly #deps: SharingDependencies;
   readonly #exceptions: ExceptionRoutes;
   readonly #requests: Requests;
+  readonly #takeover: Takeover;
   #config: Config;
   #shared: Shared | null = null;
   readonly #uplinks = new Set<string>();
@@ -58,9 +62,12 @@ export class Sharing implements Exceptions {
   #placeAgain = false;
   #looking = false;
   #started = false;
+  /** What the source of blocks has been opened with. */
+  #opened: Config;
 
   constructor(config: Config, deps: SharingDependencies) {
     this.#config = config;
+    this.#opened = config;
     this.#deps = deps;
     const { clock, log } = deps;
     this.#exceptions = new ExceptionRoutes({
@@ -80,6 +87,16 @@ export class Sharing implements Exceptions {
       uses: deps.uses,
       place: () => this.#place(),
       clock,
+    });
+    this.#takeover = new Takeover(config.pools, {
+      source: () => this.#shared?.source ?? null,
+      addresses: () =>
+        deps
+          .pods()
+          .flatMap(({ addresses }) => addresses)
+          .filter((address) => !this.#exceptions.find(address)),
+      log,
+      place: () => this.#place(),
     });
   }
 
@@ -111,8 +128,8 @@ export class Sharing implements Exceptions {
     });
   }
 
-  /** Pods of a former run are known: what none of them has goes back. */
-  podsKnown(pods: readonly PodView[]): void {
+  /** Pods of a former run are known: what none of them has goes back, and what is not ours is claimed. Resolves when that is done. */
+  async podsKnown(pods: readonly PodView[]): Promise<void> {
     const owners = new Map(pods.flatMap((pod) => pod.addresses.map((address) => [address, pod] as const)));
     for (const [address, { pool }] of owners)
       if (!this.#exceptions.find(address) && this.#requests.isAskable(pool, address))
@@ -121,11 +138,12 @@ export class Sharing implements Exceptions {
       const owner = owners.get(address);
       return owner ? identityOf(owner) : null;
     });
+    await this.#takeover.late();
     for (const pod of pods) this.#attached(pod);
     this.#letGoOfAbsent(pods);
     this.#started = true;
     void this.#place();
-    this.#shared?.claims.run();
+    this.#run();
   }
 
   async stop(): Promise<void> {
@@ -135,22 +153,40 @@ export class Sharing implements Exceptions {
 
   /** What has to be there before the pools change; rejects with everything as it was. Call configured() when they have changed. */
   async prepare(config: Config): Promise<void> {
-    const key = ({ etcd, node, pools }: Config) => [etcd, node, pools.some(({ source }) => source === "etcd")];
-    if (isDeepStrictEqual(key(config), key(this.#config))) return;
-    const before = this.#shared;
+    const shared = ({ pools }: Config) => pools.filter(({ source }) => source === "etcd").map(({ name }) => name);
+    const key = (of: Config) => [of.etcd, of.node, shared(of)];
+    const before = this.#opened;
+    try {
+      if (!isDeepStrictEqual(key(config), key(before))) await this.#reopen(config);
+      await this.#takeover.prepare(config.pools);
+    } catch (error) {
+      if (this.#opened !== before) await this.#reopen(before);
+      throw error;
+    } finally {
+      this.#run();
+    }
+  }
+
+  async #reopen(config: Config): Promise<void> {
+    const before = this.#opened;
     // One at a time has the copy on the disk; what the former one knows counts until the new one knows more.
-    await this.#close(before);
+    await this.#close(this.#shared);
     try {
       this.#shared = await this.#open(config);
-      if (this.#started) this.#shared?.claims.run();
     } catch (error) {
-      this.#shared = await this.#open(this.#config);
+      this.#shared = await this.#open(before);
       throw error;
     }
   }
 
+  /** What pods have comes first: a claim may get the block that one of them is in. */
+  #run(): void {
+    if (this.#started && !this.#takeover.waiting) this.#shared?.claims.run();
+  }
+
   configured(config: Config): void {
     this.#config = config;
+    this.#takeover.configured(config.pools);
     this.#exceptions.configure(config.pools);
     this.#shared?.claims.configure(config.pools);
     void this.#place();
@@ -274,12 +310,16 @@ export class Sharing implements Exceptions {
       );
     if (state && state.kind !== "connected" && state.kind !== "stopped")
       problems.unshift(`etcd cannot be relied on (${state.kind}): ${state.reason ?? "no answer so far"}`);
+    if (this.#takeover.problem !== null) problems.push(this.#takeover.problem);
     return problems;
   }
 
   async #open(config: Config): Promise<Shared | null> {
     const source = this.#deps.makeSource(config);
-    if (!source) return null;
+    if (!source) {
+      this.#opened = config;
+      return null;
+    }
     const { clock, log } = this.#deps;
     const claims = new Claims({
       source,
@@ -292,10 +332,20 @@ export class Sharing implements Exceptions {
     });
     claims.configure(config.pools);
     await source.start();
+    this.#opened = config;
     return {
       source,
       claims,
-      identities: new Identities({ source, clock, log }),
+      identities: new Identities({
+        source,
+        clock,
+        timeOfDay: this.#deps.timeOfDay ?? Date.now,
+        longest: (name) => {
+          const sticky = config.pools.find((pool) => pool.name === name)?.sticky;
+          return sticky ? sticky.for * 1000 : null;
+        },
+        log,
+      }),
       unsubscribe: source.onChange((change) => this.#changed(change)),
     };
   }
@@ -312,7 +362,10 @@ export class Sharing implements Exceptions {
     if (change.kind === "state") {
       const { kind: state, reason } = change.state;
       this.#tell({ kind: "state", state, reason });
-      if (state === "connected") this.#shared?.identities.connected();
+      if (state === "connected") {
+        this.#shared?.identities.connected();
+        void this.#takeover.connected().then(() => this.#run());
+      }
     } else if (change.kind === "loan-lost") {
       this.#deps.log.error(
         { address: change.loan.address, reason: change.reason },

@@ -114,6 +114,7 @@ export class SourceModel implements BlockSource {
     });
   }
 
+  take = () => Promise.reject(new BlockSourceError("unavailable", ""));
   warnings = () => [];
   pools = () => [];
   loans = () => [];
@@ -124,6 +125,8 @@ export class SourceModel implements BlockSource {
   lookUp = () => Promise.resolve(null);
   hold = () => Promise.reject(new BlockSourceError("unavailable", ""));
   letGo = () => Promise.resolve();
+  departed = () => [];
+  expire = () => Promise.resolve();
   forget = () => Promise.resolve();
 }
 

@@ -44,7 +44,9 @@ function deed(cluster: Cluster, node: SimulatedNode, random: () => number): void
   }
   const family = random() < 0.7 ? 4 : 6;
   if (die < 0.3) {
-    ask(source.want("default", family));
+    // Now and then the block around what a pod here has from before.
+    if (random() < 0.15) ask(source.take("default", `10.0.0.${Math.floor(random() * 64)}`));
+    else ask(source.want("default", family));
     // Right between two of its steps it stands still, or is killed.
     const { clock } = node;
     const within = random() * 80;
@@ -65,8 +67,9 @@ function deed(cluster: Cluster, node: SimulatedNode, random: () => number): void
     const fresh =
       loans.length > 0 && random() < 0.5 ? [pick(loans)] : own.length > 0 ? [pick(own).prefix.split("/")[0]] : [];
     if (fresh.length > 0) ask(source.hold(identity, fresh));
-  } else if (die < 0.72) ask(source.letGo(identity));
-  else if (die < 0.74) ask(source.forget(identity));
+  } else if (die < 0.72) ask(source.letGo(identity, new Date(cluster.world.now + random() * 60_000).toISOString()));
+  else if (die < 0.73) ask(source.forget(identity));
+  else if (die < 0.74) ask(source.expire(identity, new Date(cluster.world.now).toISOString()));
   else if (die < 0.82) cluster.kill(node);
   else if (die < 0.87) node.clock!.stillUntil = cluster.world.now + random() * 40_000;
   else if (die < 0.92) node.faults.cut = !node.faults.cut;

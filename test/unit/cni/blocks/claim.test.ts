@@ -371,6 +371,40 @@ it("hands identities from node to node, and their addresses to nobody else", asy
   expect(await done(a.source.lookUp(web))).toBeNull();
 });
 
+it("takes the blocks around addresses of pods from before the pool was shared, and no other node's", async () => {
+  const { boot, done, connect, record } = rig();
+  const [a, b] = [boot("a"), boot("b")];
+  for (const { source } of [a, b]) await done(source.start());
+  // More than maxBlocks, and while the nodes of a cluster change over one after the other.
+  await done(setPaused(connect(), keys, "blocks change over"));
+  for (let n = 0; n < 5; n++) await done(a.source.take("default", `10.0.0.${n * 32 + 30}`));
+  await done(a.source.take("default", "2001:db8::1f"));
+  expect(await done(a.source.take("default", "10.0.0.20"))).toMatchObject({ prefix: "10.0.0.16/28", lend: null });
+  expect(prefixesOf(a.source)).toEqual([...[0, 1, 2, 3, 4].map((n) => `10.0.0.${n * 32 + 16}/28`), "2001:db8::10/124"]);
+  expect(record("10.0.0.16/28")).toMatchObject({ node: "a", state: "confirmed", pool: "default" });
+  await expect(done(b.source.take("default", "10.0.0.17"))).rejects.toMatchObject({
+    code: "taken",
+    message: "block 10.0.0.16/28 is in the hands of node a",
+  });
+  await expect(done(b.source.take("default", "10.9.0.1"))).rejects.toMatchObject({ code: "notOwned" });
+  await done(setPaused(connect(), keys, null));
+  // Its pods may have what it would lend otherwise.
+  await expect(done(b.source.borrow("default", 4))).rejects.toMatchObject({ code: "strict" });
+});
+
+it("takes the block around a pod's address from one of two nodes only", async () => {
+  const { boot, done, connect, record } = rig();
+  const [a, b] = [boot("a"), boot("b")];
+  for (const { source } of [a, b]) await done(source.start());
+  a.line.before = async () => void (await b.source.take("default", "10.0.0.33"));
+  await expect(done(a.source.take("default", "10.0.0.34"))).rejects.toMatchObject({ code: "taken" });
+  expect(record("10.0.0.32/28").node).toBe("b");
+  // Of another size by now: what overlaps is in the way as well.
+  await done(putPool(connect(), keys, { ...pool, blockSize: { 4: 27, 6: 124 } }));
+  await expect(done(a.source.take("default", "10.0.0.50"))).rejects.toMatchObject({ code: "taken" });
+  expect((await done(b.source.take("default", "10.0.0.34"))).prefix).toBe("10.0.0.32/28");
+});
+
 it("borrows another address when somebody was faster", async () => {
   const { boot, done } = rig();
   const [a, b, c] = [boot("a"), boot("b"), boot("c")];
@@ -384,6 +418,46 @@ it("borrows another address when somebody was faster", async () => {
   expect(first).not.toBe("");
   expect(loan.address).not.toBe(first);
   await expect(done(b.source.borrow("default", 4))).rejects.toMatchObject({ code: "exhausted" });
+});
+
+it("keeps when an identity is to be forgotten, over a restart, and forgets it only if nobody keeps it for longer", async () => {
+  const { boot, done, etcd } = rig();
+  const [a, b] = [boot("a"), boot("b")];
+  for (const { source } of [a, b]) await done(source.start());
+  const { prefix } = await done(a.source.want("default", 4));
+  const web = { pool: "default", namespace: "ns", name: "web" };
+  const address = [...addressesOf(prefix)][0];
+  const at = (second: number) => new Date(second * 1000).toISOString();
+  await done(a.source.hold(web, [address]));
+  await done(a.source.letGo(web, at(100)));
+  expect(a.source.departed()).toEqual([{ ...web, keptUntil: at(100) }]);
+  a.clock.dead = true;
+  await done(a.source.stop());
+  const again = boot("a", { disk: a.disk });
+  await done(again.source.start());
+  expect(again.source.departed()).toEqual([{ ...web, keptUntil: at(100) }]);
+  // A pod has come elsewhere, and gone.
+  await done(b.source.hold(web, []));
+  await done(again.source.expire(web, at(100)));
+  expect(await done(b.source.lookUp(web))).toMatchObject({ node: "b", addresses: [address] });
+  expect(again.source.departed()).toEqual([]);
+  await done(b.source.letGo(web, at(200)));
+  await done(again.source.hold(web, []));
+  await done(again.source.letGo(web, at(150)));
+  // Clocks differ: what is one's own counts.
+  await done(again.source.expire(web, at(149)));
+  expect(await done(b.source.lookUp(web))).toBeNull();
+  expect(again.source.departed()).toEqual([]);
+  expect([...etcd.keys.keys()].filter((key) => key.includes("/lent/"))).toEqual([]);
+
+  await done(again.source.hold(web, [address]));
+  await done(again.source.letGo(web, at(300)));
+  await done(b.source.hold(web, []));
+  await done(b.source.letGo(web, at(400)));
+  await done(again.source.expire(web, at(300)));
+  expect(await done(b.source.lookUp(web))).toMatchObject({ node: null });
+  await done(b.source.expire(web, at(400)));
+  expect(await done(b.source.lookUp(web))).toBeNull();
 });
 
 it("gives an identity to one of two nodes that take it at the same time", async () => {

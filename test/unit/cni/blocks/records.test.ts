@@ -28,6 +28,9 @@ it("keeps the copy on the disk over a restart, and refuses a damaged one in word
     const copy = { ...EMPTY_COPY, registration: "r", blocks: [{ prefix: "10.0.0.0/28", record }] };
     await file.save(copy);
     expect(await file.load()).toEqual({ ...copy });
+    // Of a version that did not know what it holds now.
+    writeFileSync(file.path, JSON.stringify({ version: 1, ...copy, departed: undefined }));
+    expect(await file.load()).toEqual(copy);
     writeFileSync(file.path, '{"version":1,"registr');
     await expect(file.load()).rejects.toThrow(/blocks\.json is damaged: .*move it away when no pod is left/);
     writeFileSync(file.path, JSON.stringify({ version: 2, ...copy }));
