@@ -1,6 +1,5 @@
 // Nodes that share pools, with everything real: etcd, underlayd, FRR as their switch, pods in namespaces.
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { distFile } from "../../net/dist.ts";
 import { waitFor } from "../interop/support/wait.ts";
 import { type SharedNode, SharedRack } from "./support/shared-rack.ts";
 
@@ -18,6 +17,7 @@ pools:
     releaseAfter: 1s
     cooldown: 0s
     sticky: { for: 1h }
+  legacy: { blocks: [10.249.${n}.0/29, 10.249.${n}.8/29, 10.248.${n}.0/29] }
   named: { blocks: [10.250.${n}.0/30], exceptions: { ranges: [10.251.0.0/24], budget: 2, communities: ["65000:32"] } }
 `;
 
@@ -214,11 +214,7 @@ it("lets a pod with a name keep its address on another node", { timeout: 60_000 
 it("gives the blocks of a removed node to others; it withdraws them at once", { timeout: 60_000 }, async () => {
   const [one, two, three] = rack.nodes;
   const [lost] = await claimed(3);
-  const refused = one.node.exec(
-    ...[process.execPath, distFile("underlayctl.cjs"), "--socket", one.underlay.socket],
-    ...["nodes", "remove", "node3", "--yes"],
-  );
-  await expect(refused).rejects.toThrow("node node3 is alive");
+  await expect(one.ctl("nodes", "remove", "node3", "--yes")).rejects.toThrow("node node3 is alive");
   const nodes = await one.underlay.ctl<{ node: string; blocks: { prefix: string }[] }[]>("nodes");
   expect(nodes.map(({ node }) => node)).toEqual(["node1", "node2", "node3"]);
   await one.underlay.ctl("nodes", "remove", "node3", "--yes", "--force", "--quarantine", "1");
@@ -279,4 +275,59 @@ it("lets an address in that is asked for by name, as a host route within the bud
   expect(one.node.ip("rule")).not.toContain("10.251.0.7");
   expect(one.node.ip("route", "show", "table", "7000")).not.toContain("10.251.0.7");
   expect(await one.add("d", named("10.251.0.9"))).toMatchObject({ code: 0 });
+});
+
+it("claims the blocks that pods have when their pool becomes a shared one", { timeout: 60_000 }, async () => {
+  const [one, two] = rack.nodes;
+  const first = { pool: "legacy", args: "IgnoreUnknown=1;IP=10.249.1.1" };
+  expect(await one.add("l1", first)).toMatchObject({ code: 0, addresses: ["10.249.1.1"] });
+  const outside = { pool: "legacy", args: "IgnoreUnknown=1;IP=10.248.1.1" };
+  expect(await one.add("l2", outside)).toMatchObject({ code: 0 });
+  const shared = (n: number) =>
+    pools(n).replace(/ {2}legacy: .*/, "  legacy: { source: etcd, ranges: 10.249.0.0/16, blockSize: { ipv4: 29 } }");
+  one.configure(shared(1));
+  const flows = ["10.249.1.1", "10.248.1.1"].map((to) =>
+    rack.outside.exec("ping", "-q", "-c", "100", "-i", "0.01", "-W", "2", to),
+  );
+  await one.underlay.ctl("reload");
+  const blocks = await one.waitBlocks("blocks without pods to be gone", (now) =>
+    now.every(({ prefix }) => prefix !== "10.249.1.8/29"),
+  );
+  expect(blocks.filter(({ prefix }) => /^10\.24[89]/.test(prefix))).toMatchObject([
+    { prefix: "10.249.1.0/29", pool: "legacy", source: "etcd", state: "announced", used: 1 },
+    { prefix: "10.248.1.0/29", state: "retiring", used: 1 },
+  ]);
+  for (const flow of flows) expect(await flow).toContain("100 received");
+  await rack.waitAnnounced("10.249.1.8/29", []);
+  const record = await rack.etcdctl("get", "--print-value-only", "/underlay/v1/blocks/4/10.249.1.0/29");
+  expect(JSON.parse(record)).toMatchObject({ node: "node1", pool: "legacy", state: "confirmed", lend: null });
+  expect(await two.reaches("q1", "10.249.1.1")).toBe(true);
+  await one.del("l2", outside);
+  await rack.waitAnnounced("10.248.1.0/29", []);
+
+  // Another node has it: nothing changes, and pods go on.
+  const second = await two.add("l3", { pool: "legacy", args: "IgnoreUnknown=1;IP=10.249.2.1" });
+  expect(second).toMatchObject({ code: 0 });
+  const theirs = JSON.stringify({ ...JSON.parse(record), node: "node9" });
+  await rack.etcdctl("put", "/underlay/v1/blocks/4/10.249.2.0/29", theirs);
+  two.configure(shared(2));
+  await expect(two.ctl("reload")).rejects.toThrow(
+    /nothing was changed: a pod here has 10\.249\.2\.1, .*block 10\.249\.2\.0\/29 is in the hands of node node9/,
+  );
+  expect((await two.blocks()).find(({ prefix }) => prefix === "10.249.2.0/29")).toMatchObject({
+    source: "static",
+    state: "announced",
+  });
+  expect(await one.reaches("l1", "10.249.2.1")).toBe(true);
+  await rack.etcdctl("del", "/underlay/v1/blocks/4/10.249.2.0/29");
+
+  // At a start the file has changed already.
+  await two.underlay.restart();
+  await two.waitBlocks("its block", (blocks) =>
+    blocks.some(
+      ({ prefix, source, state }) => prefix === "10.249.2.0/29" && source === "etcd" && state === "announced",
+    ),
+  );
+  await rack.waitAnnounced("10.249.2.0/29", [2]);
+  expect(await one.reaches("l1", "10.249.2.1")).toBe(true);
 });

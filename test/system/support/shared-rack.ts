@@ -8,6 +8,7 @@ import type { ChildProcess } from "node:child_process";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { BlockView, PodView } from "../../../cni/types.ts";
+import { distFile } from "../../../net/dist.ts";
 import { Frr } from "../../interop/support/frr.ts";
 import { Lab, type Node, terminate } from "../../interop/support/namespace.ts";
 import { Underlay } from "../../interop/support/underlay.ts";
@@ -28,6 +29,17 @@ export class SharedNode {
     this.underlay = underlay;
     this.number = number;
     this.pods = new Pods(node, underlay.socket);
+  }
+
+  /** What underlayctl says to a person; rejects with that when its exit code is not 0. */
+  ctl(...args: string[]): Promise<string> {
+    const command = [distFile("underlayctl.cjs"), "--socket", this.underlay.socket, ...args];
+    return this.node.exec(process.execPath, ...command);
+  }
+
+  /** Writes its configuration anew. */
+  configure(pools: string): void {
+    this.underlay.configure(nodeConfig(this.number, pools));
   }
 
   blocks(): Promise<BlockView[]> {
