@@ -64,6 +64,7 @@ async function surveyOffline(config: Config): Promise<KernelSurvey> {
       lastPriority: new Ownership(config.routing).lastPodPriority,
       rules: state.rules,
       foreignRoutes: [],
+      overflows: [],
       deadDefaults: config.tables.some(({ hostRoutes }) => hostRoutes === "first") ? readDeadDefaults(socket) : [],
       uplinks: config.peers.flatMap((peer) => peer.interface ?? []),
       ipv6Routes: 0,

@@ -29,6 +29,8 @@ export type HazardKind =
   | "addressesLostOnDown"
   /** The kernel takes default routes from router advertisements on an uplink. */
   | "acceptRa"
+  /** The kernel has had no room for a neighbour, perhaps a gateway of ours. */
+  | "neighbourTableFull"
   /** systemd-networkd removes what it did not make. */
   | "networkd";
 
@@ -53,6 +55,19 @@ export interface ForeignRouteCount {
   readonly example: string;
 }
 
+/** A neighbour table that was too small a short time ago. */
+export interface NeighbourOverflow {
+  readonly family: 4 | 6;
+  /** gc_thresh3. */
+  readonly limit: number;
+  /** Entries that could not be made, since it began. */
+  readonly count: number;
+  /** Seconds since the epoch: when it was found. */
+  readonly since: number;
+  /** Gateways of ours that it has no place for: `10.0.0.1 on eth1`. */
+  readonly gateways: readonly string[];
+}
+
 export interface HazardInputs {
   /** Our protocol number. */
   readonly protocol: number;
@@ -67,6 +82,7 @@ export interface HazardInputs {
   readonly foreignRoutes: readonly ForeignRouteCount[];
   /** Default routes in main that lead nowhere; none where they do no harm. */
   readonly deadDefaults: readonly DeadDefault[];
+  readonly overflows: readonly NeighbourOverflow[];
   /** Names of interfaces that next hops are on. */
   readonly uplinks: readonly string[];
   /** IPv6 routes that are wanted. */
@@ -86,6 +102,7 @@ export function findHazards(inputs: HazardInputs): Hazard[] {
     ...forwardingHazards(inputs),
     ...reversePathHazards(inputs),
     ...ipv6Hazards(inputs),
+    ...neighbourHazards(inputs),
     ...networkdHazards(inputs),
   ];
   return [...found.filter((one) => one.severity === "problem"), ...found.filter((one) => one.severity === "note")];
@@ -277,6 +294,25 @@ function ipv6Hazards({ uplinks, blocks, ipv6Routes, sysctl }: HazardInputs): Haz
       });
   }
   return hazards;
+}
+
+/** Many links alone make the IPv6 table overflow, with multicast entries that nobody misses: that is a note. */
+function neighbourHazards({ overflows }: HazardInputs): Hazard[] {
+  return overflows.map(({ family, limit, count, since, gateways }) => {
+    const setting = `net.ipv${family}.neigh.default.gc_thresh`;
+    const whom = gateways.length > 0 ? `, ${gateways.slice(0, 3).join(" and ")} among them` : "";
+    return {
+      kind: "neighbourTableFull",
+      severity: family === 4 || gateways.length > 0 ? "problem" : "note",
+      subject: `IPv${family}`,
+      text:
+        `the kernel's IPv${family} neighbour table is full: ${setting}3 is ${limit}, and ${count} times since ` +
+        `${new Date(since * 1000).toISOString()} there was no room for a neighbour${whom}: packets to those are dropped`,
+      cure:
+        `raise the limit on the host (sysctl -w ${setting}3=${limit * 4} ${setting}2=${limit * 2}), and see who fills it: ` +
+        `ip -${family} neigh, in each namespace`,
+    };
+  });
 }
 
 function networkdHazards({ networkd }: HazardInputs): Hazard[] {

@@ -60,6 +60,12 @@ const hazards: Readonly<Record<HazardKind, Named>> = {
     title: "The kernel takes default routes and addresses from router advertisements on an uplink.",
     cure: "unless this host needs that: sysctl -w net.ipv6.conf.INTERFACE.accept_ra=0",
   },
+  neighbourTableFull: {
+    id: "neighbour-table-full",
+    title:
+      "The kernel has no room for more neighbours (ARP, neighbour discovery): packets to those that are not in the table are dropped.",
+    cure: "sysctl -w net.ipv4.neigh.default.gc_thresh3=4096, for IPv6 net.ipv6..., and find out who fills the table: ip neigh",
+  },
   networkd: {
     id: "networkd-removes-foreign",
     title: "systemd-networkd removes rules, routes and nexthops that it did not make when it is restarted.",

@@ -1,5 +1,6 @@
 // Gateways of ours that do not answer although their link is up (RFC 4861 §7.3, NUD_FAILED; the same for ARP). In:
-// notifications of the kernel's neighbour table. Out: members that next-hop groups do without for the time being, and events.
+// notifications of the kernel's neighbour table, and word that it is full. Out: members that next-hop groups do without
+// for the time being, and events.
 //
 // A gateway that nobody sends to is not asked again by the kernel, so we have it asked, at growing pauses. One that comes
 // and goes is taken back later each time. A link that was down starts afresh: its gateways count as answering.
@@ -30,6 +31,8 @@ interface Gateway {
   lastChange: number;
   /** It does not answer, or has not answered for long enough. */
   failed: boolean;
+  /** The neighbour table had no room for it when it was last asked. */
+  withoutPlace: boolean;
   avoided: boolean;
   probePause: number;
   probe: Timer | null;
@@ -95,6 +98,29 @@ export class Gateways {
     }
   }
 
+  /** Has all gateways asked that should answer: one that the kernel has no room for any more is not notified. */
+  ask(family: 4 | 6): void {
+    const asked = new Set<string>();
+    for (const { ifindex, gateway: address } of this.#state.nextHops.expected().flatMap(({ members }) => members)) {
+      const key = keyOf(ifindex, address);
+      if (asked.has(key) || (address.length === 4) !== (family === 4) || !this.answers(ifindex, address)) continue;
+      asked.add(key);
+      if (this.#probe(ifindex, address) !== "ENOBUFS") continue;
+      const gateway = this.#gateways.get(key) ?? this.#create(key, ifindex, address);
+      gateway.withoutPlace = true;
+      this.#failed(gateway);
+    }
+  }
+
+  /** `10.0.0.1 on eth1` for each that the neighbour table has no room for. */
+  withoutPlace(family: 4 | 6): string[] {
+    return [...this.#gateways.values()]
+      .filter(
+        ({ failed, withoutPlace, address }) => failed && withoutPlace && (address.length === 4) === (family === 4),
+      )
+      .map(({ address, ifindex }) => `${formatAddress(address)} on ${this.#state.links.nameOf(ifindex)}`);
+  }
+
   #notified(buffer: Buffer, start: number, end: number): void {
     const neighbour = decodeNeighbour(buffer, start, end);
     if (!neighbour || !this.#state.nextHops.wants(neighbour.ifindex, neighbour.address)) return;
@@ -126,6 +152,7 @@ export class Gateways {
       failures: 0,
       lastChange: Number.NEGATIVE_INFINITY,
       failed: false,
+      withoutPlace: false,
       avoided: false,
       probePause: PROBE_MS.first,
       probe: null,
@@ -153,12 +180,13 @@ export class Gateways {
       gateway.probePause = PROBE_MS.first;
       const { groups, avoiding } = this.#state.nextHops.gatewayChanged(gateway.ifindex, gateway.address);
       gateway.avoided = groups > 0 && avoiding === groups;
+      const what = gateway.withoutPlace ? "has no place in the neighbour table" : "does not answer";
       const others = groups > avoiding ? `, ${groups - avoiding} have no other member` : "";
       this.#tell(
         gateway,
         avoiding > 0
-          ? `does not answer: ${avoiding} next-hop groups do without it${others}`
-          : "does not answer: no next-hop group has another member that does, so it stays in use",
+          ? `${what}: ${avoiding} next-hop groups do without it${others}`
+          : `${what}: no next-hop group has another member that does, so it stays in use`,
       );
     }
     if (!gateway.probe) this.#probeLater(gateway);
@@ -169,7 +197,7 @@ export class Gateways {
     const pause = gateway.failures < 2 ? 0 : Math.min(HOLD_MS.last, HOLD_MS.first * 2 ** (gateway.failures - 2));
     const back = () => {
       gateway.hold = null;
-      gateway.failed = false;
+      gateway.failed = gateway.withoutPlace = false;
       gateway.lastChange = this.#state.deps.clock.now();
       gateway.probe?.cancel();
       gateway.probe = null;
@@ -191,15 +219,21 @@ export class Gateways {
           this.#gateways.delete(key);
           return;
         }
-        try {
-          this.#state.socket.request((out) => encodeProbeNeighbour(out, gateway.ifindex, gateway.address));
-        } catch (error) {
-          // A full neighbour table, a link that has just gone: asked again later.
-          if (!(error instanceof NetlinkError)) throw error;
-        }
+        gateway.withoutPlace = this.#probe(gateway.ifindex, gateway.address) === "ENOBUFS";
         this.#probeLater(gateway);
       }),
     );
+  }
+
+  /** The refusal, if it is one: the neighbour table is full (ENOBUFS), the link has just gone (ENODEV). */
+  #probe(ifindex: number, address: Uint8Array): string | null {
+    try {
+      this.#state.socket.request((out) => encodeProbeNeighbour(out, ifindex, address));
+      return null;
+    } catch (error) {
+      if (error instanceof NetlinkError) return error.code;
+      throw error;
+    }
   }
 
   #tell({ ifindex, address }: Gateway, what: string): void {

@@ -7,6 +7,7 @@ import { type ForeignRouteCount, findHazards, type Hazard, hazardText } from "..
 import type { Rule } from "../netlink/rule.ts";
 import { hostFiles, type NetworkdSettings, readNetworkd } from "../networkd.ts";
 import type { OwnedState } from "../types.ts";
+import { NeighbourTables } from "./neighbour-tables.ts";
 import type { FibState } from "./state.ts";
 import { readOrNull } from "./sysctls.ts";
 
@@ -29,9 +30,11 @@ export class HazardWatch {
   #mainFirst = false;
   #deadDefaults: readonly DeadDefault[] = [];
   #defaultsRead = Number.NEGATIVE_INFINITY;
+  readonly #neighbourTables: NeighbourTables;
 
   constructor(state: FibState, foreignRoutes: () => readonly ForeignRouteCount[]) {
     this.#state = state;
+    this.#neighbourTables = new NeighbourTables(state.deps.clock, () => Date.now());
     this.#foreignRoutes = foreignRoutes;
   }
 
@@ -54,7 +57,7 @@ export class HazardWatch {
     foreignRoutes: readonly ForeignRouteCount[],
     deadDefaults = this.#readDefaults(0),
   ): Hazard[] {
-    const { ownership, nextHops, links, routes } = this.#state;
+    const { ownership, nextHops, links, routes, gateways } = this.#state;
     if (!this.#owned) return [];
     return findHazards({
       protocol: ownership.protocol,
@@ -65,6 +68,9 @@ export class HazardWatch {
       rules,
       foreignRoutes,
       deadDefaults,
+      overflows: this.#neighbourTables
+        .look()
+        .map((overflow) => ({ ...overflow, gateways: gateways.withoutPlace(overflow.family) })),
       uplinks: nextHops
         .uplinks()
         .filter((ifindex) => links.has(ifindex))
@@ -79,6 +85,7 @@ export class HazardWatch {
   update(rules: readonly Rule[]): void {
     const { deps } = this.#state;
     if (!this.#owned) return;
+    for (const { family } of this.#neighbourTables.look()) this.#state.gateways.ask(family);
     const hazards = this.look(rules, this.#foreignRoutes(), this.#readDefaults(DEFAULTS_INTERVAL_MS));
     // Notes may be meant so: they are in the status, and not in the log.
     const problems = (list: readonly Hazard[]) => list.filter(({ severity }) => severity === "problem");

@@ -26,6 +26,7 @@ export const MessageType = {
   newRule: 32,
   delRule: 33,
   getRule: 34,
+  getNeighbourTable: 66,
   newNetconf: 80,
   getNamespaceId: 90,
   newNextHop: 104,
@@ -178,6 +179,7 @@ export const RuleFlag = { invert: 0x2, unresolved: 0x4, iifDetached: 0x8, oifDet
 export const NextHopAttribute = { id: 1, group: 2, groupType: 3, blackhole: 4, oif: 5, gateway: 6 } as const;
 
 export const NeighbourAttribute = { destination: 1, linkAddress: 2 } as const;
+export const NeighbourTableAttribute = { limit: 4, config: 5, statistics: 7 } as const;
 /** NUD_*. */
 export const NeighbourState = {
   incomplete: 0x1,

@@ -1,7 +1,9 @@
 // A host where everything happens to interfaces, tables and routes at once, and neighbours that announce next hops that are
 // none: underlayd stays up, its memory bounded, its sessions alive where they can be, and the right state is back by itself.
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { once } from "node:events";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, it } from "vitest";
 import { Bird } from "../interop/support/bird.ts";
 import { Lab, type Node } from "../interop/support/namespace.ts";
@@ -100,6 +102,51 @@ function state(): string {
 const sessions = () => waitFor(async () => (await underlay.status()).peers.established === 2, "the sessions");
 const back = () =>
   waitFor(() => state() === whole, `the state to be right again:\n${whole}`, { interval: 20, timeout: 15_000 });
+
+it("another program that fills the neighbour table: a gateway without a place is avoided, and why is told", async () => {
+  const limit = Number(readFileSync("/proc/sys/net/ipv4/neigh/default/gc_thresh3", "utf8"));
+  // One limit for all namespaces. Entries that have not changed for 5 s are thrown out, so they change all the time.
+  const entries = (mac: number) =>
+    Array.from(
+      { length: limit + 200 },
+      (_, i) => `neigh replace 10.9.${i >> 8}.${i & 255} lladdr 02:00:00:00:00:0${mac} dev rogue nud reachable`,
+    ).join("\n");
+  for (const mac of [1, 2]) writeFileSync(join(lab.directory, `${mac}`), entries(mac));
+  const mac = /link\/ether (\S+)/.exec(shell(tor, "ip link show eth1"))![1];
+  shell(us, `ip neigh replace 10.1.1.2 lladdr ${mac} dev tor1 nud permanent`);
+  const script = `while :; do ip -force -batch ${lab.directory}/1; ip -force -batch ${lab.directory}/2; done`;
+  const program = us.spawn("sh", ["-c", script], { detached: true });
+  try {
+    await waitFor(() => Number(shell(us, "ip neigh show dev rogue | wc -l")) > limit - 200, "the table to be full", {
+      interval: 10,
+    });
+    const said =
+      /^the kernel's IPv4 neighbour table is full: .*, 10\.1\.0\.2 on tor0 among them.*; raise .*sysctl -w net\.ipv4\.neigh\.default\.gc_thresh3=/m;
+    let next = 0;
+    await waitFor(
+      async () => {
+        // The gateway's entry gives way to another one, and a change of rules has the daemon look at once.
+        const entry = shell(us, "ip neigh show to 10.1.0.2 dev tor0");
+        const other = `neigh add 10.9.200.${++next % 250} lladdr 02:00:00:00:00:03 dev rogue nud reachable\n`;
+        if (entry !== "") shell(us, "ip -force -batch -", `neigh del 10.1.0.2 dev tor0\n${other}`);
+        shell(us, "ip rule add pref 30000 lookup main; ip rule del pref 30000");
+        const avoided = state().endsWith(`\n${ROUTES} routes by 10.1.1.2`);
+        return avoided && said.test((await underlay.status()).problems.join("\n"));
+      },
+      "the gateway to be avoided, and the full table to be told",
+      { interval: 20 },
+    );
+    const findings = await underlay.ctl<{ check: string; severity: string }[]>("doctor");
+    expect(findings).toContainEqual(expect.objectContaining({ check: "neighbour-table-full", severity: "fault" }));
+  } finally {
+    const ended = once(program, "exit");
+    process.kill(-program.pid!, "SIGKILL");
+    await ended;
+    shell(us, "ip neigh flush dev rogue; ip neigh del 10.1.1.2 dev tor1");
+  }
+  await back();
+  await sessions();
+});
 
 it("another program that flushes our tables, rules and nexthops a hundred times a second", async () => {
   const established = (await underlay.peer("tor-a")).establishedCount;

@@ -55,6 +55,7 @@ function find(changes: Partial<Omit<HazardInputs, "sysctl">> & { sysctl?: Record
     rules: ours,
     foreignRoutes: [],
     deadDefaults: [],
+    overflows: [],
     uplinks: ["up0", "up1.7"],
     ipv6Routes: 1,
     networkd: null,
@@ -121,6 +122,7 @@ describe("settings", () => {
       rules: [],
       foreignRoutes: [],
       deadDefaults: [],
+      overflows: [],
       uplinks: ["up0", "up1.7"],
       ipv6Routes: 0,
       networkd: null,
@@ -142,6 +144,15 @@ describe("settings", () => {
       "note acceptRa up0",
     ]);
   });
+});
+
+it("a full neighbour table matters, for IPv6 when a gateway of ours has no place in it", () => {
+  const overflow = { limit: 1024, count: 3, since: 1_700_000_000, gateways: [] };
+  expect(find({ overflows: [{ ...overflow, family: 4 }] })).toEqual(["problem neighbourTableFull IPv4"]);
+  expect(find({ overflows: [{ ...overflow, family: 6 }] })).toEqual(["note neighbourTableFull IPv6"]);
+  expect(find({ overflows: [{ ...overflow, family: 6, gateways: ["fe80::1 on up0"] }] })).toEqual([
+    "problem neighbourTableFull IPv6",
+  ]);
 });
 
 describe("systemd-networkd", () => {
