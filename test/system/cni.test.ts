@@ -96,7 +96,14 @@ describe("CNI on one node", () => {
   it("warms up among calls, and leaves nothing of it", async () => {
     pod("a");
     expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
-    const before = [host.inHost("ip addr"), host.inHost("ip route show table all"), host.inHost("ip neigh")];
+    const state = async () => {
+      // The kernel is done with the link's IPv6 only when it has seen its carrier, which may be after the ADD.
+      await expect
+        .poll(() => host.inHost("ip -6 route show table local"), { interval: 10 })
+        .toContain("anycast fe80::");
+      return [host.inHost("ip addr"), host.inHost("ip route show table all"), host.inHost("ip neigh")];
+    };
+    const before = await state();
     const [warmedUp, deleted] = await Promise.all([host.get("/warm-up"), host.call("DEL", { pod: "a" })]);
     expect([warmedUp, deleted.code]).toEqual([null, 0]);
     expect((await host.call("ADD", { pod: "a" })).code).toBe(0);
@@ -104,7 +111,7 @@ describe("CNI on one node", () => {
     expect([await host.used(), (await host.pods()).length, host.links().length]).toEqual([[1, 1], 1, 1]);
     const shape = (text: string) =>
       text.replace(/ul[0-9a-f]{13}|@if\d+|10\.244\.1\.\d+|2001:db8:244:1::[0-9a-f]*|^\d+:|[0-9a-f:]{17}/gm, "");
-    const after = [host.inHost("ip addr"), host.inHost("ip route show table all"), host.inHost("ip neigh")];
+    const after = await state();
     expect(after.map(shape)).toEqual(before.map(shape));
   });
 
