@@ -80,7 +80,7 @@ export function advertisedView(
 }
 
 /** Decodes what goes out, with our own address where the set leaves the next hop open. */
-export function outgoingAttributes(sets: OutgoingSets, { ownNextHop, family }: AdjRibOut, set: number): PathAttributes {
+function outgoingAttributes(sets: OutgoingSets, { ownNextHop, family }: AdjRibOut, set: number): PathAttributes {
   const self = ownNextHop.form === "none" ? null : ownNextHop.address;
   const buffer = new Uint8Array(sets.attributeLengthOf(set));
   sets.copy(set, buffer, 0, self);

@@ -279,5 +279,4 @@ export type ParsedEtcd = z.output<typeof etcd>;
 export type ParsedPeer = z.output<typeof peer>;
 export type ParsedPeerGroup = z.output<typeof peerGroup>;
 export type ParsedPool = z.output<typeof pool>;
-export type ParsedTable = z.output<typeof table>;
 export type ParsedStatement = z.output<typeof statement>;

@@ -212,7 +212,7 @@ function offsetOf(node: unknown, otherwise: number): number {
 }
 
 /** `peers.tor-a.families[0]`; keys that no name could be are quoted. */
-export function pathText(path: Path): string {
+function pathText(path: Path): string {
   let text = "";
   for (const part of path) {
     if (typeof part === "number") text += `[${part}]`;

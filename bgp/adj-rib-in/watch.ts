@@ -4,7 +4,7 @@
 import { DirtySet } from "../../net/dirty-set.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 
-export class AdjRibInWatch {
+class AdjRibInWatch {
   /** Called when the import policy is another one; null: what it makes of the routes is not followed. */
   readonly filterChanged: (() => void) | null;
   readonly #dirty = new DirtySet();

@@ -2,7 +2,7 @@
 // The same list comes back when there is nothing to change.
 import { type AsSegment, AsSegmentType } from "../wire/path-attributes.ts";
 
-export function isPrivateAsn(asn: number): boolean {
+function isPrivateAsn(asn: number): boolean {
   return (asn >= 64512 && asn <= 65534) || (asn >= 4200000000 && asn <= 4294967294);
 }
 

@@ -140,7 +140,7 @@ export function actualText(name: ConditionName, route: PolicyRoute, subject: Sub
   }
 }
 
-export const elementName = (element: PolicyElement): string => (typeof element === "string" ? element : element.name);
+const elementName = (element: PolicyElement): string => (typeof element === "string" ? element : element.name);
 
 function listed<T>(elements: readonly T[] | undefined, text: (value: never) => string): string {
   if (!elements || elements.length === 0) return "nothing";

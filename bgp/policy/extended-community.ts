@@ -9,7 +9,7 @@
 import { formatIpv4 } from "../../net/address.ts";
 import type { ExtendedCommunity } from "./types.ts";
 
-export const ExtendedSubtype = { ROUTE_TARGET: 2, ROUTE_ORIGIN: 3, LINK_BANDWIDTH: 4 } as const;
+const ExtendedSubtype = { ROUTE_TARGET: 2, ROUTE_ORIGIN: 3, LINK_BANDWIDTH: 4 } as const;
 /** AS forms are neighbours: a pattern for any AS is a range. */
 export const ExtendedForm = { AS2: 0, AS4: 1, IPV4: 2 } as const;
 /** In place of the subtype, for a pattern of bare octets: [RAW, 0, high, low]. */

@@ -8,7 +8,7 @@ export const OPEN_HOLD_TIME = 240_000;
 const DYNAMIC_OPEN_HOLD_TIME = 30_000;
 /** One attempt to connect is given up after this time, milliseconds: GTSM and a wrong MD5 key answer with silence. */
 export const CONNECT_TIMEOUT = 5_000;
-export const FIRST_RETRY = 1_000;
+const FIRST_RETRY = 1_000;
 export const LONGEST_IDLE_HOLD = 60_000;
 /** A session that lasted this long clears the failure counter, milliseconds. */
 export const STABLE_AFTER = 60_000;

@@ -22,7 +22,7 @@ export const noRestart: RestartState = { restarting: false, forwarding: () => fa
 
 /** Fields of 12 and 24 bits. */
 const LONGEST_RESTART_TIME = 4095;
-export const LONGEST_STALE_TIME = 0xff_ffff;
+const LONGEST_STALE_TIME = 0xff_ffff;
 
 const afiOf = (family: Family) => (family === 4 ? Afi.IPV4 : Afi.IPV6);
 

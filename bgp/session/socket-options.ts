@@ -9,7 +9,7 @@ export const SOCK_STREAM_NONBLOCK_CLOEXEC = 1 | 0o4000 | 0o2000000;
 
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
-export const SO_ERROR = 4;
+const SO_ERROR = 4;
 const SO_BINDTODEVICE = 25;
 const IPPROTO_IP = 0;
 const IP_TOS = 1;
@@ -41,7 +41,7 @@ const MD5SIG_PREFIX_LENGTH_AT = 129;
 const MD5SIG_KEY_LENGTH_AT = 130;
 const MD5SIG_KEY_AT = 136;
 /** TCP_MD5SIG_MAXKEYLEN. */
-export const LONGEST_MD5_KEY = 80;
+const LONGEST_MD5_KEY = 80;
 
 export interface SocketAddress {
   /** 4 or 16 bytes. */
@@ -150,7 +150,7 @@ export function setTtl(fd: number, length: number, ttl: number): void {
 }
 
 /** Segments with a smaller TTL are dropped by the kernel (RFC 5082). */
-export function setMinimumTtl(fd: number, length: number, ttl: number): void {
+function setMinimumTtl(fd: number, length: number, ttl: number): void {
   if (length === 4) setInteger(fd, IPPROTO_IP, IP_MINTTL, ttl, "IP_MINTTL");
   else setInteger(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, ttl, "IPV6_MINHOPCOUNT");
 }
@@ -164,7 +164,7 @@ export interface HopOptions {
 const DEFAULT_TTL = 64;
 
 /** 255 with GTSM, else 1 for a directly connected eBGP neighbour, `multihop` where configured. */
-export function outgoingTtl({ external, multihop, ttlSecurity }: HopOptions): number {
+function outgoingTtl({ external, multihop, ttlSecurity }: HopOptions): number {
   if (ttlSecurity) return 255;
   return multihop ?? (external ? 1 : DEFAULT_TTL);
 }

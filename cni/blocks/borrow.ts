@@ -100,7 +100,7 @@ export async function giveBackAddress(context: Context, address: string): Promis
 }
 
 /** Rejects with EtcdError. */
-export async function returnNow(context: Context, loan: LoanRecord): Promise<void> {
+async function returnNow(context: Context, loan: LoanRecord): Promise<void> {
   const me = registered(context);
   const { holdings, keys, session } = context;
   const key = keys.lent(loan.owner, loan.block, loan.address);

@@ -100,7 +100,7 @@ export class Holdings {
   }
 }
 
-export function sameIdentity(
+function sameIdentity(
   a: { readonly pool: string; readonly namespace: string; readonly name: string },
   b: { readonly pool: string; readonly namespace: string; readonly name: string },
 ): boolean {

@@ -19,7 +19,7 @@ import type { Family } from "../../net/address.ts";
 import type { KeyRange } from "./etcd/kv.ts";
 import { startingWith } from "./etcd/kv.ts";
 
-export const DEFAULT_ROOT = "/underlay/v1/";
+const DEFAULT_ROOT = "/underlay/v1/";
 
 /** Names come from people: none of them can reach out of its place. Half a surrogate pair is written as U+FFFD. */
 const name = (text: string) => encodeURIComponent(Buffer.from(text).toString());

@@ -5,7 +5,7 @@ import { parseRange } from "../ipam/range.ts";
 import { familyOf } from "./keys.ts";
 import type { ClusterPool } from "./types.ts";
 
-export const POOL_DEFAULTS = { exclude: [], rackSize: {}, racks: {}, lend: 0, maxBlocks: 20 } as const;
+const POOL_DEFAULTS = { exclude: [], rackSize: {}, racks: {}, lend: 0, maxBlocks: 20 } as const;
 const DEFAULT_RACK_BLOCKS_LOG2 = 4;
 
 /** Canonical, so that two definitions that mean the same are the same text. */

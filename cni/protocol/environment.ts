@@ -34,7 +34,7 @@ export function isIdentifier(text: string): boolean {
 }
 
 /** Null when the kernel takes `name`, otherwise what is wrong with it. */
-export function ifnameProblem(name: string): string | null {
+function ifnameProblem(name: string): string | null {
   if (name === "") return "interface name is empty";
   if (Buffer.byteLength(name) > 15) return "interface name is too long: 15 bytes at most";
   if (name === "." || name === "..") return "interface name is . or ..";

@@ -4,10 +4,10 @@ import type { ReadyFallback, ReadyLevel, ReadyOptions } from "../readiness.ts";
 import { CniError, CniErrorCode } from "./error.ts";
 import type { JsonObject } from "./json.ts";
 
-export const readyLevels: readonly ReadyLevel[] = ["advertised", "established", "none"];
-export const readyFallbacks: readonly ReadyFallback[] = ["attach", "fail"];
+const readyLevels: readonly ReadyLevel[] = ["advertised", "established", "none"];
+const readyFallbacks: readonly ReadyFallback[] = ["attach", "fail"];
 /** Milliseconds; the client executable waits for 120 s in all. */
-export const LONGEST_READY_TIMEOUT = 100_000;
+const LONGEST_READY_TIMEOUT = 100_000;
 
 /** Throws 7 for what makes no sense, naming key and value. */
 export function readyOf(raw: JsonObject, defaults: ReadyOptions): ReadyOptions {

@@ -7,7 +7,7 @@ import { otherwise } from "./common.ts";
 
 const DAY = 86400;
 
-export const bmpCollector = z
+const bmpCollector = z
   .strictObject({
     address: one(s.unicastAddress, "The collector's address."),
     port: one(integer("port", 1, 65535), "Its TCP port. BMP has none of its own; 11019 and 1790 are usual."),

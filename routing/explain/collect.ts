@@ -19,7 +19,7 @@ import { interfaceSettings, type ReadSetting } from "./settings.ts";
 import { type Flow, type LinkState, LOOPBACK, type Snapshot } from "./types.ts";
 
 /** Routes of a table that are read for one question, about 100 ms of work. */
-export const TABLE_LIMIT = 200_000;
+const TABLE_LIMIT = 200_000;
 /** Milliseconds of reading between two pauses. */
 const SLICE = 4;
 

@@ -7,7 +7,7 @@ import type { InterfaceSettings } from "./types.ts";
 /** One setting as a number; 0 where the kernel does not have it. */
 export type ReadSetting = (family: Family, name: string, setting: string) => number;
 
-export const readSetting: ReadSetting = (family, name, setting) => {
+const readSetting: ReadSetting = (family, name, setting) => {
   try {
     return Number(readFileSync(`/proc/sys/net/ipv${family}/conf/${name}/${setting}`, "utf8").trim());
   } catch {

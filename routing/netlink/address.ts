@@ -27,8 +27,9 @@ export interface AddressSpec {
   readonly scope?: number;
 }
 
-function encode(out: MessageWriter, type: number, flags: number, spec: AddressSpec): void {
-  out.begin(type, flags);
+/** EEXIST when the address is there. */
+export function encodeNewAddress(out: MessageWriter, spec: AddressSpec): void {
+  out.begin(MessageType.newAddress, Flag.create | Flag.exclusive);
   out.u8(spec.address.length === 4 ? AF_INET : AF_INET6);
   out.u8(spec.length);
   out.u8((spec.flags ?? 0) & 0xff);
@@ -38,15 +39,6 @@ function encode(out: MessageWriter, type: number, flags: number, spec: AddressSp
   out.attributeBytes(AddressAttribute.address, spec.address);
   if (spec.flags) out.attributeU32(AddressAttribute.flags, spec.flags);
   out.end();
-}
-
-/** EEXIST when the address is there. */
-export function encodeNewAddress(out: MessageWriter, spec: AddressSpec): void {
-  encode(out, MessageType.newAddress, Flag.create | Flag.exclusive, spec);
-}
-
-export function encodeDelAddress(out: MessageWriter, spec: AddressSpec): void {
-  encode(out, MessageType.delAddress, 0, spec);
 }
 
 /** `family` 0 for both; `ifindex` 0 for all interfaces (the kernel filters, given strict checking). */

@@ -126,18 +126,6 @@ export function encodeNewVeth(out: MessageWriter, end: VethEnd, peer: VethEnd, u
   out.end();
 }
 
-/** A link without further settings: `dummy`, `bridge`, `ifb` ... */
-export function encodeNewLink(out: MessageWriter, name: string, kind: string, up: boolean): void {
-  const flags = up ? LinkFlag.up : 0;
-  out.begin(MessageType.newLink, Flag.create | Flag.exclusive);
-  header(out, 0, flags, flags);
-  out.attributeText(LinkAttribute.name, name);
-  const info = out.beginNested(LinkAttribute.linkInfo);
-  out.attributeText(LinkAttribute.infoKind, kind);
-  out.endNested(info);
-  out.end();
-}
-
 /** Changes an existing link. A rename needs the link selected by index. */
 export function encodeSetLink(out: MessageWriter, link: LinkSelector, change: LinkChange): void {
   out.begin(MessageType.newLink, 0);

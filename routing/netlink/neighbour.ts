@@ -30,8 +30,9 @@ export interface NeighbourSpec {
   readonly state?: number;
 }
 
-function encode(out: MessageWriter, type: number, flags: number, spec: NeighbourSpec): void {
-  out.begin(type, flags);
+/** Creates or replaces. */
+export function encodeNewNeighbour(out: MessageWriter, spec: NeighbourSpec): void {
+  out.begin(MessageType.newNeighbour, Flag.create | Flag.replace);
   out.u8(spec.address.length === 4 ? AF_INET : AF_INET6);
   out.zeros(3);
   out.u32(spec.ifindex);
@@ -40,11 +41,6 @@ function encode(out: MessageWriter, type: number, flags: number, spec: Neighbour
   out.attributeBytes(NeighbourAttribute.destination, spec.address);
   if (spec.mac) out.attributeBytes(NeighbourAttribute.linkAddress, spec.mac);
   out.end();
-}
-
-/** Creates or replaces. */
-export function encodeNewNeighbour(out: MessageWriter, spec: NeighbourSpec): void {
-  encode(out, MessageType.newNeighbour, Flag.create | Flag.replace, spec);
 }
 
 /** Has the kernel ask the neighbour whether it is there, as for a packet to it; its entry is otherwise left as it is. */
@@ -58,10 +54,6 @@ export function encodeProbeNeighbour(out: MessageWriter, ifindex: number, addres
   out.u8(0);
   out.attributeBytes(NeighbourAttribute.destination, address);
   out.end();
-}
-
-export function encodeDelNeighbour(out: MessageWriter, spec: NeighbourSpec): void {
-  encode(out, MessageType.delNeighbour, 0, spec);
 }
 
 /** Asks for one entry. */

@@ -9,8 +9,6 @@ import { encodeNotification } from "../../wire/notification.ts";
 import type { Writer } from "../../wire/writer.ts";
 
 const VERSION = 3;
-export const COMMON_HEADER = 6;
-export const PER_PEER_HEADER = 42;
 
 export const BmpType = {
   ROUTE_MONITORING: 0,

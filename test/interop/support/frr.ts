@@ -4,7 +4,7 @@ import type { ChildProcess } from "node:child_process";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Node, run, terminate } from "./namespace.ts";
+import { type Node, terminate } from "./namespace.ts";
 import { GiveUp, waitFor } from "./wait.ts";
 
 const DAEMON_DIRECTORY = "/usr/lib/frr";
@@ -153,10 +153,4 @@ export class Frr {
 function failIfGone(child: ChildProcess, daemon: string): false {
   if (child.exitCode !== null) throw new GiveUp(`${daemon} ended with exit code ${child.exitCode}`);
   return false;
-}
-
-/** True when FRR is installed. */
-export async function hasFrr(): Promise<boolean> {
-  if (!existsSync(join(DAEMON_DIRECTORY, "bgpd"))) return false;
-  return (await run("vtysh", ["-h"]).catch(() => "")) !== "";
 }

@@ -9,7 +9,7 @@ const SIXTH = "2001:db8:244:1::/122";
 export const PREFIXES: readonly string[] = [NARROW, WIDE, OTHER, SIXTH];
 export const TABLES: readonly number[] = [7100, 7200];
 
-export const WITHDRAW_TIME = 5000;
+const WITHDRAW_TIME = 5000;
 
 const routing = {
   install: true,

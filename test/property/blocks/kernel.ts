@@ -9,7 +9,7 @@ import { decodeRoute, type Route } from "../../../routing/netlink/route.ts";
 import { decodeRule, type Rule } from "../../../routing/netlink/rule.ts";
 import type { NetlinkSocket } from "../../../routing/netlink/socket.ts";
 
-export const OURS = 201;
+const OURS = 201;
 const THEIRS = 4;
 const { ENOMEM, EEXIST, ESRCH, ENOENT } = constants.errno;
 

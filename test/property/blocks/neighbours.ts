@@ -6,7 +6,7 @@ import type { InstalledBlock } from "../../../net/installed-block.ts";
 import { formatPrefix, type Prefix } from "../../../net/prefix.ts";
 import type { VirtualClock } from "./scheduler.ts";
 
-export const RESTART_TIME = 120_000;
+const RESTART_TIME = 120_000;
 /** No message is on its way for longer. */
 const LONGEST_WAY = 1000;
 

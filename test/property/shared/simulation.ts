@@ -40,7 +40,7 @@ const WEIGHTS = {
 type Deed = keyof typeof WEIGHTS;
 const LOTS = Object.entries(WEIGHTS).flatMap(([deed, weight]) => Array<Deed>(weight).fill(deed as Deed));
 
-export const RELEASE_AFTER = 30;
+const RELEASE_AFTER = 30;
 
 const pool: PoolConfig = {
   name: POOL,

@@ -61,7 +61,7 @@ export interface GcAttachment {
 }
 
 /** What a plugin said on stdout with a non-zero exit code; code 0: it said nothing that can be read. */
-export class PluginError extends Error {
+class PluginError extends Error {
   readonly plugin: string;
   readonly code: number;
   readonly details: string;
