@@ -12,6 +12,8 @@ const FIRST_RETRY = 1_000;
 export const LONGEST_IDLE_HOLD = 60_000;
 /** A session that lasted this long clears the failure counter, milliseconds. */
 export const STABLE_AFTER = 60_000;
+/** A neighbour that restarts was there for at least so long, milliseconds; what is quicker is flapping. */
+export const RESTARTS_AFTER = 1_000;
 /** Up to this many failures an incoming connection may end the idle hold. */
 export const PATIENT_FAILURES = 2;
 /** RFC 9687 §4: the greater of 8 minutes and twice the hold time. */
@@ -36,6 +38,16 @@ const orderlyCease: ReadonlySet<number> = new Set([
 /** A NOTIFICATION received that says the neighbour's operator ended the session: nothing failed, it may be back soon. */
 export function isOrderlyEnd({ code, subcode }: { readonly code: number; readonly subcode: number }): boolean {
   return code === ErrorCode.CEASE && orderlyCease.has(subcode);
+}
+
+/** One of two connections of the same two speakers is given up (RFC 4271 §6.8). */
+export function isCollision({ code, subcode }: { readonly code: number; readonly subcode: number }): boolean {
+  return code === ErrorCode.CEASE && subcode === CeaseSubcode.CONNECTION_COLLISION_RESOLUTION;
+}
+
+/** A NOTIFICATION received that says the neighbour does not take connections at present (RFC 4486). */
+export function isRejection({ code, subcode }: { readonly code: number; readonly subcode: number }): boolean {
+  return code === ErrorCode.CEASE && subcode === CeaseSubcode.CONNECTION_REJECTED;
 }
 
 /** Milliseconds to the next attempt after that many in a row. */

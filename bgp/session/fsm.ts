@@ -9,9 +9,11 @@
 // - Events 1 and 3-7 are one ManualStart (passive is configuration) and the IdleHoldTimer, which always damps: after an
 //   error the machine stays Idle for 1 s, 2 s, 4 s ... 60 s. ConnectRetryCounter is `failures` and is forgotten after a
 //   session that lasted a minute. While the hold is still short, an incoming connection ends it: a neighbour that merely
-//   restarted is not kept waiting. A session that the neighbour's operator ended (Cease/2, 3, 4, 6) keeps it short.
+//   restarted is not kept waiting. A session that the neighbour's operator ended (Cease/2, 3, 4, 6) keeps it short, and so does
+//   one whose TCP was lost when both agreed on graceful restart: its stale routes must not expire because we damp.
 // - A failed connection attempt leads from Connect to Active with a ConnectRetryTimer of 1 s, 2 s, 4 s ... up to the
-//   configured time, not to Idle: we go on listening.
+//   configured time, not to Idle: we go on listening. So does a connection that is refused with Cease/5 before an OPEN: a
+//   neighbour that damps us will call when it is done, and two that damp each other must not find each other Idle for ever.
 // - A NOTIFICATION is never answered with one, in no state; event 24 is treated as event 25.
 // - Timers that fire in a state that does not use them are ignored instead of ending the session.
 import { CeaseSubcode, ErrorCode, FsmSubcode } from "../wire/registry.ts";
@@ -19,9 +21,12 @@ import {
   CONNECT_TIMEOUT,
   connectRetryTime,
   idleHoldTime,
+  isCollision,
   isOrderlyEnd,
+  isRejection,
   openHoldTime,
   PATIENT_FAILURES,
+  RESTARTS_AFTER,
   STABLE_AFTER,
   sendHoldTime,
 } from "./fsm-times.ts";
@@ -155,7 +160,7 @@ function connecting(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): Fsm
       return waitActive(fsm, environment, event.reason);
     default: {
       const reason = "reason" in event ? event.reason : `${event.kind} without a connection`;
-      return toIdle(fsm, environment, reason, [{ kind: "close" }], false);
+      return toIdle(fsm, environment, reason, [{ kind: "close" }], "failure");
     }
   }
 }
@@ -208,15 +213,12 @@ function openSent(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): FsmRe
     }
     case "TcpConnectionFails": {
       const reason = `connection closed before an OPEN arrived: ${event.reason}`;
-      const waiting = waitActive(fsm, environment, reason);
-      return {
-        ...waiting,
-        actions: [
-          { kind: "stopTimer", timer: "hold" },
-          ...waiting.actions,
-          { kind: "ended", reason, notification: null, lost: true, local: false, wasEstablished: false },
-        ],
-      };
+      return notTaken(fsm, environment, reason, null);
+    }
+    case "NotifMsg": {
+      const { code, subcode, data, reason } = event;
+      if (!isRejection(event)) return common(fsm, event, environment);
+      return notTaken(fsm, environment, reason, { sent: false, code, subcode, data });
     }
     case "HoldTimerExpires":
       return holdExpired(fsm, environment, openHoldTime(environment.config) / 1000, "an OPEN");
@@ -229,6 +231,24 @@ function openSent(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): FsmRe
     default:
       return common(fsm, event, environment);
   }
+}
+
+/** OpenSent, and the neighbour does not want the connection: it counts as one that could not be made. */
+function notTaken(
+  fsm: Fsm,
+  environment: FsmEnvironment,
+  reason: string,
+  notification: Ended["notification"],
+): FsmResult {
+  const waiting = waitActive(fsm, environment, reason);
+  return {
+    ...waiting,
+    actions: [
+      { kind: "stopTimer", timer: "hold" },
+      ...waiting.actions,
+      { kind: "ended", reason, notification, lost: notification === null, local: false, wasEstablished: false },
+    ],
+  };
 }
 
 function openConfirm(fsm: Fsm, event: FsmEvent, environment: FsmEnvironment): FsmResult {
@@ -364,21 +384,28 @@ function end(
       wasEstablished: fsm.state === "Established",
     },
   );
-  const orderly = fsm.state === "Established" && notification?.sent === false && isOrderlyEnd(unwrapped(notification));
-  return toIdle(fsm, environment, reason, actions, orderly);
+  return toIdle(fsm, environment, reason, actions, countsAs(fsm, environment, notification, options.lost ?? false));
+}
+
+/** What the end of a connection is for the damping: of two that collide one has to go, and nothing has failed. */
+type Count = "failure" | "orderly" | "collision";
+
+function countsAs(
+  { state, establishedAt }: Fsm,
+  { now, gracefulRestart }: FsmEnvironment,
+  notification: Ended["notification"],
+  lost: boolean,
+): Count {
+  if (state !== "Established") return notification && isCollision(notification) ? "collision" : "failure";
+  if (notification) return !notification.sent && isOrderlyEnd(unwrapped(notification)) ? "orderly" : "failure";
+  return lost && gracefulRestart && now - (establishedAt ?? now) >= RESTARTS_AFTER ? "orderly" : "failure";
 }
 
 /** Idle, with the idle hold timer running unless the machine was stopped. After an orderly end it stays short. */
-function toIdle(
-  fsm: Fsm,
-  environment: FsmEnvironment,
-  reason: string,
-  actions: FsmAction[],
-  orderly: boolean,
-): FsmResult {
+function toIdle(fsm: Fsm, environment: FsmEnvironment, reason: string, actions: FsmAction[], count: Count): FsmResult {
   const lasted = fsm.establishedAt !== null && environment.now - fsm.establishedAt >= STABLE_AFTER;
-  const grown = (lasted ? 0 : fsm.failures) + 1;
-  const failures = orderly ? Math.min(grown, PATIENT_FAILURES) : grown;
+  const grown = (lasted ? 0 : fsm.failures) + (count === "collision" ? 0 : 1);
+  const failures = count === "orderly" ? Math.min(grown, PATIENT_FAILURES) : grown;
   actions.push({ kind: "stopTimer", timer: "connectRetry" });
   if (fsm.enabled)
     actions.push({ kind: "startTimer", timer: "idleHold", ms: idleHoldTime(failures) * environment.jitter });

@@ -23,7 +23,7 @@ import { Connection } from "./connection.ts";
 import { step } from "./fsm.ts";
 import { sendHoldTime } from "./fsm-times.ts";
 import type { Fsm, FsmAction, FsmEvent, Notification, TimerName } from "./fsm-types.ts";
-import { hardReset } from "./graceful-restart.ts";
+import { hardReset, restartsGracefully } from "./graceful-restart.ts";
 import { LiveSession } from "./live-session.ts";
 import { Timers } from "./timers.ts";
 import { type ConnectAttempt, connect, type Transport } from "./transport.ts";
@@ -180,6 +180,7 @@ export class Session {
       jitter: 0.75 + 0.25 * owner.random(),
       // Without an address there is nowhere to connect to.
       config: owner.address ? owner.options : { ...owner.options, passive: true },
+      gracefulRestart: this.#negotiated !== null && restartsGracefully(owner.options, this.#negotiated),
     });
     this.fsm = fsm;
     if (before === "Connect" && reason && (fsm.state === "Connect" || fsm.state === "Active"))

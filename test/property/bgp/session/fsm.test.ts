@@ -120,4 +120,45 @@ describe("FSM properties", () => {
       }),
     );
   });
+
+  it("two speakers that damp each other are back in a session when the longer of their holds is over", () => {
+    const failures = fc.integer({ min: 3, max: 1000 });
+    const hold = fc.nat(LONGEST_IDLE_HOLD);
+    fc.assert(
+      fc.property(failures, failures, hold, hold, jitter, (left, right, leftHold, rightHold, draw) => {
+        const machines = [left, right].map((count): Fsm => ({ ...initialFsm, enabled: true, failures: count }));
+        const timers = [new Map<TimerName, number>([["idleHold", leftHold]]), new Map([["idleHold", rightHold]])];
+        let now = 0;
+        const dispatch = (index: number, next: FsmEvent): void => {
+          const { fsm, actions } = step(machines[index], next, {
+            now,
+            jitter: draw,
+            config: { passive: false, connectRetry: 120 },
+          });
+          machines[index] = fsm;
+          const calls = actions.some(({ kind }) => kind === "connect");
+          for (const action of actions) {
+            if (action.kind === "startTimer") timers[index].set(action.timer, now + action.ms);
+            else if (action.kind === "stopTimer") timers[index].delete(action.timer);
+          }
+          if (!calls) return;
+          const other = machines[1 - index];
+          dispatch(index, { kind: "TcpCrAcked" });
+          // As peer.ts and session-manager.ts admit connections.
+          if (other.state !== "Idle") dispatch(1 - index, { kind: "TcpConnectionConfirmed" });
+          else dispatch(index, { kind: "NotifMsg", code: 6, subcode: 5, data, reason: "rejected" });
+        };
+        const together = () => machines.every(({ state }) => state === "OpenSent");
+        while (!together() && now < 10 * LONGEST_IDLE_HOLD) {
+          const due = timers.flatMap((running, index) => [...running].map(([timer, at]) => ({ index, timer, at })));
+          const { index, timer, at } = due.reduce((soonest, one) => (one.at < soonest.at ? one : soonest));
+          now = at;
+          timers[index].delete(timer);
+          dispatch(index, { kind: timer === "idleHold" ? "IdleHoldTimerExpires" : "ConnectRetryTimerExpires" });
+        }
+        expect(together()).toBe(true);
+        expect(now).toBeLessThanOrEqual(Math.max(leftHold, rightHold));
+      }),
+    );
+  });
 });

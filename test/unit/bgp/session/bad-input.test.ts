@@ -264,8 +264,9 @@ describe("a neighbour that does not read", () => {
   });
 
   it("is given up after the send hold time (RFC 9687), although it sends keepalives", async () => {
-    await start(fastClock(400));
-    const peer = await RawPeer.established(speaker, openMessage({ holdTime: 180 }));
+    // The longest hold time that does not prolong the send hold time.
+    await start(fastClock(250), { holdTime: 240 });
+    const peer = await RawPeer.established(speaker, openMessage({ holdTime: 240 }));
     await waitFor(isUp(speaker, "raw"), "Established");
     peer.socket.pause();
     const keepalives = setInterval(() => peer.send(keepaliveMessage), 50);

@@ -23,6 +23,7 @@ const events: Readonly<Record<string, FsmEvent>> = {
   headerErr: { kind: "BgpHeaderErr", notification: { code: 1, subcode: 1, data }, reason: "marker" },
   openErr: { kind: "BgpOpenMsgErr", notification: { code: 2, subcode: 2, data }, reason: "AS" },
   collision: { kind: "OpenCollisionDump" },
+  rejection: { kind: "NotifMsg", code: 6, subcode: 5, data, reason: "connection rejected" },
   versionErr: { kind: "NotifMsgVerErr", code: 2, subcode: 1, data, reason: "version" },
   notification: { kind: "NotifMsg", code: 6, subcode: 4, data, reason: "cease" },
   keepalive: { kind: "KeepAliveMsg" },
@@ -53,6 +54,7 @@ const table: Readonly<Record<SessionState, Readonly<Record<keyof typeof events, 
     headerErr: "Idle",
     openErr: "Idle",
     collision: "Idle",
+    rejection: "Idle",
     versionErr: "Idle",
     notification: "Idle",
     keepalive: "Idle",
@@ -77,6 +79,7 @@ const table: Readonly<Record<SessionState, Readonly<Record<keyof typeof events, 
     headerErr: "Idle close",
     openErr: "Idle close",
     collision: "Idle close",
+    rejection: "Idle close",
     versionErr: "Idle close",
     notification: "Idle close",
     keepalive: "Idle close",
@@ -101,6 +104,7 @@ const table: Readonly<Record<SessionState, Readonly<Record<keyof typeof events, 
     headerErr: "Idle close",
     openErr: "Idle close",
     collision: "Idle close",
+    rejection: "Idle close",
     versionErr: "Idle close",
     notification: "Idle close",
     keepalive: "Idle close",
@@ -125,6 +129,7 @@ const table: Readonly<Record<SessionState, Readonly<Record<keyof typeof events, 
     headerErr: "Idle N1/1 close ended",
     openErr: "Idle N2/2 close ended",
     collision: "Idle N6/7 close ended",
+    rejection: "Active close ended",
     versionErr: "Idle close ended",
     notification: "Idle close ended",
     keepalive: "Idle N5/1 close ended",
@@ -149,6 +154,7 @@ const table: Readonly<Record<SessionState, Readonly<Record<keyof typeof events, 
     headerErr: "Idle N1/1 close ended",
     openErr: "Idle N2/2 close ended",
     collision: "Idle N6/7 close ended",
+    rejection: "Idle close ended",
     versionErr: "Idle close ended",
     notification: "Idle close ended",
     keepalive: "Established up",
@@ -173,6 +179,7 @@ const table: Readonly<Record<SessionState, Readonly<Record<keyof typeof events, 
     headerErr: "Idle N1/1 close down",
     openErr: "Idle N2/2 close down",
     collision: "Idle N6/7 close down",
+    rejection: "Idle close down",
     versionErr: "Idle close down",
     notification: "Idle close down",
     keepalive: "Established",
@@ -262,6 +269,29 @@ describe("FSM timers", () => {
     expect(timers(fsm, cease(2))["idleHold"]).toBe(2000);
     expect(run({ ...fsm, state: "Idle" }, events.confirmed)).toBe("OpenSent OPEN");
     expect(timers({ ...fsm, failures: 5 }, cease(8))["idleHold"]).toBe(32000);
+  });
+
+  it("keeps the hold short for a neighbour that restarts gracefully again and again, but not for one that flaps", () => {
+    const failures = (lasted: number, gracefulRestart: boolean) => {
+      let fsm: Fsm = base;
+      for (let i = 0; i < 9; i++) {
+        const up: Fsm = { ...fsm, state: "Established", establishedAt: environment.now - lasted };
+        fsm = step(up, events.fails, { ...environment, gracefulRestart }).fsm;
+      }
+      return fsm.failures;
+    };
+    expect([failures(1_000, true), failures(999, true), failures(1_000, false)]).toEqual([2, 9, 9]);
+  });
+
+  it("takes a refused connection (Cease/5) for an attempt that failed, and a collision for no failure", () => {
+    const attempt: Fsm = { ...base, state: "OpenSent", failures: 3, attempts: 3 };
+    expect(step(attempt, events.rejection, environment).fsm).toMatchObject({ state: "Active", failures: 3 });
+    expect(timers(attempt, events.rejection)).toEqual({ connectRetry: 4000 });
+    const collision: FsmEvent = { kind: "NotifMsg", code: 6, subcode: 7, data, reason: "collision" };
+    for (const event of [events.collision, collision])
+      expect(step(attempt, event, environment).fsm).toMatchObject({ state: "Idle", failures: 3 });
+    const established: Fsm = { ...attempt, state: "Established", establishedAt: environment.now };
+    expect(step(established, collision, environment).fsm.failures).toBe(4);
   });
 
   it("backs off connection attempts up to the configured time", () => {
