@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { parseConfig } from "../../../config/load.ts";
-import { NODE } from "./bad.ts";
+import { NODE } from "./bad/case.ts";
 
 describe("ADD-PATH", () => {
   it.each([

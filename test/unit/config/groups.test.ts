@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { diffConfig } from "../../../config/diff.ts";
 import { ConfigError, parseConfig } from "../../../config/load.ts";
 import { formatPrefix } from "../../../net/prefix.ts";
-import { NODE } from "./bad.ts";
+import { NODE } from "./bad/case.ts";
 
 const secrets: Record<string, string> = { "/k/new": "new", "/k/old": "old", "/k/other": "other" };
 const readSecret = (file: string) => {

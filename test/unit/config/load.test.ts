@@ -8,7 +8,8 @@ import type { Policy, PrefixMatch } from "../../../bgp/policy/types.ts";
 import { plainRules } from "../../../bgp/route-rules.ts";
 import { ConfigError, loadConfig, parseConfig } from "../../../config/load.ts";
 import type { ReadSecret } from "../../../config/secret.ts";
-import { bad, NODE } from "./bad.ts";
+import { NODE } from "./bad/case.ts";
+import { bad } from "./bad.ts";
 
 const root = join(import.meta.dirname, "../../..");
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { diffConfig } from "../../../config/diff.ts";
 import { type ConfigError, parseConfig } from "../../../config/load.ts";
-import { NODE } from "./bad.ts";
+import { NODE } from "./bad/case.ts";
 
 const files: Readonly<Record<string, string>> = {
   "/etc/underlay/ca.pem": "CA",
