@@ -7,33 +7,22 @@
 // To see what it does: node --cpu-prof test/bench/rib.bench.mjs ...
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { join } from "node:path";
+import { withBundle } from "./bundle.mjs";
 
 const [name = "transit", count = "1000000", runs = "1", warm] = process.argv.slice(2);
 const directory = mkdtempSync(join(tmpdir(), "underlay-bench-"));
-const outfile = join(directory, "rib.cjs");
-await build({
-  entryPoints: [join(dirname(fileURLToPath(import.meta.url)), "rib-bench.ts")],
-  outfile,
-  bundle: true,
-  platform: "node",
-  target: "node20",
-  format: "cjs",
-  logLevel: "warning",
-});
 try {
-  const { loads, run, warmUp } = createRequire(import.meta.url)(outfile);
-  const load = loads[name];
-  if (!load) throw new RangeError(`no load "${name}"; there are: ${Object.keys(loads).join(", ")}`);
-  const bundle = JSON.stringify(outfile);
-  const script = `const b = require(${bundle}); b.generate(b.loads.${name}, ${Number(count)}, ${JSON.stringify(directory)})`;
-  execFileSync(process.execPath, ["-e", script], { stdio: "inherit" });
-  if (warm) await warmUp();
-  for (let i = 0; i < Number(runs); i++) await run(load, directory);
+  await withBundle("rib-bench", async ({ loads, run, warmUp }, outfile) => {
+    const load = loads[name];
+    if (!load) throw new RangeError(`no load "${name}"; there are: ${Object.keys(loads).join(", ")}`);
+    const bundle = JSON.stringify(outfile);
+    const script = `const b = require(${bundle}); b.generate(b.loads.${name}, ${Number(count)}, ${JSON.stringify(directory)})`;
+    execFileSync(process.execPath, ["-e", script], { stdio: "inherit" });
+    if (warm) await warmUp();
+    for (let i = 0; i < Number(runs); i++) await run(load, directory);
+  });
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
