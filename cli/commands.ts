@@ -1,10 +1,5 @@
-// The commands: what each asks the daemon, and how the answer reads. All return the exit code.
-import type { PeerView } from "../bgp/views.ts";
-import type { PoolFullness } from "../cni/ipam/fullness.ts";
-import type { AddressUse } from "../cni/ipam/usage.ts";
-import type { BlockView, PodView } from "../cni/types.ts";
+// The commands there are, and what each takes. All return the exit code.
 import type { KernelRule } from "../routing/types.ts";
-import { books, verbs } from "./books.ts";
 import { CliError, type Client } from "./client.ts";
 import { type CniOptions, cni, cniOptions } from "./cni.ts";
 import { doctor } from "./doctor.ts";
@@ -13,10 +8,11 @@ import { dump } from "./dump.ts";
 import { type ExplainOptions, explain, explainOptions } from "./explain.ts";
 import { history } from "./history.ts";
 import { type HistoryOptions, historyOptions } from "./history-options.ts";
+import { blocks, pods, pools } from "./ipam.ts";
 import { simpleList } from "./lists.ts";
 import { nodes } from "./nodes.ts";
-import { type Colour, duration, type Output, type Row } from "./output.ts";
-import { peerDetails, stateColour } from "./peer-details.ts";
+import type { Output } from "./output.ts";
+import { peers } from "./peers.ts";
 import { policy } from "./policy.ts";
 import { type PolicyOptions, policyOptions } from "./policy-options.ts";
 import { plan, reload } from "./reload.ts";
@@ -57,165 +53,6 @@ export interface Command {
   readonly run: (invocation: Invocation) => Promise<number>;
 }
 
-async function peers(invocation: Invocation): Promise<number> {
-  const { client, output, options } = invocation;
-  const [name] = invocation.arguments;
-  const views =
-    name === undefined
-      ? await client.get<PeerView[]>("/v1/peers")
-      : [await client.get<PeerView>(`/v1/peers/${encodeURIComponent(name)}`)];
-  const code = views.every((view) => view.state === "Established" || view.dynamic) ? 0 : 1;
-  if (options.json) await output.line(JSON.stringify(views, null, 2));
-  else if (name !== undefined) await peerDetails(output, views[0]);
-  else if (views.length === 0) await output.line("no peers are configured");
-  else
-    await output.table(
-      [
-        { title: "PEER" },
-        { title: "ADDRESS" },
-        { title: "AS", align: "right" },
-        { title: "STATE" },
-        { title: "UPTIME", align: "right" },
-        { title: "RECEIVED", align: "right" },
-        { title: "ACCEPTED", align: "right" },
-        { title: "ADVERTISED", align: "right" },
-        { title: "LAST ERROR" },
-      ],
-      views.map(
-        (view): Row => [
-          view.name,
-          view.address ?? `(${view.unnumbered?.interface})`,
-          view.asn,
-          { text: view.state, colour: stateColour(view.state) },
-          duration(view.uptime),
-          view.received,
-          view.accepted,
-          view.advertised,
-          view.lastError,
-        ],
-      ),
-    );
-  return code;
-}
-
-/** Or who gave the addresses in its place, and whether others know of them. */
-function poolOf({ pool, ipam, unannounced }: PodView): string {
-  return ipam === null ? pool : `(${ipam}${unannounced ? ", not announced" : ""})`;
-}
-
-const pods = simpleList<PodView>(
-  "/v1/pods",
-  [
-    { title: "POD" },
-    { title: "NETWORK" },
-    { title: "IF" },
-    { title: "ADDRESSES" },
-    { title: "POOL" },
-    { title: "HOST IF" },
-    { title: "NETNS" },
-  ],
-  (pod) => [
-    pod.pod ?? pod.containerId.slice(0, 12),
-    pod.network,
-    pod.ifname,
-    pod.addresses.join(" "),
-    poolOf(pod),
-    pod.hostInterface,
-    pod.netns,
-  ],
-  "no pods",
-);
-
-const blockColours: Partial<Record<BlockView["state"], Colour>> = { announced: "green", failed: "red" };
-
-const blockList = simpleList<BlockView>(
-  "/v1/blocks",
-  [
-    { title: "BLOCK" },
-    { title: "POOL" },
-    { title: "SOURCE" },
-    { title: "CAPACITY", align: "right" },
-    { title: "USED", align: "right" },
-    { title: "FREE", align: "right" },
-    { title: "COOLING", align: "right" },
-    { title: "STICKY", align: "right" },
-    { title: "RESERVED", align: "right" },
-    { title: "STATE" },
-    { title: "REASON" },
-  ],
-  (block) => [
-    block.prefix,
-    block.pool,
-    block.source,
-    block.capacity ?? "> 2^53",
-    block.used,
-    block.free ?? "> 2^53",
-    block.cooling,
-    block.sticky,
-    block.reserved ?? "> 2^53",
-    { text: block.state, colour: blockColours[block.state] ?? "yellow" },
-    block.reason,
-  ],
-  "no blocks are configured",
-);
-
-const levelColours: Partial<Record<PoolFullness["level"], Colour>> = { filling: "yellow", exhausted: "red" };
-
-const pools = simpleList<PoolFullness>(
-  "/v1/pools",
-  [
-    { title: "POOL" },
-    { title: "FAMILY" },
-    { title: "BLOCKS", align: "right" },
-    { title: "CAPACITY", align: "right" },
-    { title: "USED", align: "right" },
-    { title: "IN USE", align: "right" },
-    { title: "FREE", align: "right" },
-    { title: "COOLING", align: "right" },
-    { title: "STICKY", align: "right" },
-    { title: "RESERVED", align: "right" },
-    { title: "LEVEL" },
-  ],
-  (pool) => [
-    pool.pool,
-    `IPv${pool.family}`,
-    pool.blocks,
-    pool.capacity ?? "> 2^53",
-    pool.used,
-    pool.usedPercent === null ? "" : `${pool.usedPercent}%`,
-    pool.free ?? "> 2^53",
-    pool.cooling,
-    pool.sticky,
-    pool.reserved ?? "> 2^53",
-    { text: pool.level, colour: levelColours[pool.level] ?? "green" },
-  ],
-  "no pools are configured",
-);
-
-/** The blocks, or the addresses of one of them, or one address. */
-function blocks(invocation: Invocation): Promise<number> {
-  const [prefix] = invocation.arguments;
-  if (prefix === undefined) return blockList(invocation);
-  return simpleList<AddressUse>(
-    `/v1/addresses?prefix=${encodeURIComponent(prefix)}`,
-    [
-      { title: "ADDRESS" },
-      { title: "STATE" },
-      { title: "FOR", align: "right" },
-      { title: "OWNER" },
-      { title: "BLOCK" },
-    ],
-    ({ address, state, seconds, identity, block }) => [
-      address,
-      { text: state, colour: state === "used" ? "green" : "yellow" },
-      seconds === null ? "" : duration(seconds),
-      identity ?? "",
-      block ?? "none",
-    ],
-    "all of its addresses are free",
-  )(invocation);
-}
-
 const rules = simpleList<KernelRule>(
   "/v1/rules",
   [{ title: "PRIORITY", align: "right" }, { title: "FAMILY" }, { title: "OWNER" }, { title: "RULE" }],
@@ -227,19 +64,6 @@ const rules = simpleList<KernelRule>(
   ],
   "no rules",
 );
-
-/** What is in the books, or the list that the daemon gives. */
-const booksOr =
-  (of: "pods" | "blocks", list: Command["run"]): Command["run"] =>
-  async (invocation) => {
-    const [verb] = invocation.arguments;
-    if (verb !== undefined && verbs.includes(verb)) return books(of, invocation, list);
-    const { state, config, yes } = invocation.options;
-    if (verb !== undefined && of === "pods") throw new CliError(`pods: ${verb} is none of ${verbs.join(", ")}`, 2);
-    if (state !== undefined || config !== undefined || yes)
-      throw new CliError(`${of} takes --state, --config and --yes with ${verbs.join(", ")} only`, 2);
-    return list(invocation);
-  };
 
 export const commands: Readonly<Record<string, Command>> = {
   status: {
@@ -333,7 +157,7 @@ export const commands: Readonly<Record<string, Command>> = {
     summary: "pods and their addresses; inspect, verify, repair: the journal of allocations, without a daemon too",
     arity: [0, 1],
     options: ["state", "config", "yes"],
-    run: booksOr("pods", pods),
+    run: pods,
   },
   blocks: {
     usage: "blocks [PREFIX], blocks inspect, blocks verify, blocks repair",
@@ -341,7 +165,7 @@ export const commands: Readonly<Record<string, Command>> = {
       "blocks of pod addresses and how full they are; PREFIX: a block or an address, and whose its addresses are",
     arity: [0, 1],
     options: ["state", "config", "yes"],
-    run: booksOr("blocks", blocks),
+    run: blocks,
   },
   pools: {
     usage: "pools",
