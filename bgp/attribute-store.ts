@@ -111,7 +111,7 @@ export class AttributeStore {
     const key = `${wire.as4} ${wire.ebgp} ${wire.extendedNextHop} ${localAsn} ${nodeAsn} ${routerId} ${clusterId}`;
     let tag = this.#sourceTags.get(key);
     if (tag === undefined) {
-      tag = this.#sources.push({ ...source, wire: asStored(wire) }) - 1;
+      tag = this.#sources.push({ wire: asStored(wire), localAsn, nodeAsn, routerId, clusterId }) - 1;
       this.#sourceTags.set(key, tag);
     }
     return tag;
@@ -313,7 +313,8 @@ export function appendMpReach(
 
 /** Sessions with other families, or path identifiers, share what they have in common. */
 function asStored(wire: WireContext): WireContext {
-  return { ...wire, families: [4, 6], addPath: undefined };
+  const { as4, ebgp, extendedNextHop, maxMessage } = wire;
+  return { as4, ebgp, families: [4, 6], extendedNextHop, maxMessage };
 }
 
 function pathLength({ asPath }: PathAttributes): number {

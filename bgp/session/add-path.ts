@@ -25,14 +25,14 @@ export function agreedAddPath(
   { addPath }: PeerOptions,
   remote: OpenMessage,
   families: readonly Family[],
-): { addPath?: AddPathFamilies } {
+): AddPathFamilies | undefined {
   const entries = remote.capabilities.flatMap((capability) =>
     capability.kind === "addPath" ? capability.entries : [],
   );
-  if (!addPath || entries.length === 0) return {};
+  if (!addPath || entries.length === 0) return undefined;
   const theirs = (family: Family) =>
     entries.find((entry) => entry.afi === afiOf(family) && entry.safi === Safi.UNICAST);
   const receive = families.filter((family) => addPath.receive && theirs(family)?.send);
   const send = families.filter((family) => addPath.send !== null && theirs(family)?.receive);
-  return receive.length + send.length > 0 ? { addPath: { receive, send } } : {};
+  return receive.length + send.length > 0 ? { receive, send } : undefined;
 }

@@ -61,8 +61,16 @@ export function negotiate(options: PeerOptions, remote: OpenMessage, endpoints: 
     );
   const holdTime = Math.min(options.holdTime, remote.holdTime);
   const families = commonFamilies(options, remote);
+  const { localAddress, remoteAddress, localLinkLocal, localAddress6, localAddress4, ifindex } = endpoints;
+  // Property by property, so that all sessions are of one shape: a copy made by `...` has another one when it is among the
+  // first, and what is compiled for sessions would be undone by them.
   return {
-    ...endpoints,
+    localAddress,
+    remoteAddress,
+    localLinkLocal,
+    localAddress6,
+    localAddress4,
+    ifindex,
     localAsn: options.localAsn,
     remoteAsn,
     remoteRouterId: remote.routerId,
@@ -71,7 +79,7 @@ export function negotiate(options: PeerOptions, remote: OpenMessage, endpoints: 
     as4: as4 !== undefined,
     ebgp,
     families,
-    ...agreedAddPath(options, remote, families),
+    addPath: agreedAddPath(options, remote, families),
     extendedNextHop: options.extendedNextHop && offersExtendedNextHop(remote),
     maxMessage: options.extendedMessages && offers(remote, "extendedMessage") ? MAX_EXTENDED_MESSAGE : MAX_MESSAGE,
     routeRefresh: offers(remote, "routeRefresh") || offers(remote, "enhancedRouteRefresh"),

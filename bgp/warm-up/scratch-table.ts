@@ -8,7 +8,7 @@ import { encodeAttributes } from "../wire/update.ts";
 import { Writer } from "../wire/writer.ts";
 
 /** UPDATEs per table. */
-const UPDATES = 800;
+export const UPDATES = 800;
 /** Prefixes per UPDATE at most. */
 const LONGEST = 24;
 

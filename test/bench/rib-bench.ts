@@ -54,7 +54,9 @@ export function generate(load: Load, count: number, directory: string): void {
 }
 
 export async function warmUp(): Promise<void> {
-  await measure("warm-up", () => new WarmUp(systemClock, speaker, peer("template", "192.0.2.1", 65001, {})).run());
+  await measure("warm-up", async () => {
+    await new WarmUp(systemClock, speaker, peer("template", "192.0.2.1", 65001, {})).run();
+  });
 }
 
 // Plain arrays and no Buffers, as from a connection: the code compiled for one does not serve the other.
