@@ -14,31 +14,23 @@ import { Underlay } from "../interop/support/underlay.ts";
 import { sleep, waitFor } from "../interop/support/wait.ts";
 import { ask } from "./support/api.ts";
 import {
-  arp,
-  arpFrame,
-  frame,
-  GATEWAY_MAC,
-  icmp4,
-  icmp6,
-  ip,
-  neighbourAdvertisement,
-  neighbourSolicitation,
-  Protocol,
-  packet,
-  routerAdvertisement,
-  Sink,
-  syn,
-  udp,
-  Wire,
-} from "./support/frames.ts";
+  advertisements,
+  BOGUS_MAC,
+  broadcasts,
+  FAR4,
+  FAR6,
+  floods,
+  impersonations,
+  NODE4,
+  PORT,
+  sourceRouted,
+  spoofed,
+  spoofedFragments,
+} from "./support/attacks.ts";
+import { frame, ip, Protocol, Sink, syn, udp, Wire } from "./support/frames.ts";
 import { Pods } from "./support/pods.ts";
 
-const PORT = 5000;
-const FAR4 = "10.1.0.2";
-const FAR6 = "2001:db8:1::2";
-const NODE4 = "10.1.0.1";
 const API = 7180;
-const BOGUS_MAC = "02:00:00:00:00:66";
 /** Addresses that a pod makes up, in one flood. */
 const FLOOD = 300;
 
@@ -148,41 +140,9 @@ async function arriving(frames: readonly Buffer[], fromOthers = () => {}): Promi
 }
 
 const isolation = async () => (await ask<StatusView>(underlay.socket, "/v1/status")).kernel.isolation;
+/** As pod a sends it, whatever addresses it has. */
+const ofA = (payload: number[]) => frame(payload, { from: a().mac });
 const dropped = async () => (await isolation()).dropped;
-const from = (text: string, payload: number[]) => ({ text, bytes: frame(payload, { from: a().mac }) });
-
-/** Packets from addresses that are not pod a's, to the far host; the text says whose. */
-function spoofed(): { text: string; bytes: Buffer }[] {
-  const sources4 = {
-    sibling: b().v4,
-    free: "10.244.1.60",
-    node: NODE4,
-    foreign: "198.51.100.66",
-    gateway: "169.254.1.1",
-  };
-  const sources6 = { sibling: b().v6, free: "2001:db8:244:1::3f", node: "2001:db8:1::1", foreign: "2001:db8:66::1" };
-  return [
-    ...Object.entries(sources4).map(([whose, source]) => from(`${whose} 4`, udp(source, FAR4, PORT, `${whose} 4`))),
-    ...Object.entries(sources6).map(([whose, source]) => from(`${whose} 6`, udp(source, FAR6, PORT, `${whose} 6`))),
-  ];
-}
-
-/** A datagram in two fragments, from an address that is not pod a's. */
-function spoofedFragments(): Buffer[] {
-  const text = `fragments ${"x".repeat(30)}`;
-  const whole4 = udp(b().v4, FAR4, PORT, text).slice(20);
-  const whole6 = udp(b().v6, FAR6, PORT, text).slice(40);
-  const header6 = (offset: number, more: boolean) => ({
-    type: Protocol.fragment,
-    bytes: [0, 0, offset >> 8, (offset & 0xf8) | (more ? 1 : 0), 0, 0, 0, serial & 255],
-  });
-  return [
-    packet(b().v4, FAR4, Protocol.udp, whole4.slice(0, 16), { fragment: 0x2000 }),
-    packet(b().v4, FAR4, Protocol.udp, whole4.slice(16), { fragment: 2 }),
-    packet(b().v6, FAR6, Protocol.udp, whole6.slice(0, 16), { extensions: [header6(0, true)] }),
-    packet(b().v6, FAR6, Protocol.udp, whole6.slice(16), { extensions: [header6(16, false)] }),
-  ].map((bytes) => frame(bytes, { from: a().mac }));
-}
 
 /** What the node believes of its neighbours on pod a's interface. */
 const neighbours = (extra: string[] = []) =>
@@ -193,26 +153,6 @@ const neighbours = (extra: string[] = []) =>
       .filter((line) => line.trim() !== "" && !line.includes("FAILED")),
   );
 
-const linkLocal = (n: number) => `fe80::6:${(n + 1).toString(16)}`;
-const madeUp = (n: number) => `10.9.${n >> 8}.${n & 255}`;
-
-/** Questions and packets that would have the node keep an entry for each address that pod a makes up. */
-const floods = {
-  "ARP requests for the node's address": (n: number) =>
-    arpFrame(arp("request", [madeUp(n), BOGUS_MAC], [NODE4, "00:00:00:00:00:00"]), BOGUS_MAC),
-  "ARP requests for another host's address": (n: number) =>
-    arpFrame(arp("request", [madeUp(n), BOGUS_MAC], [FAR4, "00:00:00:00:00:00"]), BOGUS_MAC),
-  "neighbour solicitations": (n: number) =>
-    frame(neighbourSolicitation(linkLocal(n), "fe80::1", BOGUS_MAC), { from: BOGUS_MAC }),
-  "echo requests from link-local addresses": (n: number) =>
-    frame(icmp6(linkLocal(n), "fe80::1", 128, [0, 1, 0, 1]), { from: BOGUS_MAC }),
-  "router solicitations": (n: number) =>
-    frame(icmp6(linkLocal(n), "ff02::2", 133, [0, 0, 0, 0, 1, 1, 2, 0, 0, 0, 0, 0x66]), {
-      from: BOGUS_MAC,
-      to: "33:33:00:00:00:02",
-    }),
-};
-
 async function flood(make: (n: number) => Buffer): Promise<number> {
   for (let n = 0; n < FLOOD; n++) wire().send(make(n));
   await arriving([]);
@@ -222,8 +162,8 @@ async function flood(make: (n: number) => Buffer): Promise<number> {
 describe("pods kept to their own addresses", () => {
   it("send from them, to other hosts, to their node and to each other", async () => {
     const texts = await arriving([
-      from("", udp(a().v4, NODE4, PORT, "to the node 4")).bytes,
-      from("", udp(a().v6, "2001:db8:1::1", PORT, "to the node 6")).bytes,
+      ofA(udp(a().v4, NODE4, PORT, "to the node 4")),
+      ofA(udp(a().v6, "2001:db8:1::1", PORT, "to the node 6")),
     ]);
     expect(texts.sort()).toEqual(["to the node 4", "to the node 6"]);
     await node.exec("nsenter", `--net=/run/netns/${pods.namespace("a")}`, "ping", "-c1", "-W2", b().v4);
@@ -235,8 +175,8 @@ describe("pods kept to their own addresses", () => {
 
   it("cannot send from another's, a free one, the node's, a foreign one", async () => {
     const before = await dropped();
-    expect(await arriving(spoofed().map(({ bytes }) => bytes))).toEqual([]);
-    expect((await dropped()).source - before.source).toBe(spoofed().length);
+    expect(await arriving(spoofed(a(), b()).map(({ bytes }) => bytes))).toEqual([]);
+    expect((await dropped()).source - before.source).toBe(spoofed(a(), b()).length);
   });
 
   it("are told from an uplink whose name begins in the same way", async () => {
@@ -251,15 +191,15 @@ describe("pods kept to their own addresses", () => {
   });
 
   it("cannot in fragments either", async () => {
-    expect(await arriving(spoofedFragments())).toEqual([]);
+    expect(await arriving(spoofedFragments(a(), b(), serial))).toEqual([]);
   });
 
   it("cannot speak from or to loopback addresses", async () => {
     wire().read();
     await arriving([
-      from("", udp("127.0.0.1", FAR4, PORT, "from loopback")).bytes,
-      from("", syn(a().v4, "127.0.0.1", API)).bytes,
-      from("", syn("127.0.0.1", "127.0.0.1", API)).bytes,
+      ofA(udp("127.0.0.1", FAR4, PORT, "from loopback")),
+      ofA(syn(a().v4, "127.0.0.1", API)),
+      ofA(syn("127.0.0.1", "127.0.0.1", API)),
     ]);
     expect(answers("127.0.0.1")).toEqual([]);
     expect((await dropped()).loopback).toBe(2);
@@ -267,7 +207,7 @@ describe("pods kept to their own addresses", () => {
 
   it("cannot reach the API over the node's addresses", async () => {
     wire().read();
-    for (const address of [NODE4, "169.254.1.1"]) wire().send(from("", syn(a().v4, address, API)).bytes);
+    for (const address of [NODE4, "169.254.1.1"]) wire().send(ofA(syn(a().v4, address, API)));
     await arriving([]);
     expect(answers(NODE4)).toEqual(["reset"]);
     expect(answers("169.254.1.1")).toEqual([]);
@@ -275,7 +215,7 @@ describe("pods kept to their own addresses", () => {
 
   it("cannot have the node route by their options, or by a routing header", async () => {
     const before = await dropped();
-    expect(await arriving(sourceRouted())).toEqual([]);
+    expect(await arriving(sourceRouted(a()))).toEqual([]);
     expect((await dropped()).options - before.options).toBe(2);
   });
 
@@ -287,7 +227,7 @@ describe("pods kept to their own addresses", () => {
   it("cannot answer for others", async () => {
     const before = neighbours(["nud", "permanent"]);
     const others = node.ip("neighbour", "show", "dev", b().host) + node.ip("-6", "neighbour", "show", "dev", b().host);
-    await arriving(impersonations());
+    await arriving(impersonations(a(), b()));
     expect(neighbours(["nud", "permanent"])).toEqual(before);
     expect(neighbours()).toHaveLength(2);
     expect(node.ip("neighbour", "show", "dev", b().host) + node.ip("-6", "neighbour", "show", "dev", b().host)).toBe(
@@ -299,7 +239,7 @@ describe("pods kept to their own addresses", () => {
     const before = await dropped();
     node.ip("link", "show", a().host);
     await node.exec("sysctl", "-qw", `net.ipv6.conf.${a().host}.accept_ra=2`);
-    await arriving(advertisements());
+    await arriving(advertisements(a()));
     expect(node.ip("-6", "route", "show", "default")).toBe("");
     const after = await dropped();
     expect([after.advertisement - before.advertisement, after.redirect - before.redirect]).toEqual([1, 2]);
@@ -387,7 +327,7 @@ describe("pods kept to their own addresses", () => {
   });
 
   it("cannot broadcast or multicast to the node", async () => {
-    expect(await arriving(broadcasts())).toEqual([]);
+    expect(await arriving(broadcasts(a()))).toEqual([]);
   });
 });
 
@@ -407,51 +347,6 @@ function answers(address: string): string[] {
     .filter((bytes) => bytes.subarray(26, 30).equals(Buffer.from(ip(address))))
     .map((bytes) => ((bytes[14 + 20 + 13] & 0x04) !== 0 ? "reset" : "accepted"));
 }
-
-function sourceRouted(): Buffer[] {
-  // LSRR by way of the node to the far host; a routing header of type 0 is refused by every kernel, one of type 4 is SRv6.
-  const lsrr = [131, 7, 4, ...ip(FAR4), 0];
-  const routing = { type: Protocol.routing, bytes: [0, 2, 253, 0, 0, 0, 0, 0, ...ip(FAR6)] };
-  return [
-    frame(packet(a().v4, NODE4, Protocol.udp, udp(a().v4, FAR4, PORT, "source route 4").slice(20), { options: lsrr }), {
-      from: a().mac,
-    }),
-    frame(udp(a().v6, FAR6, PORT, "source route 6", { extensions: [routing] }), { from: a().mac }),
-  ];
-}
-
-function impersonations(): Buffer[] {
-  const { mac } = a();
-  const victim = b();
-  return [
-    arpFrame(arp("reply", [victim.v4, mac], [NODE4, GATEWAY_MAC]), mac, GATEWAY_MAC),
-    arpFrame(arp("request", [victim.v4, mac], [victim.v4, "00:00:00:00:00:00"]), mac),
-    arpFrame(arp("reply", [a().v4, BOGUS_MAC], [NODE4, GATEWAY_MAC]), mac, GATEWAY_MAC),
-    arpFrame(arp("reply", [FAR4, mac], [NODE4, GATEWAY_MAC]), mac, GATEWAY_MAC),
-    frame(neighbourAdvertisement(a().v6, victim.v6, mac, "fe80::1"), { from: mac }),
-    frame(neighbourAdvertisement(victim.v6, victim.v6, mac, "fe80::1"), { from: mac }),
-    frame(neighbourAdvertisement(a().v6, a().v6, BOGUS_MAC, "fe80::1"), { from: mac }),
-    frame(neighbourAdvertisement("fe80::66", "fe80::1", mac), { from: mac, to: "33:33:00:00:00:01" }),
-  ];
-}
-
-function advertisements(): Buffer[] {
-  const { mac, v4, v6 } = a();
-  const to = "33:33:00:00:00:01";
-  const inner4 = udp(NODE4, FAR4, PORT, "x").slice(0, 28);
-  const target = "fe80::66";
-  return [
-    frame(routerAdvertisement("fe80::66", mac), { from: mac, to }),
-    frame(icmp4(v4, NODE4, 5, 1, [...ip(v4), ...inner4]), { from: mac }),
-    frame(icmp6(target, "fe80::1", 137, [0, 0, 0, 0, ...ip(target), ...ip(v6)]), { from: mac }),
-  ];
-}
-
-const broadcasts = () => [
-  frame(udp(a().v4, "255.255.255.255", PORT, "broadcast"), { from: a().mac, to: "ff:ff:ff:ff:ff:ff" }),
-  frame(udp(a().v4, "224.0.0.1", PORT, "multicast 4"), { from: a().mac, to: "01:00:5e:00:00:01" }),
-  frame(udp(a().v6, "ff02::1", PORT, "multicast 6"), { from: a().mac, to: "33:33:00:00:00:01" }),
-];
 
 describe("the tables", () => {
   const tables = async () => (await node.exec("nft", "list", "tables")).trim().split("\n").sort();
@@ -478,7 +373,7 @@ describe("the tables", () => {
       );
     }
     expect(underlay.log).toMatch(/put back: nftables table inet underlay, .*by nft \(pid/);
-    expect(await arriving(spoofed().map(({ bytes }) => bytes))).toEqual([]);
+    expect(await arriving(spoofed(a(), b()).map(({ bytes }) => bytes))).toEqual([]);
   });
 
   it("go on counting when they were put back", async () => {
@@ -516,7 +411,7 @@ describe("the tables", () => {
   it("stay when the daemon ends, and pods stay kept to their addresses", async () => {
     await underlay.stop();
     expect(await tables()).toEqual(["table arp underlay", "table inet underlay"]);
-    expect(await arriving(spoofed().map(({ bytes }) => bytes))).toEqual([]);
+    expect(await arriving(spoofed(a(), b()).map(({ bytes }) => bytes))).toEqual([]);
   });
 });
 
@@ -568,8 +463,11 @@ describe("pods that may do what they like", () => {
   });
 
   it("send from any address, in fragments too", async () => {
-    const texts = spoofed().map(({ text }) => text);
-    const arrived = await arriving([...spoofed().map(({ bytes }) => bytes), ...spoofedFragments()]);
+    const texts = spoofed(a(), b()).map(({ text }) => text);
+    const arrived = await arriving([
+      ...spoofed(a(), b()).map(({ bytes }) => bytes),
+      ...spoofedFragments(a(), b(), serial),
+    ]);
     // The kernel itself drops what claims to come from the node.
     expect(arrived.map((text) => text.replace(/^fragments x+$/, "fragments")).sort()).toEqual(
       [
@@ -583,12 +481,12 @@ describe("pods that may do what they like", () => {
 
   it("reach what listens on loopback alone", async () => {
     wire().read();
-    await arriving([from("", syn(a().v4, "127.0.0.1", API)).bytes]);
+    await arriving([ofA(syn(a().v4, "127.0.0.1", API))]);
     expect(answers("127.0.0.1")).toEqual(["accepted"]);
   });
 
   it("have the node route by their options", async () => {
-    expect(await arriving(sourceRouted())).toContain("source route 4");
+    expect(await arriving(sourceRouted(a()))).toContain("source route 4");
   });
 
   it("fill the node's neighbour table", async () => {
@@ -607,11 +505,11 @@ describe("pods that may do what they like", () => {
 
   it("advertise a router", async () => {
     await node.exec("sysctl", "-qw", `net.ipv6.conf.${a().host}.accept_ra=2`);
-    await arriving(advertisements());
+    await arriving(advertisements(a()));
     expect(node.ip("-6", "route", "show", "default")).toContain(`via fe80::66 dev ${a().host}`);
   });
 
   it("broadcast and multicast to the node", async () => {
-    expect((await arriving(broadcasts())).sort()).toEqual(["broadcast", "multicast 4", "multicast 6"]);
+    expect((await arriving(broadcasts(a()))).sort()).toEqual(["broadcast", "multicast 4", "multicast 6"]);
   });
 });
