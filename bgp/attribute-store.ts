@@ -4,8 +4,8 @@
 // compares, and the decoded attributes on request.
 //
 // A set is a valid attribute string by itself: routes of MP_REACH_NLRI (RFC 4760) are stored with an MP_REACH_NLRI that
-// has the next hop and a stand-in for the prefixes, in place of the one they came with. Decoded values are not kept, they would take five
-// times the memory of the octets; a small cache serves the export that follows an import.
+// has the next hop and a stand-in for the prefixes, in place of the one they came with. Decoded values are not kept,
+// they would take five times the memory of the octets; a small cache serves the export that follows an import.
 import type { Family } from "../net/address.ts";
 import { ByteStore } from "../net/byte-store.ts";
 import { linkBandwidth } from "./community-text.ts";
@@ -73,7 +73,10 @@ export class AttributeStore {
   /** Given by a policy, of this node alone: no attribute, so that sets that differ in nothing else are told apart by tag. */
   weight = new Uint32Array(INITIAL_IDS);
   localPref = new Uint32Array(INITIAL_IDS);
-  /** Number of ASes for the decision process: a set counts 1, confederation segments 0 (RFC 4271 §9.1.2.2 a, RFC 5065 §5.3). */
+  /**
+   * Number of ASes for the decision process: a set counts 1, confederation segments 0 (RFC 4271 §9.1.2.2 a, RFC 5065
+   * §5.3).
+   */
   pathLength = new Uint16Array(INITIAL_IDS);
   origin = new Uint8Array(INITIAL_IDS);
   /** 0 when there is none (RFC 4271 §9.1.2.2 c), unless operators want it otherwise. */

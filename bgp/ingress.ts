@@ -1,5 +1,5 @@
-// What BGP itself says about routes of one neighbour before and after import policy. In: the attributes of a set, as received.
-// Out: why its routes cannot be used, or what they are from here on.
+// What BGP itself says about routes of one neighbour before and after import policy. In: the attributes of a set, as
+// received. Out: why its routes cannot be used, or what they are from here on.
 //
 // - our AS in the path, our router id as originator, our cluster in the list: a loop (RFC 4271 §9.1.2, RFC 4456 §8)
 // - a path from another AS that does not begin with it (RFC 4271 §6.3; treated as RFC 7606 §7.2 says, not a reset)

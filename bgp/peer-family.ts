@@ -186,7 +186,10 @@ export class PeerFamily implements StaleFamily {
     this.watches?.addNlri(prefixes, buffer, start, end, false);
   }
 
-  /** As `announce`, but of prefixes that are not there yet only as many as there is room for; returns how many were left out. */
+  /**
+   * As `announce`, but of prefixes that are not there yet only as many as there is room for; returns how many were left
+   * out.
+   */
   announceWithin(buffer: Uint8Array, start: number, end: number, attributes: number, room: () => number): number {
     const prefixes = this.#prefixes;
     let dropped = 0;

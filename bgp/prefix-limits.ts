@@ -1,5 +1,6 @@
-// How many prefixes a neighbour may announce to us, and we to it (RFC 4486 §4). In: counts by family. Out: what to do about
-// them, each crossing told once. What was too much stays known until it is no longer, so that nothing is said for every UPDATE.
+// How many prefixes a neighbour may announce to us, and we to it (RFC 4486 §4). In: counts by family. Out: what to do
+// about them, each crossing told once. What was too much stays known until it is no longer, so that nothing is said for
+// every UPDATE.
 import type { Family } from "../net/address.ts";
 import { Afi, Safi } from "./wire/registry.ts";
 
@@ -48,7 +49,10 @@ export function describeExceeded({ family, limit }: Exceeded): string {
   return `more than ${limit} ${family === null ? "" : `IPv${family} `}prefixes`;
 }
 
-/** The Data field of Cease/1: AFI, SAFI, upper bound (RFC 4486 §4). `family`: what has been counted most, for a limit of both. */
+/**
+ * The Data field of Cease/1: AFI, SAFI, upper bound (RFC 4486 §4). `family`: what has been counted most, for a limit of
+ * both.
+ */
 export function limitData({ family, limit }: Exceeded, count: CountOf): Uint8Array {
   const told = family ?? (count(6) > count(4) ? 6 : 4);
   const data = new Uint8Array(7);

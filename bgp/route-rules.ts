@@ -1,5 +1,5 @@
-// What a peer's configuration says about its routes beside policies: AS path habits, next hops, reflection, prefix limits. Pure
-// data; ingress.ts and export-form.ts apply it.
+// What a peer's configuration says about its routes beside policies: AS path habits, next hops, reflection, prefix
+// limits. Pure data; ingress.ts and export-form.ts apply it.
 
 export interface RouteRules {
   /** The session's AS is not the node's (local-as): it goes in front of received paths too. */

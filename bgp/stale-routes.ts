@@ -1,14 +1,15 @@
-// What becomes of a neighbour's routes when its session ends: the helper of RFC 4724 §4.2, with RFC 8538 and RFC 9494. In: ends
-// and beginnings of sessions, End-of-RIB, time. Out: marks in the Adj-RIBs-In; the owner withdraws what is doomed.
+// What becomes of a neighbour's routes when its session ends: the helper of RFC 4724 §4.2, with RFC 8538 and RFC 9494.
+// In: ends and beginnings of sessions, End-of-RIB, time. Out: marks in the Adj-RIBs-In; the owner withdraws what is
+// doomed.
 //
 //   lost ------> stale ---restart time---> long-lived stale ---its time---> gone
 //                  |    (or gone at once)         |
 //             back, F bit set            back, F bit set
 //                  +---------> announced again <--+    the rest goes at End-of-RIB, or after staleTime
 //
-// A neighbour that is lost again before its End-of-RIB: what was stale already goes (RFC 4724 §4.2), or stays where both sides
-// set the N bit (RFC 8538), but never longer than one restart time and one staleTime from the first loss. The long-lived
-// stale time runs from its first start to End-of-RIB, whatever happens meanwhile.
+// A neighbour that is lost again before its End-of-RIB: what was stale already goes (RFC 4724 §4.2), or stays where
+// both sides set the N bit (RFC 8538), but never longer than one restart time and one staleTime from the first loss.
+// The long-lived stale time runs from its first start to End-of-RIB, whatever happens meanwhile.
 import type { Family } from "../net/address.ts";
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";

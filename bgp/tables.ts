@@ -1,6 +1,7 @@
-// The routing tables of a speaker: a Loc-RIB for each table and family. In: tables that come and go with the configuration.
-// Out: the Loc-RIBs there are. A table that is to go stays until nothing is left in it: until its peers have been taken away or
-// feed other tables, its blocks are withdrawn, and whoever forwards by it has heard of all that.
+// The routing tables of a speaker: a Loc-RIB for each table and family. In: tables that come and go with the
+// configuration. Out: the Loc-RIBs there are. A table that is to go stays until nothing is left in it: until its peers
+// have been taken away or feed other tables, its blocks are withdrawn, and whoever forwards by it has heard of all
+// that.
 import type { Family } from "../net/address.ts";
 import type { LocRib } from "./loc-rib/loc-rib.ts";
 

@@ -1,5 +1,5 @@
-// underlayctl pods|blocks inspect, verify and repair: the books of allocations. With a daemon it is asked; without one the journal
-// and the kernel are looked at here, by the code of the daemon's own start.
+// underlayctl pods|blocks inspect, verify and repair: the books of allocations. With a daemon it is asked; without one
+// the journal and the kernel are looked at here, by the code of the daemon's own start.
 import { existsSync } from "node:fs";
 import type { Books, Repair } from "../cni/offline/books.ts";
 import type { Config } from "../config/types.ts";
@@ -16,7 +16,10 @@ const ABOUT = /^(pod-|journal-|state-|spool-|address-|block|host-interface-)/;
 export const verbs: readonly string[] = ["inspect", "verify", "repair"];
 const usage = "usage: underlayctl pods|blocks inspect|verify|repair [--state DIR | --config FILE] [--yes]";
 
-/** `of`: what `inspect` is about; `list`: what a daemon says of it. Exit code 1 when something is wrong, or is yet to be repaired. */
+/**
+ * `of`: what `inspect` is about; `list`: what a daemon says of it. Exit code 1 when something is wrong, or is yet to be
+ * repaired.
+ */
 export async function books(of: "pods" | "blocks", invocation: Invocation, list: Command["run"]): Promise<number> {
   const [verb, ...rest] = invocation.arguments;
   if (rest.length > 0) throw new CliError(`${of} ${verb}: too many arguments: ${rest.join(" ")}\n${usage}`, 2);

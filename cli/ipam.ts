@@ -1,5 +1,5 @@
-// `underlayctl pods`, `blocks` and `pools`: who has which addresses, and how many are left. In: the daemon's lists, or the journal of
-// allocations where a verb asks for it. Out: tables.
+// `underlayctl pods`, `blocks` and `pools`: who has which addresses, and how many are left. In: the daemon's lists, or
+// the journal of allocations where a verb asks for it. Out: tables.
 import type { PoolFullness } from "../cni/ipam/fullness.ts";
 import type { AddressUse } from "../cni/ipam/usage.ts";
 import type { BlockView, PodView } from "../cni/types.ts";

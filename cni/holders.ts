@@ -1,5 +1,6 @@
-// Who keeps a network namespace that has no path any more: a process or thread in it, a mount of it in any mount namespace, or an
-// open descriptor (kernels before 5.14 do not tell: there nothing is proven). Looked up in /proc, all of it, and only when somebody asks about a namespace that seems to be nobody's.
+// Who keeps a network namespace that has no path any more: a process or thread in it, a mount of it in any mount
+// namespace, or an open descriptor (kernels before 5.14 do not tell: there nothing is proven). Looked up in /proc, all
+// of it, and only when somebody asks about a namespace that seems to be nobody's.
 import { readdir, readFile, readlink } from "node:fs/promises";
 
 /** Inode of the first PID namespace (PROC_PID_INIT_INO): whoever is in it sees every process. */
@@ -36,7 +37,10 @@ export async function findHolders(ids: ReadonlySet<string>, proc = "/proc"): Pro
     const id = idOf.get(target);
     if (id !== undefined && !of.has(id)) of.set(id, how);
   };
-  /** Opened where it was mounted, it shows as that path, or as none any more. What it is says its inode; no file is touched for it. */
+  /**
+   * Opened where it was mounted, it shows as that path, or as none any more. What it is says its inode; no file is
+   * touched for it.
+   */
   const openedByPath = async (directory: string, descriptor: string) => {
     const info = await look(readFile(`${directory}/fdinfo/${descriptor}`, "utf8"), "");
     const inode = /^ino:\t(\d+)$/m.exec(info)?.[1];

@@ -1,5 +1,5 @@
-// What a start finds: the store's attachments and the host ends of the kernel, brought together. The kernel has the last word:
-// an address belongs to the pod whose cable is there.
+// What a start finds: the store's attachments and the host ends of the kernel, brought together. The kernel has the
+// last word: an address belongs to the pod whose cable is there.
 //
 //   both                       the pod goes on
 //   only stored                its ADD never ended well, its pod is gone, or the host was booted: released, to the back of the queue
@@ -40,8 +40,8 @@ export interface Recovered {
 }
 
 /**
- * The attachments that go on. `hostLinks` lists the host ends of pods once the store has been read; `boot` is the one that the
- * host is in now.
+ * The attachments that go on. `hostLinks` lists the host ends of pods once the store has been read; `boot` is the one
+ * that the host is in now.
  */
 export async function recover(
   parts: RecoveryParts,
@@ -114,8 +114,8 @@ async function matched(
 }
 
 /**
- * An ADD that was cut short, and acknowledged to nobody. One that got as far as its routes and no further looks like a pod whose
- * alias somebody has cleared, and is kept as one: its runtime has been told of a failure, and sends a DEL.
+ * An ADD that was cut short, and acknowledged to nobody. One that got as far as its routes and no further looks like a
+ * pod whose alias somebody has cleared, and is kept as one: its runtime has been told of a failure, and sends a DEL.
  */
 function isUnfinished(link: HostLink): boolean {
   return link.alias === null && link.routes.length === 0;
@@ -199,7 +199,10 @@ export async function followAll(attacher: Attaching, kept: readonly Attachment[]
   }
 }
 
-/** All in one go; when the kernel refuses, one by one, so that a pod that just went does not take others along. Returns the refused. */
+/**
+ * All in one go; when the kernel refuses, one by one, so that a pod that just went does not take others along. Returns
+ * the refused.
+ */
 export async function restoreRoutes(
   { routes, log }: Pick<RecoveryParts, "routes" | "log">,
   kept: readonly Attachment[],

@@ -1,5 +1,6 @@
-// The directory of spooled DELs, as somebody else may have prepared it: what is not ours is not read. A DEL takes a pod's network
-// away, so only root's files count, and a file that is none (a pipe, a link to elsewhere) must neither be followed nor waited for.
+// The directory of spooled DELs, as somebody else may have prepared it: what is not ours is not read. A DEL takes a
+// pod's network away, so only root's files count, and a file that is none (a pipe, a link to elsewhere) must neither be
+// followed nor waited for.
 import { constants } from "node:fs";
 import { lstat, open } from "node:fs/promises";
 

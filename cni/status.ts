@@ -1,6 +1,6 @@
-// STATUS: could an ADD with this configuration be served now, and would others reach the pod? In: the pools that it names, their
-// blocks, the sessions. Out: nothing when all is well, or the error that says what is missing: 50 when ADDs are refused or find no
-// address, 51 when pods come up unreachable.
+// STATUS: could an ADD with this configuration be served now, and would others reach the pod? In: the pools that it
+// names, their blocks, the sessions. Out: nothing when all is well, or the error that says what is missing: 50 when
+// ADDs are refused or find no address, 51 when pods come up unreachable.
 import type { Attachments } from "./attachments.ts";
 import { askDelegate, delegateOf } from "./ipam/delegate.ts";
 import type { Exceptions } from "./ipam/exceptions.ts";

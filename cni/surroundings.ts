@@ -1,5 +1,5 @@
-// What attachments live in: the worker that attaches, the disk, the boot, the namespaces and processes of this host. Whatever has
-// pods without a host (the warm-up, the simulated histories of the tests) brings others.
+// What attachments live in: the worker that attaches, the disk, the boot, the namespaces and processes of this host.
+// Whatever has pods without a host (the warm-up, the simulated histories of the tests) brings others.
 import { Attacher, type AttacherEvents, type Attaching } from "./attach/attacher.ts";
 import { findHolders, type Holders } from "./holders.ts";
 import { type Disk, realDisk } from "./ipam/disk.ts";

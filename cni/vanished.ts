@@ -1,5 +1,5 @@
-// Pods that went without a DEL. What RTM_DELLINK tells of is released at once (cni/attachments.ts); this finds what it does not
-// tell of, and decides slowly. The rule, which never takes a living pod's address:
+// Pods that went without a DEL. What RTM_DELLINK tells of is released at once (cni/attachments.ts); this finds what it
+// does not tell of, and decides slowly. The rule, which never takes a living pod's address:
 //
 //   - Its namespace is not at the path that the runtime gave: nobody can be handed it by that path again.
 //   - Its cable is gone; or no process and no thread is in the namespace, it is mounted nowhere, and nobody has it open. Then

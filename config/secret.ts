@@ -13,7 +13,10 @@ export interface Passwords {
   readonly accepted: readonly Uint8Array[];
 }
 
-/** Throws a system error (ENOENT, EACCES, EISDIR). Never reads more than a little over `limit`: MAX_SECRET, or as many bytes. */
+/**
+ * Throws a system error (ENOENT, EACCES, EISDIR). Never reads more than a little over `limit`: MAX_SECRET, or as many
+ * bytes.
+ */
 export type ReadSecret = (file: string, limit?: number) => Secret;
 
 export const MAX_SECRET = 80;

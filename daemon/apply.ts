@@ -1,5 +1,5 @@
-// A checked configuration, put into force on the running parts. In: the configuration until now, the next one, what is different.
-// Out: every part has the next one; or a rejection, and every part has what it had.
+// A checked configuration, put into force on the running parts. In: the configuration until now, the next one, what is
+// different. Out: every part has the next one; or a rejection, and every part has what it had.
 import type { Speaker } from "../bgp/speaker.ts";
 import type { ConfigDiff } from "../config/diff.ts";
 import type { Config } from "../config/types.ts";

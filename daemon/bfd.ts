@@ -1,11 +1,12 @@
 // BFD for the peers that have it configured (RFC 5882): when a session fails, the BGP session beside it ends at once
 // instead of at its hold time, and with it the routes.
 //
-// A BFD session that has never been up holds nothing back: the neighbour may not have BFD yet. AdminDown, said by either
-// side, is no failure. A failure while the neighbour restarts (RFC 4724), when there is no BGP session to end: its BFD restarts
-// with it, unless it says that it does not (C bit) and packets do not arrive; then the path is what failed, and what it sent before goes at once
-// (§4.3.1; that our own BFD shares the fate of our control plane, as our C bit says, is no doubt here: we are alive). A peer that is
-// found on its interface is watched as soon as its address is known.
+// A BFD session that has never been up holds nothing back: the neighbour may not have BFD yet. AdminDown, said by
+// either side, is no failure. A failure while the neighbour restarts (RFC 4724), when there is no BGP session to end:
+// its BFD restarts with it, unless it says that it does not (C bit) and packets do not arrive; then the path is what
+// failed, and what it sent before goes at once (§4.3.1; that our own BFD shares the fate of our control plane, as our C
+// bit says, is no doubt here: we are alive). A peer that is found on its interface is watched as soon as its address is
+// known.
 import { BfdClient } from "../bgp/bfd/client.ts";
 import type { BfdChange, BfdPeer } from "../bgp/bfd/types.ts";
 import type { Speaker } from "../bgp/speaker.ts";

@@ -1,7 +1,8 @@
-// A session whose interface went down cannot come back before its hold time ends, up to 90 s later: it ends at once,
-// as routers do it for directly connected eBGP neighbours. That is a connection lost, not a reset: no next hop on the interface
-// is usable any more, but where graceful restart was agreed on, routes are usable again with the link, before the session.
-// A session whose own address is no longer there is reset: nothing that the neighbour sends arrives any more.
+// A session whose interface went down cannot come back before its hold time ends, up to 90 s later: it ends at once, as
+// routers do it for directly connected eBGP neighbours. That is a connection lost, not a reset: no next hop on the
+// interface is usable any more, but where graceful restart was agreed on, routes are usable again with the link, before
+// the session. A session whose own address is no longer there is reset: nothing that the neighbour sends arrives any
+// more.
 import type { Speaker } from "../bgp/speaker.ts";
 import type { EstablishedInterface } from "../bgp/speaker-types.ts";
 import { formatScoped, isLinkLocal, sameBytes } from "../net/address.ts";

@@ -1,5 +1,5 @@
-// Pods kept to their own addresses. In: the configuration. Out: the tables in the kernel (routing/isolation) as long as there is
-// a pool; where they cannot be had, the kernel's own check of IPv4 sources for the pods to come.
+// Pods kept to their own addresses. In: the configuration. Out: the tables in the kernel (routing/isolation) as long as
+// there is a pool; where they cannot be had, the kernel's own check of IPv4 sources for the pods to come.
 import { HOST_PREFIX } from "../cni/host-name.ts";
 import type { Config } from "../config/types.ts";
 import { isLinkLocal } from "../net/address.ts";

@@ -1,13 +1,13 @@
-// The R and F bits of our OPENs (RFC 4724 §3, §4.1): that we have restarted, and that the kernel went on forwarding. In: what the
-// fib worker found and has since, when neighbours have said all they have. Out: an answer per table and family, given
-// when an OPEN is built.
+// The R and F bits of our OPENs (RFC 4724 §3, §4.1): that we have restarted, and that the kernel went on forwarding.
+// In: what the fib worker found and has since, when neighbours have said all they have. Out: an answer per table and
+// family, given when an OPEN is built.
 //
-// From start to convergence the F bit is for what a former run left and was found whole, afterwards for what the kernel has now,
-// so that a session that is lost without a restart says so when it comes back. What has to be whole is what neighbours keep
-// routes for: where no peer of a table is told more than our blocks, the rules and blackholes that packets to them meet;
-// where routes of others are passed on, or may be, the table's learned routes. A node whose neighbours have no IPv6 route
-// for it has not lost the way to its own IPv6 block.
-// Without routes in the kernel (`routing.install: false`) there is nothing to preserve.
+// From start to convergence the F bit is for what a former run left and was found whole, afterwards for what the kernel
+// has now, so that a session that is lost without a restart says so when it comes back. What has to be whole is what
+// neighbours keep routes for: where no peer of a table is told more than our blocks, the rules and blackholes that
+// packets to them meet; where routes of others are passed on, or may be, the table's learned routes. A node whose
+// neighbours have no IPv6 route for it has not lost the way to its own IPv6 block. Without routes in the kernel
+// (`routing.install: false`) there is nothing to preserve.
 import type { Speaker } from "../bgp/speaker.ts";
 import type { SpeakerPeer } from "../bgp/speaker-types.ts";
 import type { Family } from "../net/address.ts";

@@ -13,8 +13,8 @@ const RETRY_MS = 50;
 const WATCHDOG = "WATCHDOG=1";
 
 /**
- * Sends one notification, for example `READY=1\nSTATUS=2 of 2 sessions Established`. Never waits for a supervisor that does not
- * read: what it has to know is sent again later, a sign of life is followed by the next one anyway.
+ * Sends one notification, for example `READY=1\nSTATUS=2 of 2 sessions Established`. Never waits for a supervisor that
+ * does not read: what it has to know is sent again later, a sign of life is followed by the next one anyway.
  */
 export function notify(state: string): void {
   const path = process.env.NOTIFY_SOCKET;

@@ -1,5 +1,6 @@
-// What the daemon has compiled before it is needed, once it runs: the calls of runtimes, where there are pods; and large tables,
-// for whoever takes them: a default route is soon read. In: the configuration at the start. Out: nothing but compiled code.
+// What the daemon has compiled before it is needed, once it runs: the calls of runtimes, where there are pods; and
+// large tables, for whoever takes them: a default route is soon read. In: the configuration at the start. Out: nothing
+// but compiled code.
 import type { SpeakerOptions } from "../bgp/speaker-types.ts";
 import { WarmUp } from "../bgp/warm-up/warm-up.ts";
 import type { CniServer } from "../cni/server.ts";

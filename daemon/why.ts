@@ -1,6 +1,6 @@
-// `underlayctl routes PREFIX --why`: from the neighbour's words through policy and the decision process to the kernel, and on to
-// the neighbours that are told. In: a prefix or an address. Out: the RIB's account of it (bgp/route-why.ts) with sessions,
-// connected networks, and what the kernel has.
+// `underlayctl routes PREFIX --why`: from the neighbour's words through policy and the decision process to the kernel,
+// and on to the neighbours that are told. In: a prefix or an address. Out: the RIB's account of it (bgp/route-why.ts)
+// with sessions, connected networks, and what the kernel has.
 import { formatCommunity } from "../bgp/community-text.ts";
 import type { Names } from "../bgp/policy/describe.ts";
 import { parseTarget } from "../bgp/route-query.ts";

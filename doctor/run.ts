@@ -42,7 +42,10 @@ export async function examine({ facts, missing }: Gathered, checks: readonly Che
   return findings.sort((a, b) => order[a.severity] - order[b.severity]);
 }
 
-/** Examines once; and, where something was found that may be about to settle, once more: then what is there both times counts. */
+/**
+ * Examines once; and, where something was found that may be about to settle, once more: then what is there both times
+ * counts.
+ */
 export async function diagnose(
   gather: () => Promise<Gathered>,
   pause: (milliseconds: number) => Promise<void>,

@@ -335,8 +335,9 @@ static int sync_directory(const char *path) {
   return result;
 }
 
-// Why the spool must not be written to, by the words of its name; NULL: it may. A link to elsewhere, or a directory that others may
-// write to, could make root write somewhere else; and a runtime that tries for days must not fill the memory.
+// Why the spool must not be written to, by the words of its name; NULL: it may. A link to elsewhere, or a directory
+// that others may write to, could make root write somewhere else; and a runtime that tries for days must not fill the
+// memory.
 static const char *spool_refusal(const char *directory) {
   struct stat status;
   int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

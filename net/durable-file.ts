@@ -25,7 +25,10 @@ export function replaceFile(path: string, content: string | Uint8Array, mode: nu
   }
 }
 
-/** As replaceFile, on the thread pool: for files that are written while the daemon has other things to do. One call at a time. */
+/**
+ * As replaceFile, on the thread pool: for files that are written while the daemon has other things to do. One call at a
+ * time.
+ */
 export async function replaceFileLater(path: string, text: string, mode: number): Promise<void> {
   const file = await open(`${path}.new`, "w", mode);
   try {

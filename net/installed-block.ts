@@ -1,6 +1,7 @@
-// The proof that the kernel has a block: its blackhole and its rule were acknowledged and are not known to have left since.
-// Only routing/fib/installed-blocks.ts makes one, on the kernel's acknowledgement (scripts/check-imports.mjs sees to it), and only
-// what holds one can announce a block: what is pending or half done cannot reach an Adj-RIB-Out, because it has no proof.
+// The proof that the kernel has a block: its blackhole and its rule were acknowledged and are not known to have left
+// since. Only routing/fib/installed-blocks.ts makes one, on the kernel's acknowledgement (scripts/check-imports.mjs
+// sees to it), and only what holds one can announce a block: what is pending or half done cannot reach an Adj-RIB-Out,
+// because it has no proof.
 import { formatPrefix, type Prefix } from "./prefix.ts";
 
 export class InstalledBlock {

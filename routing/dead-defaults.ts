@@ -1,5 +1,6 @@
-// Default routes in table main that lead nowhere. `suppress_prefixlength` skips routes that lead somewhere only: at such
-// a one the kernel ends, before any learned route. In: a netlink socket. Out: those there are; the kernel picks by type and table.
+// Default routes in table main that lead nowhere. `suppress_prefixlength` skips routes that lead somewhere only: at
+// such a one the kernel ends, before any learned route. In: a netlink socket. Out: those there are; the kernel picks by
+// type and table.
 import { type Family, formatAddress } from "../net/address.ts";
 import { RouteType, RT_TABLE_MAIN } from "./netlink/constants.ts";
 import type { NetlinkSocket } from "./netlink/socket.ts";

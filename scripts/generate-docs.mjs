@@ -1,5 +1,5 @@
-// Writes config/schema.json and docs/configuration.md from config/schema.ts, docs/troubleshooting.md from doctor/checks. `--check`: writes nothing, exits 1 when
-// one of them is not current.
+// Writes config/schema.json and docs/configuration.md from config/schema.ts, docs/troubleshooting.md from
+// doctor/checks. `--check`: writes nothing, exits 1 when one of them is not current.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

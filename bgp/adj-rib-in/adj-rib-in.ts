@@ -1,9 +1,10 @@
 // What one peer said about one family: prefix id -> attribute id, as received, before any policy (RFC 4271 §3.2), so that a
 // new policy can be applied without asking the peer again.
 //
-// Three marks per prefix serve what happens when a session ends. `stale`: kept for a restarting neighbour (RFC 4724 §4.2)
-// and still believed. `longLived`: stale for so long that it is a last resort only (RFC 9494). `doomed`: to be withdrawn, not
-// believed any more, waiting for a slice of time; a neighbour that comes back meanwhile simply overwrites. Dooming a million routes is a bitmap, withdrawing them is many slices.
+// Three marks per prefix serve what happens when a session ends. `stale`: kept for a restarting neighbour (RFC 4724
+// §4.2) and still believed. `longLived`: stale for so long that it is a last resort only (RFC 9494). `doomed`: to be
+// withdrawn, not believed any more, waiting for a slice of time; a neighbour that comes back meanwhile simply
+// overwrites. Dooming a million routes is a bitmap, withdrawing them is many slices.
 import { DirtySet } from "../../net/dirty-set.ts";
 import { PagedUint32 } from "../../net/paged-array.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";

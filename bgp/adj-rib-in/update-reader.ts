@@ -18,7 +18,10 @@ import {
 } from "../wire/update.ts";
 import { Writer } from "../wire/writer.ts";
 
-/** What an UPDATE says, in order. Prefixes are NLRI in buffer[start, end), checked to be well-formed, with path ids where agreed on. */
+/**
+ * What an UPDATE says, in order. Prefixes are NLRI in buffer[start, end), checked to be well-formed, with path ids
+ * where agreed on.
+ */
 export interface UpdateSink {
   withdraw(family: Family, buffer: Uint8Array, start: number, end: number): void;
   announce(family: Family, buffer: Uint8Array, start: number, end: number, attributes: number): void;

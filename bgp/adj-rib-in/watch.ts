@@ -1,6 +1,6 @@
-// Those who follow one peer's Adj-RIB-In, monitoring protocols: per follower the prefixes that may have changed since it looked last.
-// As with the Loc-RIB's subscriptions a slow follower costs one bit per prefix and finds the present state when it comes.
-// There is none of this while nobody follows.
+// Those who follow one peer's Adj-RIB-In, monitoring protocols: per follower the prefixes that may have changed since
+// it looked last. As with the Loc-RIB's subscriptions a slow follower costs one bit per prefix and finds the present
+// state when it comes. There is none of this while nobody follows.
 import { DirtySet } from "../../net/dirty-set.ts";
 import type { PrefixTable } from "../../net/prefix-table.ts";
 

@@ -1,5 +1,5 @@
-// What BGP itself changes in a route on its way to the peers of an update group, around the export policy. In: attributes of a best path.
-// Out: attributes as they are sent, or that they are not.
+// What BGP itself changes in a route on its way to the peers of an update group, around the export policy. In:
+// attributes of a best path. Out: attributes as they are sent, or that they are not.
 //
 // Never: from iBGP to iBGP, except that a route reflector passes routes of clients to all and of others to clients (RFC
 // 4456 §6); routes with OTC towards providers, peers and route servers (RFC 9234 §5).

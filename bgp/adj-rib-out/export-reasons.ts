@@ -1,5 +1,5 @@
-// Why a path is not announced to a peer: the checks of UpdateGroup.export() in their order, said in words. Slow, for those who
-// ask.
+// Why a path is not announced to a peer: the checks of UpdateGroup.export() in their order, said in words. Slow, for
+// those who ask.
 
 import type { AttributeStore } from "../attribute-store.ts";
 import type { Candidate } from "../loc-rib/decision.ts";

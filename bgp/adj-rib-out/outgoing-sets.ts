@@ -1,5 +1,5 @@
-// Attributes as they are sent, encoded once and shared by every peer and prefix that they go to. Interned by their octets: two
-// sets that differ only in what is not sent on (a MED, say) are one here, and their prefixes share UPDATEs.
+// Attributes as they are sent, encoded once and shared by every peer and prefix that they go to. Interned by their
+// octets: two sets that differ only in what is not sent on (a MED, say) are one here, and their prefixes share UPDATEs.
 //
 // The next hop is left open where it is our own address, because that differs from session to session.
 import { ByteStore } from "../../net/byte-store.ts";

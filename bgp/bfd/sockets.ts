@@ -1,6 +1,6 @@
 // BFD over UDP (RFC 5881 §4, §5; RFC 5883 §4): one receiving socket per family and kind while a session needs it, one
-// sending socket per session, each with a source port of its own. In: datagrams with TTL and interface as the kernel reports them. Out: packets with
-// TTL 255 and DSCP CS6.
+// sending socket per session, each with a source port of its own. In: datagrams with TTL and interface as the kernel
+// reports them. Out: packets with TTL 255 and DSCP CS6.
 //
 // IP_MINTTL does nothing on UDP, so the TTL comes with each packet and is judged by the engine, where it can be counted.
 import { randomInt } from "node:crypto";

@@ -1,5 +1,5 @@
-// What operators may choose in the decision process (decision.ts). Comparing MED is always deterministic, router ids are always
-// compared and the age of a path never is: there is nothing to choose about these.
+// What operators may choose in the decision process (decision.ts). Comparing MED is always deterministic, router ids
+// are always compared and the age of a path never is: there is nothing to choose about these.
 
 export interface BestPathOptions {
   /** Most next hops used at once, 1: no multipath; when the best path is from our own AS, the second. */

@@ -1,6 +1,6 @@
-// Why a path was chosen, or was not: the steps of decision.ts one by one, with the values that decided. In: the eligible paths
-// of one prefix. Out: for each the step at which it fell behind, and what was better there. Slow, for those who ask; a property
-// test holds it to decide().
+// Why a path was chosen, or was not: the steps of decision.ts one by one, with the values that decided. In: the
+// eligible paths of one prefix. Out: for each the step at which it fell behind, and what was better there. Slow, for
+// those who ask; a property test holds it to decide().
 import { formatAddress, formatIpv4 } from "../../net/address.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import type { BestPathOptions } from "./best-path-options.ts";

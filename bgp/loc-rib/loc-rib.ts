@@ -1,5 +1,5 @@
-// The routes we use: one family in one routing table (RFC 4271 §3.2). In: "source S changed prefix P". Out: per prefix the best
-// path and the set of next hops to forward to, and to each consumer the ids that changed: a bitmap, so that a
+// The routes we use: one family in one routing table (RFC 4271 §3.2). In: "source S changed prefix P". Out: per prefix
+// the best path and the set of next hops to forward to, and to each consumer the ids that changed: a bitmap, so that a
 // consumer that is slow, or away, costs one bit per prefix and finds the present state when it comes.
 //
 // Columns by prefix id, nothing per path: the paths of a prefix are read from the Adj-RIBs-In that have it when

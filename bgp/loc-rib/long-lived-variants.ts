@@ -1,6 +1,6 @@
-// Attributes of routes that are kept for a neighbour that has been away for long: the same, with LLGR_STALE (RFC 9494 §4.2), so
-// that everything behind the import, the decision here and at the neighbours that we pass them on to, sees what they
-// are. In: an attribute id after policy. Out: that of its variant, made once.
+// Attributes of routes that are kept for a neighbour that has been away for long: the same, with LLGR_STALE (RFC 9494
+// §4.2), so that everything behind the import, the decision here and at the neighbours that we pass them on to, sees
+// what they are. In: an attribute id after policy. Out: that of its variant, made once.
 import type { Family } from "../../net/address.ts";
 import type { AttributeStore } from "../attribute-store.ts";
 import { WellKnownCommunity } from "../wire/registry.ts";

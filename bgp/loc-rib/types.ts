@@ -37,6 +37,9 @@ export interface LocRibView {
   nextHopSetMembers(set: number): readonly ResolvedMember[];
   /** The members of a set changed (an interface or address came or went); prefixes that use it are not made dirty. */
   onNextHopSetChanged(listener: (set: number) => void): void;
-  /** No prefix uses the set any more, and every prefix that left it has been made dirty before this call; the id is never reused. */
+  /**
+   * No prefix uses the set any more, and every prefix that left it has been made dirty before this call; the id is
+   * never reused.
+   */
   onNextHopSetReleased(listener: (set: number) => void): void;
 }

@@ -1,5 +1,5 @@
-// Link bandwidths of several paths -> weights of their next hops (draft-ietf-idr-link-bandwidth): small whole numbers up to 256, as
-// the kernel takes them, whose proportions are those of the bandwidths as nearly as that allows.
+// Link bandwidths of several paths -> weights of their next hops (draft-ietf-idr-link-bandwidth): small whole numbers
+// up to 256, as the kernel takes them, whose proportions are those of the bandwidths as nearly as that allows.
 
 /** Largest weight of a member of a next-hop group. */
 const LARGEST = 256;

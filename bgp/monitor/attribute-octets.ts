@@ -8,7 +8,10 @@ import { encodeAttributes } from "../wire/update.ts";
 import { Writer } from "../wire/writer.ts";
 
 const unspecified = { 4: new Uint8Array(4), 6: new Uint8Array(16) };
-/** Flags, code and length (1) of the MP_REACH_NLRI that stands first in an interned set, then AFI (2), SAFI (1), next hop length (1). */
+/**
+ * Flags, code and length (1) of the MP_REACH_NLRI that stands first in an interned set, then AFI (2), SAFI (1), next
+ * hop length (1).
+ */
 const MP_HEADER = 3;
 const MP_NEXT_HOP = MP_HEADER + 4;
 

@@ -55,7 +55,10 @@ export class Monitoring implements RibMonitor {
     this.setOptions(options);
   }
 
-  /** Stations that are configured as before keep their connections, files go on. `updateTap` may be another one afterwards. */
+  /**
+   * Stations that are configured as before keep their connections, files go on. `updateTap` may be another one
+   * afterwards.
+   */
   setOptions(options: MonitoringOptions): void {
     this.#setStations(options, () => true);
     this.#options = options;

@@ -61,13 +61,17 @@ export interface PolicyMatch {
   readonly prefix?: Elements<PrefixMatch>;
   readonly family?: Family;
   /**
-   * Names; a set is a peer group under its name: its configured peers, and `NAME/` for each group whose dynamic peers are meant.
+   * Names; a set is a peer group under its name: its configured peers, and `NAME/` for each group whose dynamic peers
+   * are meant.
    */
   readonly peer?: Elements<string>;
   readonly community?: CommunityMatch<CommunityPattern>;
   readonly extendedCommunity?: CommunityMatch<ExtendedCommunityPattern>;
   readonly largeCommunity?: CommunityMatch<LargeCommunityPattern>;
-  /** A regular expression over the AS path written with single spaces, sets as {1,2}; `_` matches a boundary as in FRR and BIRD users' habit. */
+  /**
+   * A regular expression over the AS path written with single spaces, sets as {1,2}; `_` matches a boundary as in FRR
+   * and BIRD users' habit.
+   */
   readonly asPath?: Elements<string>;
   /** The path contains one of these AS numbers. */
   readonly asPathContains?: readonly number[];

@@ -95,7 +95,10 @@ export interface FsmEnvironment {
   /** 0.75 to 1.0, drawn anew for every event (RFC 4271 §10). */
   readonly jitter: number;
   readonly config: FsmConfig;
-  /** Both sides agreed on graceful restart (RFC 4724): a session whose TCP is lost is expected back at once. Default: false. */
+  /**
+   * Both sides agreed on graceful restart (RFC 4724): a session whose TCP is lost is expected back at once. Default:
+   * false.
+   */
   readonly gracefulRestart?: boolean;
 }
 

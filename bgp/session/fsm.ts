@@ -8,9 +8,10 @@
 // - DelayOpen (events 12 and 20) is left out; an OPEN is sent as soon as TCP is up.
 // - Events 1 and 3-7 are one ManualStart (passive is configuration) and the IdleHoldTimer, which always damps: after an
 //   error the machine stays Idle for 1 s, 2 s, 4 s ... 60 s. ConnectRetryCounter is `failures` and is forgotten after a
-//   session that lasted a minute. While the hold is still short, an incoming connection ends it: a neighbour that merely
-//   restarted is not kept waiting. A session that the neighbour's operator ended (Cease/2, 3, 4, 6) keeps it short, and so does
-//   one whose TCP was lost when both agreed on graceful restart: its stale routes must not expire because we damp.
+//   session that lasted a minute. While the hold is still short, an incoming connection ends it: a neighbour that
+//   merely restarted is not kept waiting. A session that the neighbour's operator ended (Cease/2, 3, 4, 6) keeps it
+//   short, and so does one whose TCP was lost when both agreed on graceful restart: its stale routes must not expire
+//   because we damp.
 // - A failed connection attempt leads from Connect to Active with a ConnectRetryTimer of 1 s, 2 s, 4 s ... up to the
 //   configured time, not to Idle: we go on listening. So does a connection that is refused with Cease/5 before an OPEN: a
 //   neighbour that damps us will call when it is done, and two that damp each other must not find each other Idle for ever.

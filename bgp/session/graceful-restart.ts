@@ -1,5 +1,6 @@
-// Graceful restart as far as sessions are concerned (RFC 4724 §3, RFC 8538, RFC 9494 §3): the capabilities in the two OPENs, and
-// whether the end of a session leaves routes in place. Pure. What becomes of the routes is in ../stale-routes.ts.
+// Graceful restart as far as sessions are concerned (RFC 4724 §3, RFC 8538, RFC 9494 §3): the capabilities in the two
+// OPENs, and whether the end of a session leaves routes in place. Pure. What becomes of the routes is in
+// ../stale-routes.ts.
 //
 // RFC 8538 §4: when both sides have set the N bit, a NOTIFICATION (a hold timer's included) ends a session like a lost
 // connection does, routes stay, unless it is Cease/9, Hard Reset, which carries what is meant in its data. §5.1 leaves

@@ -1,6 +1,7 @@
-// The connections of one peer: its first session, which restarts by itself, and a second one, which exists only while an incoming
-// connection competes with it, and takes its place when the first is dumped or has no connection (RFC 4271 §6.8). In: incoming
-// connections, what the two become. Out: which of them matters. Who wins, where both have an OPEN, collision.ts says.
+// The connections of one peer: its first session, which restarts by itself, and a second one, which exists only while
+// an incoming connection competes with it, and takes its place when the first is dumped or has no connection (RFC 4271
+// §6.8). In: incoming connections, what the two become. Out: which of them matters. Who wins, where both have an OPEN,
+// collision.ts says.
 import { initialFsm, promote, secondFsm } from "./fsm.ts";
 import type { Notification } from "./fsm-types.ts";
 import { Session, type SessionOwner } from "./session.ts";

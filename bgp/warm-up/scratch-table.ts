@@ -1,5 +1,5 @@
-// UPDATEs that nobody sent: as many kinds of attributes and lengths of prefixes, of both families, as a table from outside has,
-// so that the code compiled for them fits what comes later.
+// UPDATEs that nobody sent: as many kinds of attributes and lengths of prefixes, of both families, as a table from
+// outside has, so that the code compiled for them fits what comes later.
 import type { Family } from "../../net/address.ts";
 import { beginMessage, endMessage } from "../wire/message.ts";
 import { emptyAttributes } from "../wire/path-attributes.ts";

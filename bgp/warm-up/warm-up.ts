@@ -2,9 +2,9 @@
 // routes is over before that has happened: in a daemon that has just started it takes three times as long as in one that
 // has seen a table before (decision 0007).
 //
-// A RIB of its own hears the same things as the real one, in sessions over the loopback interface: tables of both families from
-// two neighbours, the loss of each; and tells a third. In slices of a few milliseconds, so that sessions that come up
-// meanwhile are not kept waiting. Nothing of it is left afterwards but compiled code.
+// A RIB of its own hears the same things as the real one, in sessions over the loopback interface: tables of both
+// families from two neighbours, the loss of each; and tells a third. In slices of a few milliseconds, so that sessions
+// that come up meanwhile are not kept waiting. Nothing of it is left afterwards but compiled code.
 import type { Clock, Timer } from "../../net/clock.ts";
 import { silentLog } from "../../net/log.ts";
 import { WorkQueue } from "../../net/work-queue.ts";

@@ -8,7 +8,10 @@ import { WireError } from "./error.ts";
 import { HEADER_LENGTH, MAX_MESSAGE } from "./message.ts";
 import { ErrorCode, HeaderSubcode, MessageType } from "./registry.ts";
 
-/** Least length by type (RFC 4271 §6.1); KEEPALIVE is exactly as long. ROUTE-REFRESH has an error of its own (RFC 7313 §5). */
+/**
+ * Least length by type (RFC 4271 §6.1); KEEPALIVE is exactly as long. ROUTE-REFRESH has an error of its own (RFC 7313
+ * §5).
+ */
 const leastLength: Record<number, number> = {
   [MessageType.OPEN]: 29,
   [MessageType.UPDATE]: 23,

@@ -1,6 +1,6 @@
-// The alias of a host veth: who it belongs to, so that pods survive the loss of the allocation store. A link alias holds
-// 255 bytes (IFALIASZ, with its end); what does not fit is left out, the most dispensable first, and the addresses always stay,
-// because those must not be given to anyone else.
+// The alias of a host veth: who it belongs to, so that pods survive the loss of the allocation store. A link alias
+// holds 255 bytes (IFALIASZ, with its end); what does not fit is left out, the most dispensable first, and the
+// addresses always stay, because those must not be given to anyone else.
 //
 //   underlay ["network","container id","eth0","pool",["10.0.0.1","2001:db8::1"],"02:00:00:00:00:01",7]
 //

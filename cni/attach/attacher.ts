@@ -79,8 +79,9 @@ export class Attacher {
   }
 
   /**
-   * The link is made at once; the pod gets its addresses when `durable` has resolved, because they must be on disk by then.
-   * Rejects as that does, and then a detach() has to follow; or with CniError, or HostNameTakenError, nothing being left behind.
+   * The link is made at once; the pod gets its addresses when `durable` has resolved, because they must be on disk by
+   * then. Rejects as that does, and then a detach() has to follow; or with CniError, or HostNameTakenError, nothing
+   * being left behind.
    */
   async attach(request: AttachRequest, durable: Promise<unknown>): Promise<Attached> {
     this.#worker?.postMessage({ id: 0, kind: "prepare", request });

@@ -1,5 +1,5 @@
-// Which pods host ends lead to, when nobody remembers: every network namespace that has a path (a mount, or a process in it) is
-// looked into for the other end of the cable. Runs in the attach worker, at a start that has lost its books.
+// Which pods host ends lead to, when nobody remembers: every network namespace that has a path (a mount, or a process
+// in it) is looked into for the other end of the cable. Runs in the attach worker, at a start that has lost its books.
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { decodeLink, encodeLinkDump } from "../../routing/netlink/link.ts";
 import { decodeNamespaceId, encodeGetNamespaceId } from "../../routing/netlink/namespace.ts";

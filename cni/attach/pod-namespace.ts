@@ -24,8 +24,8 @@ export interface PodNamespace {
 }
 
 /**
- * Opens the namespace and checks that it is the one meant: device:inode, or "" for any. Throws code 8. All sockets share their
- * buffers: what one of them is asked is done before the next one is.
+ * Opens the namespace and checks that it is the one meant: device:inode, or "" for any. Throws code 8. All sockets
+ * share their buffers: what one of them is asked is done before the next one is.
  */
 export function openNamespace(path: string, expectedId: string): PodNamespace {
   const n = native();

@@ -1,6 +1,6 @@
-// Single addresses out of other nodes' blocks. Each block's owner keeps a range at its end out of its own hands from the moment of
-// its claim (`lend`), so that its allocator asks nobody; who needs an address writes the loan beside it, by a transaction that compares
-// the block's record. Strict affinity is `lend: 0`.
+// Single addresses out of other nodes' blocks. Each block's owner keeps a range at its end out of its own hands from
+// the moment of its claim (`lend`), so that its allocator asks nobody; who needs an address writes the loan beside it,
+// by a transaction that compares the block's record. Strict affinity is `lend: 0`.
 import type { Family } from "../../net/address.ts";
 import { needsSync } from "./claim.ts";
 import { type Context, execute, registered, registrationMoved } from "./context.ts";
@@ -14,7 +14,10 @@ import { addressesOf } from "./space.ts";
 import { borrow, readKeys, releaseOrphan, returnLoan } from "./transactions.ts";
 import { BlockSourceError, type ClusterPool, type Loan } from "./types.ts";
 
-/** Blocks that are looked at, and addresses tried in each, before it is given up: a cluster that is full is found out quickly. */
+/**
+ * Blocks that are looked at, and addresses tried in each, before it is given up: a cluster that is full is found out
+ * quickly.
+ */
 const BLOCKS = 32;
 const TRIES = 4;
 

@@ -1,9 +1,10 @@
-// Which block a node claims next. Pure: a snapshot of who has what -> a prefix. A wrong choice costs an attempt and nothing else,
-// because the claim is a transaction that compares.
+// Which block a node claims next. Pure: a snapshot of who has what -> a prefix. A wrong choice costs an attempt and
+// nothing else, because the claim is a transaction that compares.
 //
-// Racks: the CIDRs are cut into aligned ranges (16 blocks, or `rackSize`), and a range belongs to the rack that claims in it first,
-// by a key that every claim in it writes. So a ToR can announce the range as one aggregate, and two racks share one only when there is
-// no other free block left. Nodes of no rack keep out of racks' ranges as long as they can; each begins at a place of its own.
+// Racks: the CIDRs are cut into aligned ranges (16 blocks, or `rackSize`), and a range belongs to the rack that claims
+// in it first, by a key that every claim in it writes. So a ToR can announce the range as one aggregate, and two racks
+// share one only when there is no other free block left. Nodes of no rack keep out of racks' ranges as long as they
+// can; each begins at a place of its own.
 import type { Family } from "../../net/address.ts";
 import { cidrsOf, rackRangeLength } from "./pools.ts";
 import { type AddressInterval, firstFree, type Interval, interval, merge, Space } from "./space.ts";

@@ -1,6 +1,6 @@
-// A block of a pool becomes ours in two phases: pending (under the node's lease, used by nobody), confirmed, and then on disk. It goes
-// back the other way round: off the disk first. So a crash between any two steps leaves either nothing, or a block that is ours in
-// etcd and unused, which the next sync finds.
+// A block of a pool becomes ours in two phases: pending (under the node's lease, used by nobody), confirmed, and then
+// on disk. It goes back the other way round: off the disk first. So a crash between any two steps leaves either
+// nothing, or a block that is ours in etcd and unused, which the next sync finds.
 import type { Family } from "../../net/address.ts";
 import { overlaps, prefix as prefixOf } from "../../net/prefix.ts";
 import { type Choice, chooseBlock } from "./choose.ts";
@@ -17,7 +17,10 @@ import { claim, confirm, readKeys, release } from "./transactions.ts";
 import { BlockSourceError, type OwnedBlock } from "./types.ts";
 
 const ATTEMPTS = 40;
-/** Milliseconds between a confirmation and its use, beyond which it is asked for once more: the process may have stood still. */
+/**
+ * Milliseconds between a confirmation and its use, beyond which it is asked for once more: the process may have stood
+ * still.
+ */
 const FRESH = 5000;
 
 /** Rejects with EtcdError or BlockSourceError. */
@@ -26,9 +29,10 @@ export function claimBlock(context: Context, pool: string, family: Family): Prom
 }
 
 /**
- * The block around an address that a pod here has from before the pool was shared. Also beyond maxBlocks, while claims are paused, and
- * of what the pool excludes: it is not a new one. Nothing of it is lent, because a pod may have any address of it. Rejects with EtcdError, or
- * BlockSourceError: `taken` when somebody else has some of it, `notOwned` when the address is not the pool's.
+ * The block around an address that a pod here has from before the pool was shared. Also beyond maxBlocks, while claims
+ * are paused, and of what the pool excludes: it is not a new one. Nothing of it is lent, because a pod may have any
+ * address of it. Rejects with EtcdError, or BlockSourceError: `taken` when somebody else has some of it, `notOwned`
+ * when the address is not the pool's.
  */
 export function takeBlock(context: Context, pool: string, address: string): Promise<OwnedBlock> {
   return untilClaimed(context, pool, () => tryTake(context, pool, address));

@@ -1,4 +1,5 @@
-// What is this node's, in memory and on disk, with the revisions that etcd has it at. Every change is on disk before it is seen.
+// What is this node's, in memory and on disk, with the revisions that etcd has it at. Every change is on disk before it
+// is seen.
 
 import { familyOf } from "./keys.ts";
 import { EMPTY_COPY, type LocalBlock, type LocalCopy, type LocalStore } from "./local-copy.ts";

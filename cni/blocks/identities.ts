@@ -1,5 +1,6 @@
-// Pods that keep their addresses, whichever node they are on. An identity is in one node's hands or in none's, and its addresses are
-// marked at their owners' as lent, so that no owner hands them out and no block with one of them goes back.
+// Pods that keep their addresses, whichever node they are on. An identity is in one node's hands or in none's, and its
+// addresses are marked at their owners' as lent, so that no owner hands them out and no block with one of them goes
+// back.
 
 import { freeOrphan } from "./borrow.ts";
 import { needsSync } from "./claim.ts";
@@ -127,8 +128,8 @@ export async function letGoNow(context: Context, identity: StoredIdentity, seen:
 }
 
 /**
- * The time of an identity that this node has let go is over: it is forgotten, unless it is in somebody's hands again, or another node has
- * let it go meanwhile and keeps it for longer. `now`: ISO 8601.
+ * The time of an identity that this node has let go is over: it is forgotten, unless it is in somebody's hands again,
+ * or another node has let it go meanwhile and keeps it for longer. `now`: ISO 8601.
  */
 export async function expireIdentity(context: Context, of: Identity, now: string): Promise<void> {
   const { holdings } = context;

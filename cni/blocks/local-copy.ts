@@ -1,5 +1,5 @@
-// What is this node's, on the node's own disk: what counts while etcd cannot be asked. Written before anything is used, and before
-// anything that is given back is gone from etcd; so it never names what may be another node's.
+// What is this node's, on the node's own disk: what counts while etcd cannot be asked. Written before anything is used,
+// and before anything that is given back is gone from etcd; so it never names what may be another node's.
 import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { replaceFileLater } from "../../net/durable-file.ts";

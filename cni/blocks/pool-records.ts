@@ -60,8 +60,8 @@ function poolTxn(keys: Keys, pool: ClusterPool, seen: number, found: readonly Ke
 const ATTEMPTS = 10;
 
 /**
- * Makes or changes a pool, for the whole cluster. Blocks that are claimed stay as they are. Rejects with RangeError when it is no
- * good or overlaps another one, and with EtcdError.
+ * Makes or changes a pool, for the whole cluster. Blocks that are claimed stay as they are. Rejects with RangeError
+ * when it is no good or overlaps another one, and with EtcdError.
  */
 export async function putPool(etcd: Etcd, keys: Keys, pool: ClusterPool): Promise<void> {
   const wrong = checkPool(pool);

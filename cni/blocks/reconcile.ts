@@ -1,8 +1,9 @@
 // What a node makes of what etcd says about it, beside what its own disk says. Pure; sync.ts carries it out.
 //
-// The rule that everything else follows from: what was ours stays ours unless there is evidence that somebody took it. A record
-// that is merely missing (etcd wiped, restored from an older backup, a key deleted by hand) is put back, because pods live from it. The
-// evidence is a tombstone for this registration, which `nodes remove` leaves, or another node's record under the same key.
+// The rule that everything else follows from: what was ours stays ours unless there is evidence that somebody took it.
+// A record that is merely missing (etcd wiped, restored from an older backup, a key deleted by hand) is put back,
+// because pods live from it. The evidence is a tombstone for this registration, which `nodes remove` leaves, or another
+// node's record under the same key.
 import type { KeyValue } from "./etcd/kv.ts";
 import type { LocalBlock } from "./local-copy.ts";
 import {

@@ -1,5 +1,6 @@
-// What the values in etcd are: JSON, one object each. Written by this version and by others: unknown fields are ignored, and what
-// cannot be understood is null, so that a damaged record is in nobody's hands but still in the way of a claim.
+// What the values in etcd are: JSON, one object each. Written by this version and by others: unknown fields are
+// ignored, and what cannot be understood is null, so that a damaged record is in nobody's hands but still in the way of
+// a claim.
 
 export interface NodeRecord {
   readonly node: string;
@@ -14,8 +15,9 @@ export interface NodeRecord {
 }
 
 /**
- * `pending`: claimed, under the node's lease, not to be used yet. `confirmed`: the node's. `reclaimed`: of a removed node, free when its
- * lease ends. `orphaned`: of a removed node, with addresses in other nodes' hands; free when the last one is back.
+ * `pending`: claimed, under the node's lease, not to be used yet. `confirmed`: the node's. `reclaimed`: of a removed
+ * node, free when its lease ends. `orphaned`: of a removed node, with addresses in other nodes' hands; free when the
+ * last one is back.
  */
 export type BlockRecordState = "pending" | "confirmed" | "reclaimed" | "orphaned";
 

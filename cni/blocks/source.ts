@@ -1,8 +1,9 @@
-// Blocks out of pools that many nodes share, kept in etcd: what the daemon starts for `source: etcd`. In: wishes of the daemon, answers and
-// events of etcd. Out: what is ours (types.ts), each change told once.
+// Blocks out of pools that many nodes share, kept in etcd: what the daemon starts for `source: etcd`. In: wishes of the
+// daemon, answers and events of etcd. Out: what is ours (types.ts), each change told once.
 //
-// One thing at a time: claims, loans, identities and syncs follow each other. While etcd cannot be asked, everything that is ours
-// stays ours, wishes are refused with the reason, and the sync is tried again: at once, then at growing intervals with jitter.
+// One thing at a time: claims, loans, identities and syncs follow each other. While etcd cannot be asked, everything
+// that is ours stays ours, wishes are refused with the reason, and the sync is tried again: at once, then at growing
+// intervals with jitter.
 import { randomUUID } from "node:crypto";
 import type { Family } from "../../net/address.ts";
 import { type Clock, systemClock, type Timer } from "../../net/clock.ts";

@@ -1,5 +1,5 @@
-// The blocks that a CIDR can be cut into, numbered from 0. Numbers are bigint: an IPv6 CIDR has more blocks than can be counted, and
-// nothing here enumerates them; what is taken is a short list of intervals.
+// The blocks that a CIDR can be cut into, numbered from 0. Numbers are bigint: an IPv6 CIDR has more blocks than can be
+// counted, and nothing here enumerates them; what is taken is a short list of intervals.
 import { type Family, formatAddress, parseAddress } from "../../net/address.ts";
 import { formatPrefix, type Prefix, prefix } from "../../net/prefix.ts";
 import { parseRange } from "../ipam/range.ts";

@@ -1,5 +1,5 @@
-// Reads everything that etcd has about this node, and makes both sides agree: at the start, after every interruption, when an event says
-// that something was changed by others, and now and then.
+// Reads everything that etcd has about this node, and makes both sides agree: at the start, after every interruption,
+// when an event says that something was changed by others, and now and then.
 //
 // When it is not certain what has become of a request (its answer was lost), the registration is written anew first. Every
 // transaction of ours compares it: what is still under way can be executed no more, and what is read after that is final.

@@ -1,6 +1,7 @@
-// The transactions of the protocol, as data. Each one of a node compares the node's registration: a node that has been removed,
-// or that has written its registration anew to end what is still under way (sync.ts), can do nothing with an old one. Each `failure`
-// reads what its compares were about, so that the writer sees whether it has been there already.
+// The transactions of the protocol, as data. Each one of a node compares the node's registration: a node that has been
+// removed, or that has written its registration anew to end what is still under way (sync.ts), can do nothing with an
+// old one. Each `failure` reads what its compares were about, so that the writer sees whether it has been there
+// already.
 import type { Family } from "../../net/address.ts";
 import { absent, type Compare, type KeyValue, type Operation, type Txn, unchanged } from "./etcd/kv.ts";
 import type { Keys } from "./keys.ts";
@@ -184,8 +185,8 @@ export interface IdentityChange {
   /** When its record was written last; 0: it is new. */
   readonly seen: number;
   /**
-   * For each of its addresses, when it is new: when the loan that it is made from was written last (0: an address of our own block
-   * that nobody has).
+   * For each of its addresses, when it is new: when the loan that it is made from was written last (0: an address of
+   * our own block that nobody has).
    */
   readonly placesSeen: readonly number[];
   /** The blocks of our own that these addresses are of, and when they were written last. */

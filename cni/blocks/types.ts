@@ -28,13 +28,15 @@ export interface BlockSource {
   /** One more block, on disk here when this resolves. Rejects with BlockSourceError. */
   want(pool: string, family: Family): Promise<OwnedBlock>;
   /**
-   * The block around an address that a pod here has from before the pool was shared, on disk here when this resolves. Rejects with
-   * BlockSourceError: `taken` when another node has some of it, `notOwned` when the address is not the pool's.
+   * The block around an address that a pod here has from before the pool was shared, on disk here when this resolves.
+   * Rejects with BlockSourceError: `taken` when another node has some of it, `notOwned` when the address is not the
+   * pool's.
    */
   take(pool: string, address: string): Promise<OwnedBlock>;
   /**
-   * Back to the pool. The block has to be withdrawn, without pods, and out of the kernel; it leaves blocks() at once. Rejects with
-   * BlockSourceError, and then the block is still ours: `last` of its pool and family, `lent`, `notOwned`, `unavailable`.
+   * Back to the pool. The block has to be withdrawn, without pods, and out of the kernel; it leaves blocks() at once.
+   * Rejects with BlockSourceError, and then the block is still ours: `last` of its pool and family, `lent`, `notOwned`,
+   * `unavailable`.
    */
   giveBack(prefix: string): Promise<void>;
 
@@ -45,28 +47,28 @@ export interface BlockSource {
   /** Addresses of other nodes' blocks that are in this node's hands: to be announced as host routes while in use. */
   loans(): readonly Loan[];
   /**
-   * Addresses of our own blocks that we must not hand out, whatever is in `lend`: in another node's hands, or kept for an identity.
-   * Those kept for an identity which this node holds are not among them.
+   * Addresses of our own blocks that we must not hand out, whatever is in `lend`: in another node's hands, or kept for
+   * an identity. Those kept for an identity which this node holds are not among them.
    */
   reserved(): readonly string[];
 
   /** What is known of an identity, from etcd; null: nothing. Rejects with BlockSourceError. */
   lookUp(identity: Identity): Promise<IdentityRecord | null>;
   /**
-   * This node takes an identity and its addresses into its hands. When it is not known yet, it is made with `fresh`: addresses of our
-   * own blocks, or borrowed by us, that nobody else gets meanwhile. `heldBy`: a pod of that identity is still on another node.
-   * Works without etcd for an identity that this node holds already.
+   * This node takes an identity and its addresses into its hands. When it is not known yet, it is made with `fresh`:
+   * addresses of our own blocks, or borrowed by us, that nobody else gets meanwhile. `heldBy`: a pod of that identity
+   * is still on another node. Works without etcd for an identity that this node holds already.
    */
   hold(identity: Identity, fresh: readonly string[]): Promise<HoldResult>;
   /**
-   * No pod of this identity is on this node any more: another node may take it. Its addresses stay reserved. `keptUntil` (ISO 8601): it is
-   * in departed() until expire() is called, over restarts.
+   * No pod of this identity is on this node any more: another node may take it. Its addresses stay reserved.
+   * `keptUntil` (ISO 8601): it is in departed() until expire() is called, over restarts.
    */
   letGo(identity: Identity, keptUntil?: string | null): Promise<void>;
   departed(): readonly Departed[];
   /**
-   * The time of an identity that was let go here is over. It is gone for good, unless a pod of it is somewhere, or another node keeps it
-   * for longer.
+   * The time of an identity that was let go here is over. It is gone for good, unless a pod of it is somewhere, or
+   * another node keeps it for longer.
    */
   expire(identity: Identity, now: string): Promise<void>;
   /** The identity is gone for good: its addresses are their blocks' again. */
@@ -76,9 +78,9 @@ export interface BlockSource {
 }
 
 /**
- * `starting`: not known yet which blocks are ours. `degraded`: what we have goes on, nothing can be claimed or given back for the
- * time being. `removed`: the operator has removed this node, its blocks are not ours any more; it registers anew.
- * `conflict`: another machine has this node's name; ours goes on with what it has and claims nothing.
+ * `starting`: not known yet which blocks are ours. `degraded`: what we have goes on, nothing can be claimed or given
+ * back for the time being. `removed`: the operator has removed this node, its blocks are not ours any more; it
+ * registers anew. `conflict`: another machine has this node's name; ours goes on with what it has and claims nothing.
  */
 export interface SourceState {
   readonly kind: "starting" | "connected" | "degraded" | "removed" | "conflict" | "stopped";
@@ -93,8 +95,8 @@ export type SourceChange =
   | { readonly kind: "pools" }
   | { readonly kind: "block-gained"; readonly block: OwnedBlock }
   /**
-   * Not ours any more, by the operator's act: to be withdrawn at once, even if there are pods with addresses of it; these need
-   * new ones, that is, new pods.
+   * Not ours any more, by the operator's act: to be withdrawn at once, even if there are pods with addresses of it;
+   * these need new ones, that is, new pods.
    */
   | { readonly kind: "block-lost"; readonly block: OwnedBlock; readonly reason: string }
   | { readonly kind: "block-returned"; readonly block: OwnedBlock }

@@ -213,7 +213,10 @@ export class Allocator {
     return { pool, addresses, sequence: owner.sequence, restored: [], before: [] };
   }
 
-  /** Gives back what this allocation has. Addresses that are somebody else's by now, and those of nobody, stay as they are. */
+  /**
+   * Gives back what this allocation has. Addresses that are somebody else's by now, and those of nobody, stay as they
+   * are.
+   */
   release(addresses: readonly string[], sequence: number): void {
     const now = this.#now();
     const pools = new Set<string>();

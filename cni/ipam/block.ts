@@ -1,10 +1,11 @@
 // One block of addresses: which are in use and by whom, which were given back and when, and which comes next.
 //
 // Addresses never used before come first, in ascending order; then released ones, oldest release first, none before its
-// cooldown has passed. An address that was given back is `cooling`, then `ready`; or it is `kept` for a pod that may come again
-// (sticky.ts says which and for how long). A block may be a whole IPv6 /64: nothing is enumerated. In blocks of more than
-// 2^53 addresses only the first 2^53 are handed out unasked, and from RELEASED_LIMIT released ones on the oldest that is ready is
-// taken again; so memory holds that many, or as many as are released within one cooldown if those are more.
+// cooldown has passed. An address that was given back is `cooling`, then `ready`; or it is `kept` for a pod that may
+// come again (sticky.ts says which and for how long). A block may be a whole IPv6 /64: nothing is enumerated. In blocks
+// of more than 2^53 addresses only the first 2^53 are handed out unasked, and from RELEASED_LIMIT released ones on the
+// oldest that is ready is taken again; so memory holds that many, or as many as are released within one cooldown if
+// those are more.
 import { type Family, formatAddress } from "../../net/address.ts";
 import { contains, formatPrefix, hostPrefix, type Prefix } from "../../net/prefix.ts";
 import { parsed } from "./parsed.ts";

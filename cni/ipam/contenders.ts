@@ -1,5 +1,5 @@
-// Who else has an address that has an owner: a fault of a former run, found at a start. In: second owners, and what any of them
-// gives back. Out: who has the address next.
+// Who else has an address that has an owner: a fault of a former run, found at a start. In: second owners, and what any
+// of them gives back. Out: who has the address next.
 import type { Owner } from "./block.ts";
 
 export class Contenders {

@@ -1,5 +1,5 @@
-// How full pools are, and who has to be told: in time, and not again and again. In: a change in a pool. Out: a change of its level,
-// per family.
+// How full pools are, and who has to be told: in time, and not again and again. In: a change in a pool. Out: a change
+// of its level, per family.
 //
 //   fine -- warnAt of the addresses in use --> filling -- none to be had, nor soon --> exhausted
 //   and back when there is a little more room than it took to get there

@@ -5,10 +5,10 @@
 //   ...
 //   zeros up to the end of the file: room that is allocated already, to write into
 //
-// One line is what one write made durable (the operations of all calls that waited together). The next line is written only
-// after that. So something damaged that is followed by a good line is damage to what was acknowledged; something damaged at the
-// end is a write that a crash interrupted, and nobody was told that it succeeded. A first line that is torn is no exception:
-// the file gets its name only when its first content is on disk.
+// One line is what one write made durable (the operations of all calls that waited together). The next line is written
+// only after that. So something damaged that is followed by a good line is damage to what was acknowledged; something
+// damaged at the end is a write that a crash interrupted, and nobody was told that it succeeded. A first line that is
+// torn is no exception: the file gets its name only when its first content is on disk.
 
 import { crc32 } from "./crc32.ts";
 import type { StoreOperation } from "./records.ts";
@@ -85,7 +85,10 @@ export function describeDamage(damage: readonly Damage[]): string | null {
   return `is damaged: ${places.join(", ")}${damage.length > 3 ? ` and ${damage.length - 3} more places` : ""}`;
 }
 
-/** The good line that ends there. It need not begin where the last one ended: the end of the one between may be what is damaged. */
+/**
+ * The good line that ends there. It need not begin where the last one ended: the end of the one between may be what is
+ * damaged.
+ */
 function findLine(bytes: Buffer, from: number, newline: number) {
   const whole = decodeLine(bytes.subarray(from, newline));
   if (whole) return { start: from, operations: whole };

@@ -38,7 +38,10 @@ export interface ReleasedAddress {
   readonly sequence: number;
   /** When, in milliseconds since boot (CLOCK_MONOTONIC); null: in another boot of the machine, or not known. */
   readonly at: number | null;
-  /** As `at`: from when on the time counts for which it is kept. Absent: `at`. Not the same after a boot, for caution's sake. */
+  /**
+   * As `at`: from when on the time counts for which it is kept. Absent: `at`. Not the same after a boot, for caution's
+   * sake.
+   */
   readonly since?: number;
   /** When, in milliseconds since 1970 by the wall clock, which may have been wrong; null: not known. */
   readonly time: number | null;

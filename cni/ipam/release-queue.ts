@@ -12,8 +12,8 @@ export interface Released extends ReleasedAddress {
 }
 
 /**
- * Of what the store has: times are those of this boot. `now`: milliseconds since boot; `wall`: since 1970. What was given back in
- * another boot may have been just before it, and no clock runs backwards.
+ * Of what the store has: times are those of this boot. `now`: milliseconds since boot; `wall`: since 1970. What was
+ * given back in another boot may have been just before it, and no clock runs backwards.
  */
 export function inThisBoot(found: ReleasedAddress, now: number, wall: number): Released {
   const at = Math.min(found.at ?? now, now);

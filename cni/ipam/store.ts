@@ -1,5 +1,5 @@
-// The allocations on disk: one journal file (cni/ipam/journal.ts has the format), written before anyone is told. Calls that come
-// while a write is under way share the next one.
+// The allocations on disk: one journal file (cni/ipam/journal.ts has the format), written before anyone is told. Calls
+// that come while a write is under way share the next one.
 //
 // The rules that make it last:
 //   - A line goes into room that the file has already: one write, no metadata. When the room is used up the file is replaced by
@@ -120,7 +120,10 @@ export class Store {
     this.#ledger.apply(removal);
   }
 
-  /** Makes all of it last, in a new file. Resolves also when that fails: each call tries again then, before it is answered. */
+  /**
+   * Makes all of it last, in a new file. Resolves also when that fails: each call tries again then, before it is
+   * answered.
+   */
   async settle(): Promise<void> {
     const id = this.#boot();
     if (id !== null) this.#ledger.apply({ op: "boot", id });
@@ -141,8 +144,8 @@ export class Store {
   }
 
   /**
-   * Is the file still the one at its path? One that was deleted is written anew. So is one that another has taken the place of, by a
-   * person or a backup; that one is kept beside as `.displaced`. Never rejects.
+   * Is the file still the one at its path? One that was deleted is written anew. So is one that another has taken the
+   * place of, by a person or a backup; that one is kept beside as `.displaced`. Never rejects.
    */
   async watch(): Promise<void> {
     await this.#writing;

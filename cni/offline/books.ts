@@ -1,5 +1,6 @@
-// The allocations of a daemon that does not run: what its journal holds, what its start would make of it beside the kernel, and the
-// same done. It is the start's own code (cni/recovery.ts) that decides; looking at it writes to nothing.
+// The allocations of a daemon that does not run: what its journal holds, what its start would make of it beside the
+// kernel, and the same done. It is the start's own code (cni/recovery.ts) that decides; looking at it writes to
+// nothing.
 //
 // In: a state directory, and the network namespace that this runs in. Out: plain data.
 import { constants, existsSync } from "node:fs";
@@ -80,8 +81,8 @@ export function verifyBooks(state: string): Promise<Repair> {
 }
 
 /**
- * Does it. The journal as it was is kept beside it as `.before-repair`. Rejects when a daemon holds the lock, and when something
- * cannot be written; interfaces may have been changed then, and the journal is as it was.
+ * Does it. The journal as it was is kept beside it as `.before-repair`. Rejects when a daemon holds the lock, and when
+ * something cannot be written; interfaces may have been changed then, and the journal is as it was.
  */
 export async function repairBooks(state: string): Promise<Repair> {
   const unlock = lock(state);

@@ -34,7 +34,8 @@ export function peekVersion(stdin: Uint8Array): string | null {
 
 /**
  * Throws 6 for what cannot be decoded, 7 for what makes no sense, 1 for a version that we do not speak. What a verb may
- * need beyond the name is read, and complained about, when it is asked for: a DEL must not fail for a setting it does not need.
+ * need beyond the name is read, and complained about, when it is asked for: a DEL must not fail for a setting it does
+ * not need.
  */
 export function parseConfig(stdin: Uint8Array): NetworkConfig {
   const raw = decode(stdin);

@@ -133,7 +133,10 @@ export interface ApiBackend {
   nodes(): Promise<NodeView[]>;
   /** A node does not come back: what it has is free after a quarantine. Rejects with ApiError 404, 409, 503. */
   removeNode(request: RemovalRequest): Promise<NodeRemovalView>;
-  /** The shared pools of this node's configuration, written into etcd. Returns their names. Rejects with ApiError 409, 503. */
+  /**
+   * The shared pools of this node's configuration, written into etcd. Returns their names. Rejects with ApiError 409,
+   * 503.
+   */
   definePools(): Promise<string[]>;
   rules(): Promise<KernelRule[]>;
   /** Why a prefix, or the one that an address is in, has the route that it has. Rejects with ApiError 400. */

@@ -1,5 +1,6 @@
-// What is this node's beside what its configuration says in so many words: blocks claimed out of pools that many nodes share, and
-// single addresses that were let in. In: the configuration and the placement. Out: the pools as they are now.
+// What is this node's beside what its configuration says in so many words: blocks claimed out of pools that many nodes
+// share, and single addresses that were let in. In: the configuration and the placement. Out: the pools as they are
+// now.
 import type { BlockSourceName, PoolOptions } from "../../cni/types.ts";
 import type { Config, PoolConfig } from "../../config/types.ts";
 import { contains, type Prefix, prefix as prefixOf } from "../../net/prefix.ts";

@@ -1,5 +1,5 @@
-// Blocks as the API and the CNI server show them: one line per prefix, in words that a user knows. In: the blocks' lives, how full
-// they are, whether a neighbour has been told.
+// Blocks as the API and the CNI server show them: one line per prefix, in words that a user knows. In: the blocks'
+// lives, how full they are, whether a neighbour has been told.
 import type { BlockCounts } from "../../cni/ipam/block.ts";
 import type { BlockView } from "../../cni/types.ts";
 import type { BlockStatus } from "./blocks.ts";

@@ -1,6 +1,7 @@
-// Which blocks are to be there. In: the configuration and what is claimed, pods that still have addresses of a block that has left it, and how far
-// the blocks are that take the place of others. Out: for each block in a table whether it is wanted. What goes waits for what comes: a
-// block in a new table, or a bigger or smaller one in its place, has to be announced first.
+// Which blocks are to be there. In: the configuration and what is claimed, pods that still have addresses of a block
+// that has left it, and how far the blocks are that take the place of others. Out: for each block in a table whether it
+// is wanted. What goes waits for what comes: a block in a new table, or a bigger or smaller one in its place, has to be
+// announced first.
 import { overlaps, type Prefix } from "../../net/prefix.ts";
 import type { BlockState } from "./lifecycle.ts";
 

@@ -1,10 +1,11 @@
-// Blocks that this node claims out of pools which many nodes share. In: how full the blocks are, what the source of blocks (etcd)
-// says. Out: blocks to be placed, claims, and blocks given back, in the order of make before break:
+// Blocks that this node claims out of pools which many nodes share. In: how full the blocks are, what the source of
+// blocks (etcd) says. Out: blocks to be placed, claims, and blocks given back, in the order of make before break:
 //
 //   claimed and confirmed -> placed (kernel, then neighbours) -> pods
 //   empty for long -> no pods -> withdrawn -> every neighbour has forgotten -> out of the kernel -> given back
 //
-// One claim at a time per pool and family, shared by all who wait for it. What cannot be had now is tried again later, and said.
+// One claim at a time per pool and family, shared by all who wait for it. What cannot be had now is tried again later,
+// and said.
 
 import { type BlockSource, BlockSourceError, type OwnedBlock, type SourceChange } from "../../cni/blocks/types.ts";
 import type { BlockUse } from "../../cni/ipam/allocator.ts";

@@ -1,8 +1,9 @@
-// When a node claims one more block of a shared pool, and when one goes back. Pure. In: the blocks of one pool and family, how
-// full each is, since when it is empty. Out: claim, release one, or wait so long.
+// When a node claims one more block of a shared pool, and when one goes back. Pure. In: the blocks of one pool and
+// family, how full each is, since when it is empty. Out: claim, release one, or wait so long.
 //
-// Between the two lies room, so that a pod more or less never has a block come and go: a block is claimed when an eighth of one is
-// left, and goes back when a quarter and more is left without it, for releaseAfter. The last one stays.
+// Between the two lies room, so that a pod more or less never has a block come and go: a block is claimed when an
+// eighth of one is left, and goes back when a quarter and more is left without it, for releaseAfter. The last one
+// stays.
 
 export interface SharedBlock {
   readonly prefix: string;

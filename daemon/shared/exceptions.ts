@@ -1,6 +1,6 @@
-// Single addresses outside of this node's blocks that pods have here: let in one by one, each a host route in the fabric. In: who
-// asks for which, and gives back. Out: what is to be placed, at most as much as the budget allows; an address counts until no
-// neighbour believes in it any more.
+// Single addresses outside of this node's blocks that pods have here: let in one by one, each a host route in the
+// fabric. In: who asks for which, and gives back. Out: what is to be placed, at most as much as the budget allows; an
+// address counts until no neighbour believes in it any more.
 //
 //   let in -> rule and blackhole in the kernel -> the pod's own route -> neighbours
 //   pod gone (borrowed: idle for a while) -> withdrawn -> forgotten -> out of the kernel -> free for other nodes

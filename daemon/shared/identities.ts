@@ -1,6 +1,7 @@
-// Pods that keep their addresses when they come back on another node. In: an ADD of a pod with a name in a shared pool that keeps
-// addresses (`sticky`), pods that come and go. Out: the addresses that the pod had elsewhere, now in this node's hands; what etcd
-// is told of identities, in the background. Without etcd pods get what this node has: an address is kept here, not elsewhere.
+// Pods that keep their addresses when they come back on another node. In: an ADD of a pod with a name in a shared pool
+// that keeps addresses (`sticky`), pods that come and go. Out: the addresses that the pod had elsewhere, now in this
+// node's hands; what etcd is told of identities, in the background. Without etcd pods get what this node has: an
+// address is kept here, not elsewhere.
 import { type BlockSource, BlockSourceError, type Identity, type IdentityRecord } from "../../cni/blocks/types.ts";
 import { CniError, CniErrorCode } from "../../cni/protocol/error.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
@@ -55,8 +56,8 @@ export class Identities {
   }
 
   /**
-   * The addresses that are kept for it, in this node's hands from now on; none: nothing is kept, or nobody can be asked. Rejects with a
-   * CniError, code 11, while another node has a pod of that identity.
+   * The addresses that are kept for it, in this node's hands from now on; none: nothing is kept, or nobody can be
+   * asked. Rejects with a CniError, code 11, while another node has a pod of that identity.
    */
   async fetch(identity: Identity): Promise<readonly string[]> {
     const { source, log } = this.#deps;

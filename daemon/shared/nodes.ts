@@ -1,5 +1,5 @@
-// The nodes that share pools, as etcd knows them, and the removal of one that does not come back. In: the configuration. Out: views;
-// what a removal has set free.
+// The nodes that share pools, as etcd knows them, and the removal of one that does not come back. In: the
+// configuration. Out: views; what a removal has set free.
 
 import { EtcdError } from "../../cni/blocks/etcd/error.ts";
 import { putPool } from "../../cni/blocks/pool-records.ts";

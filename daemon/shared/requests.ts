@@ -1,6 +1,6 @@
-// What an ADD gets that its node's blocks do not have: an address that was asked for by name, those that the pod had on another node, a
-// block that is claimed for it, a borrowed address. In: the allocator's question. Out: addresses, let in as exceptions; or a CniError that
-// says why not.
+// What an ADD gets that its node's blocks do not have: an address that was asked for by name, those that the pod had on
+// another node, a block that is claimed for it, a borrowed address. In: the allocator's question. Out: addresses, let
+// in as exceptions; or a CniError that says why not.
 import { type BlockSource, BlockSourceError } from "../../cni/blocks/types.ts";
 import type { BlockUse } from "../../cni/ipam/allocator.ts";
 import type { ExceptionRequest } from "../../cni/ipam/exceptions.ts";

@@ -1,7 +1,7 @@
-// What this node has beside the blocks that its configuration names: blocks claimed in etcd, single addresses let in, pods that
-// bring their addresses along. In: the configuration, the source of blocks, ADDs that find nothing (claim), pods that come and go.
-// Out: the placement for daemon/blocks, which takes it to the kernel and the neighbours; what is given back, when nobody looks for
-// it here any more.
+// What this node has beside the blocks that its configuration names: blocks claimed in etcd, single addresses let in,
+// pods that bring their addresses along. In: the configuration, the source of blocks, ADDs that find nothing (claim),
+// pods that come and go. Out: the placement for daemon/blocks, which takes it to the kernel and the neighbours; what is
+// given back, when nobody looks for it here any more.
 import { isDeepStrictEqual } from "node:util";
 import type { BlockSource, SourceChange, SourceState } from "../../cni/blocks/types.ts";
 import type { BlockUse } from "../../cni/ipam/allocator.ts";
@@ -128,7 +128,10 @@ export class Sharing implements Exceptions {
     });
   }
 
-  /** Pods of a former run are known: what none of them has goes back, and what is not ours is claimed. Resolves when that is done. */
+  /**
+   * Pods of a former run are known: what none of them has goes back, and what is not ours is claimed. Resolves when
+   * that is done.
+   */
   async podsKnown(pods: readonly PodView[]): Promise<void> {
     const owners = new Map(pods.flatMap((pod) => pod.addresses.map((address) => [address, pod] as const)));
     for (const [address, { pool }] of owners)
@@ -151,7 +154,10 @@ export class Sharing implements Exceptions {
     await this.#close(this.#shared);
   }
 
-  /** What has to be there before the pools change; rejects with everything as it was. Call configured() when they have changed. */
+  /**
+   * What has to be there before the pools change; rejects with everything as it was. Call configured() when they have
+   * changed.
+   */
   async prepare(config: Config): Promise<void> {
     const shared = ({ pools }: Config) => pools.filter(({ source }) => source === "etcd").map(({ name }) => name);
     const key = (of: Config) => [of.etcd, of.node, shared(of)];
@@ -436,7 +442,10 @@ export class Sharing implements Exceptions {
     }
   }
 
-  /** Identities whose pods have gone while nobody ran, with addresses of our own blocks; others leave with their exceptions. */
+  /**
+   * Identities whose pods have gone while nobody ran, with addresses of our own blocks; others leave with their
+   * exceptions.
+   */
   #letGoOfAbsent(pods: readonly PodView[]): void {
     const here = new Set(pods.flatMap(({ addresses }) => addresses));
     for (const { pool, namespace, name, addresses } of this.#shared?.source.held() ?? []) {

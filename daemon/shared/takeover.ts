@@ -1,7 +1,7 @@
-// Pods that were here before their pool was shared, with addresses in its ranges. In: pools, addresses in use, the source of blocks.
-// Out: the blocks around those addresses are claimed like any other, before the pools change; or, in words, why that cannot be.
-// A reload is refused then: pods go on as they are. At a start, when the configuration has changed already, what cannot be
-// claimed is not announced, since another node may have it.
+// Pods that were here before their pool was shared, with addresses in its ranges. In: pools, addresses in use, the
+// source of blocks. Out: the blocks around those addresses are claimed like any other, before the pools change; or, in
+// words, why that cannot be. A reload is refused then: pods go on as they are. At a start, when the configuration has
+// changed already, what cannot be claimed is not announced, since another node may have it.
 import { blockAround, isIn } from "../../cni/blocks/space.ts";
 import { type BlockSource, BlockSourceError } from "../../cni/blocks/types.ts";
 import type { PoolConfig } from "../../config/types.ts";
@@ -35,7 +35,10 @@ export class Takeover {
     this.#deps = deps;
   }
 
-  /** Before other pools come. Rejects with BlockSourceError at the first block that cannot be had; those before it stay this node's. */
+  /**
+   * Before other pools come. Rejects with BlockSourceError at the first block that cannot be had; those before it stay
+   * this node's.
+   */
   async prepare(pools: readonly Pool[]): Promise<void> {
     const needed = () => this.#fresh(pools);
     if (needed().length === 0) return;

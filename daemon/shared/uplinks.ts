@@ -1,4 +1,5 @@
-// The interfaces to the fabric: where neighbours are, as configured and as sessions run. In: peers, sessions, links. Out: names.
+// The interfaces to the fabric: where neighbours are, as configured and as sessions run. In: peers, sessions, links.
+// Out: names.
 import type { Speaker } from "../../bgp/speaker.ts";
 import type { SpeakerPeer } from "../../bgp/speaker-types.ts";
 import type { Fib } from "../../routing/types.ts";

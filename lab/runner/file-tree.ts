@@ -91,7 +91,8 @@ function placementLines(placement: Placement): string[] {
     `rm -f ${target}`,
     `if [ -d ${source} ]; then mkdir -p ${target}; else : > ${target}; fi`,
     `mount --bind ${source} ${target}`,
-    // Without privileges over the mount's owner a remount must repeat flags that cannot be known here: then it stays writable.
+    // Without privileges over the mount's owner a remount must repeat flags that cannot be known here: then it stays
+    // writable.
     ...(placement.readOnly ? [`mount -o remount,bind,ro ${target} 2>/dev/null || :`] : []),
   ];
 }

@@ -5,7 +5,10 @@ import { explainInput } from "./input.ts";
 import { explainOutput } from "./output.ts";
 import type { Explanation, Flow, Snapshot } from "./types.ts";
 
-/** A source of all zeros is none. Throws RangeError when the snapshot lacks the settings of the interface that the packet arrives by. */
+/**
+ * A source of all zeros is none. Throws RangeError when the snapshot lacks the settings of the interface that the
+ * packet arrives by.
+ */
 export function simulate(snapshot: Snapshot, flow: Flow): Explanation {
   const chosen = flow.source !== null && isZero(flow.source) ? { ...flow, source: null } : flow;
   return chosen.iif === 0 ? explainOutput(snapshot, chosen) : explainInput(snapshot, chosen);

@@ -1,10 +1,10 @@
-// Whether the kernel forwards as it is wanted to: what the daemon may tell neighbours when it asks them to keep their routes (the
-// F bit, RFC 4724 §3). In: what was found at start, routes that the kernel refused, doubts. Out: a short list, told when it
-// changes; the main thread has no time to ask when an OPEN is due.
+// Whether the kernel forwards as it is wanted to: what the daemon may tell neighbours when it asks them to keep their
+// routes (the F bit, RFC 4724 §3). In: what was found at start, routes that the kernel refused, doubts. Out: a short
+// list, told when it changes; the main thread has no time to ask when an OPEN is due.
 //
-// Before the daemon has said what it wants, that is: learned routes of a family in a table were found, and each leads to a group
-// with a next hop on a link that is up; and of the configuration's own rules and blackholes, all were there. Afterwards:
-// the kernel has refused nothing of it, and no notification was lost that has not been made up for.
+// Before the daemon has said what it wants, that is: learned routes of a family in a table were found, and each leads
+// to a group with a next hop on a link that is up; and of the configuration's own rules and blackholes, all were there.
+// Afterwards: the kernel has refused nothing of it, and no notification was lost that has not been made up for.
 import type { Family } from "../../net/address.ts";
 import type { FibStatus, ForwardingState } from "../types.ts";
 import type { FibState } from "./state.ts";

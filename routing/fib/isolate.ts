@@ -1,5 +1,5 @@
-// The isolation of pods (routing/isolation) among what else the worker keeps: repaired with damping, told as events, counted as
-// a fight when it is taken away again and again.
+// The isolation of pods (routing/isolation) among what else the worker keeps: repaired with damping, told as events,
+// counted as a fight when it is taken away again and again.
 import { Isolation } from "../isolation/guard.ts";
 import type { Culprit } from "../types.ts";
 import { culpritText } from "./culprit.ts";

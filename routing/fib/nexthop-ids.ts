@@ -1,5 +1,6 @@
-// Ids of nexthop objects: one range of the configuration, shared with whoever else makes nexthops on this host. In: the range,
-// what dumps show in it. Out: ids that nobody has, in turn, so that an id just given up is not given out again at once.
+// Ids of nexthop objects: one range of the configuration, shared with whoever else makes nexthops on this host. In: the
+// range, what dumps show in it. Out: ids that nobody has, in turn, so that an id just given up is not given out again
+// at once.
 import type { RoutingOptions } from "../types.ts";
 
 export class NextHopIds {

@@ -1,5 +1,5 @@
-// What next-hop sets and groups consist of, as text that can be compared. In: gateways on interfaces, members of groups. Out: a
-// key per gateway; the canonical form of a group, which is the same for the same members in any order.
+// What next-hop sets and groups consist of, as text that can be compared. In: gateways on interfaces, members of
+// groups. Out: a key per gateway; the canonical form of a group, which is the same for the same members in any order.
 import type { GroupMember } from "../netlink/nexthop.ts";
 import type { NextHopMember } from "../types.ts";
 

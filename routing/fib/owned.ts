@@ -1,6 +1,7 @@
-// What the configuration has the kernel keep, and its order: blackholes, then rules, and what is not wanted any more leaves the
-// other way round, so that no packet to a block ever passes its blackhole for the fabric, and none from it misses its rule. A
-// rule is not added while its blackhole is refused. In: the owned state. Out: which blocks the kernel does not have, and why.
+// What the configuration has the kernel keep, and its order: blackholes, then rules, and what is not wanted any more
+// leaves the other way round, so that no packet to a block ever passes its blackhole for the fabric, and none from it
+// misses its rule. A rule is not added while its blackhole is refused. In: the owned state. Out: which blocks the
+// kernel does not have, and why.
 import type { Family } from "../../net/address.ts";
 import { formatAddress } from "../../net/address.ts";
 import type { Prefix } from "../../net/prefix.ts";
@@ -36,8 +37,9 @@ export class Owned {
   }
 
   /**
-   * Has the kernel keep exactly this; `networks` are the host's connected ones. `missing`: families of which not all was there
-   * before. Throws what the kernel said of anything but a block, or of what should have left; what was wanted before is wanted again then.
+   * Has the kernel keep exactly this; `networks` are the host's connected ones. `missing`: families of which not all
+   * was there before. Throws what the kernel said of anything but a block, or of what should have left; what was wanted
+   * before is wanted again then.
    */
   set(
     owned: OwnedState,

@@ -1,6 +1,6 @@
-// What a pod may not do, as nftables rules: the same few for all pods, whatever there are. A pod's packets are those that come in
-// over a veth whose name begins as our host ends' do. Nothing else is looked at, and nothing here knows an address: the
-// source has to be one that our own routes lead back to over that very interface.
+// What a pod may not do, as nftables rules: the same few for all pods, whatever there are. A pod's packets are those
+// that come in over a veth whose name begins as our host ends' do. Nothing else is looked at, and nothing here knows an
+// address: the source has to be one that our own routes lead back to over that very interface.
 //
 //   table inet: prerouting, before connection tracking and reassembly. What is checked for every packet is in the network
 //               header, which every fragment has. ICMP types are in the first fragment, without which there is no message.
@@ -63,7 +63,10 @@ const counted = (counter: DropReason): Expression[] => [{ kind: "count", counter
 /** Bytes of an interface's name, padded with zeros; and of its kind. */
 const NAME_LENGTH = 16;
 
-/** From a pod: `prefix` is how the names of host ends begin, all of which are as long as a name can be. An uplink's is shorter. */
+/**
+ * From a pod: `prefix` is how the names of host ends begin, all of which are as long as a name can be. An uplink's is
+ * shorter.
+ */
 function fromPod(prefix: string): Expression[] {
   const kind = Buffer.alloc(NAME_LENGTH);
   kind.write("veth");

@@ -38,8 +38,8 @@ export interface VethEnd {
   /** Descriptor of the namespace this end is created in; absent: the socket's own. */
   readonly netnsFd?: number;
   /**
-   * How many queues it can have in each direction. Absent: one per processor, of which the kernel then takes all but one out of
-   * use, and waits for that; what they would be for is `ethtool -L`.
+   * How many queues it can have in each direction. Absent: one per processor, of which the kernel then takes all but
+   * one out of use, and waits for that; what they would be for is `ethtool -L`.
    */
   readonly queues?: number;
 }

@@ -34,8 +34,9 @@ function header(out: MessageWriter, family: number, protocol: number, flags: num
 }
 
 /**
- * Creates or, unless `flags` say otherwise, replaces a next hop. RTNH_F_ONLINK: that the gateway is on this link was decided by the caller; without it
- * the kernel looks the gateway up through all rules and may find a learned route instead of the connected one.
+ * Creates or, unless `flags` say otherwise, replaces a next hop. RTNH_F_ONLINK: that the gateway is on this link was
+ * decided by the caller; without it the kernel looks the gateway up through all rules and may find a learned route
+ * instead of the connected one.
  */
 export function encodeNewNextHop(
   out: MessageWriter,

@@ -8,8 +8,8 @@ import { build } from "esbuild";
 const here = dirname(fileURLToPath(import.meta.url));
 
 /**
- * Resolves to what `use` returns. `name`: of the file, without `.ts`. `use` gets its exports and the bundle's path, which is in
- * dist/, where the daemon's parts find what was built, and goes afterwards.
+ * Resolves to what `use` returns. `name`: of the file, without `.ts`. `use` gets its exports and the bundle's path,
+ * which is in dist/, where the daemon's parts find what was built, and goes afterwards.
  */
 export async function withBundle(name, use) {
   const outfile = join(here, "..", "..", "dist", `${name}.${process.pid}.cjs`);

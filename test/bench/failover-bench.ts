@@ -4,9 +4,10 @@
 //   node1 --<                       >-- host 198.51.100.1      1,000 packets/s from node1 to the host
 //            \--[wire b]-- tor b --/
 //
-// node1 runs underlayd, the ToRs run BIRD with BGP and BFD, the host's prefix is learned from both (ECMP). In the middle of the
-// stream the bridge of wire a drops everything both ways: no link goes down, nobody is told. What does not arrive is
-// counted by its number. One flow through the wire that dies is the worst case; 64 flows are spread over both.
+// node1 runs underlayd, the ToRs run BIRD with BGP and BFD, the host's prefix is learned from both (ECMP). In the
+// middle of the stream the bridge of wire a drops everything both ways: no link goes down, nobody is told. What does
+// not arrive is counted by its number. One flow through the wire that dies is the worst case; 64 flows are spread over
+// both.
 import type { ChildProcess } from "node:child_process";
 import { Bird } from "../interop/support/bird.ts";
 import { Lab, type Node } from "../interop/support/namespace.ts";

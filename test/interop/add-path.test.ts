@@ -294,7 +294,8 @@ const passedOn = (from: Daemon, some = exits) =>
 describe.each(names)("several paths from %s", (name) => {
   it("are in the kernel together, IPv4 and IPv6", async () => {
     proves(name, "add-path-receive");
-    // Once FRR knows its interface it adds its own link-local address to the global one of an exit: both lead through FRR then.
+    // Once FRR knows its interface it adds its own link-local address to the global one of an exit: both lead through
+    // FRR then.
     const least6 = name === "frr" ? 1 : 2;
     const both = async () =>
       (await gateways(4, prefix4(name))).length === 2 && (await gateways(6, prefix6(name))).length >= least6;

@@ -1,5 +1,5 @@
-// What is said to end a session, to ask for routes again and around a restart, with those that the other tests leave out: BIRD,
-// GoBGP, OpenBGPD and ExaBGP. Roles with OpenBGPD, extended messages with ExaBGP.
+// What is said to end a session, to ask for routes again and around a restart, with those that the other tests leave
+// out: BIRD, GoBGP, OpenBGPD and ExaBGP. Roles with OpenBGPD, extended messages with ExaBGP.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PeerView } from "../../bgp/views.ts";
 import { Bird } from "./support/bird.ts";

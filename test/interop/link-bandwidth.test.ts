@@ -1,5 +1,5 @@
-// Link bandwidth communities from FRR, GoBGP and ExaBGP become weights of the kernel's next-hop group; without one they count the
-// same; to another AS it does not go, within ours it does.
+// Link bandwidth communities from FRR, GoBGP and ExaBGP become weights of the kernel's next-hop group; without one they
+// count the same; to another AS it does not go, within ours it does.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Bird } from "./support/bird.ts";
 import { Exabgp, REPORT } from "./support/exabgp.ts";

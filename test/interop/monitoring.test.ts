@@ -1,6 +1,6 @@
-// Monitoring protocols with real neighbours: FRR over IPv4, BIRD over IPv6 (IPv4 routes with IPv6 next hops), and a BIRD that
-// knows 2-octet AS numbers only. A BMP station of our own that decodes by itself and tshark's dissector read what is sent to it,
-// bgpdump reads the MRT files; both have to agree with what underlayctl shows.
+// Monitoring protocols with real neighbours: FRR over IPv4, BIRD over IPv6 (IPv4 routes with IPv6 next hops), and a
+// BIRD that knows 2-octet AS numbers only. A BMP station of our own that decodes by itself and tshark's dissector read
+// what is sent to it, bgpdump reads the MRT files; both have to agree with what underlayctl shows.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// Prefix limits with FRR, BIRD, GoBGP, OpenBGPD and ExaBGP: what they see when they send one too many, what we refuse to send,
-// how a session comes back, and what becomes of us when they have a limit.
+// Prefix limits with FRR, BIRD, GoBGP, OpenBGPD and ExaBGP: what they see when they send one too many, what we refuse
+// to send, how a session comes back, and what becomes of us when they have a limit.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Bird } from "./support/bird.ts";
 import { Exabgp, REPORT } from "./support/exabgp.ts";

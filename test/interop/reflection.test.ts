@@ -3,7 +3,8 @@
 //
 //   frr -- us -- bird ...      and      frr -- leaf -- bird ...
 //
-// So a route of GoBGP reaches leaf by way of us and FRR, with both clusters in its list; and what leaf announces comes back to it.
+// So a route of GoBGP reaches leaf by way of us and FRR, with both clusters in its list; and what leaf announces comes
+// back to it.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RouteView } from "../../bgp/views.ts";
 import { Bird } from "./support/bird.ts";
@@ -22,7 +23,10 @@ const LEAF = "10.0.0.12";
 const CLUSTER = "10.0.0.99";
 const BLOCK = "10.244.1.0/26";
 const LEAF_BLOCK = "10.244.2.0/26";
-/** Link number n: us 10.<n>.0.1, the other 10.<n>.0.2; leaf 10.1<n>.0.1, the other 10.1<n>.0.2. Its router id is 10.0.0.<n>. */
+/**
+ * Link number n: us 10.<n>.0.1, the other 10.<n>.0.2; leaf 10.1<n>.0.1, the other 10.1<n>.0.2. Its router id is
+ * 10.0.0.<n>.
+ */
 const others = { frr: 1, bird: 2, gobgp: 3, openbgpd: 4, exabgp: 5 } as const;
 type Other = keyof typeof others;
 const names = Object.keys(others) as Other[];

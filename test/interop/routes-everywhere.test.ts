@@ -1,5 +1,6 @@
-// All five daemons on one LAN with underlayd, which passes on what each says. ExaBGP announces what no routing daemon would, and
-// has a second session with each of the others, in another AS: there it hears what they make of what we send them.
+// All five daemons on one LAN with underlayd, which passes on what each says. ExaBGP announces what no routing daemon
+// would, and has a second session with each of the others, in another AS: there it hears what they make of what we send
+// them.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { RouteView } from "../../bgp/views.ts";
 import { Bird } from "./support/bird.ts";

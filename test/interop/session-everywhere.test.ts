@@ -1,6 +1,7 @@
 // One underlayd and four daemons, of which session.test.ts and its neighbours show only a part, each with a session per
-// feature: who connects and to which port, 4-octet AS numbers, neighbours out of a range, TCP MD5, GTSM, through a router, over
-// link-local addresses; connections that collide; a neighbour that falls silent; one with our own identifier.
+// feature: who connects and to which port, 4-octet AS numbers, neighbours out of a range, TCP MD5, GTSM, through a
+// router, over link-local addresses; connections that collide; a neighbour that falls silent; one with our own
+// identifier.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

@@ -1,5 +1,5 @@
-// Which addresses real pods get from a real daemon: reserved ones, cooldown and sticky addresses over a crash and over reloads,
-// pools by preference and by namespace, and who is told when there are none left.
+// Which addresses real pods get from a real daemon: reserved ones, cooldown and sticky addresses over a crash and over
+// reloads, pools by preference and by namespace, and who is told when there are none left.
 import { execFileSync } from "node:child_process";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { PoolFullness } from "../../cni/ipam/fullness.ts";

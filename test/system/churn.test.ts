@@ -1,6 +1,6 @@
-// ADD returns when the pod can be reached: the first packet out of each pod, to a host behind FRR, and the first packet to it from
-// there arrive, without a second try, in both families. So they do when an address, or a MAC address, goes from a pod that was just
-// deleted to the next one. support/churn.c runs the client and sends.
+// ADD returns when the pod can be reached: the first packet out of each pod, to a host behind FRR, and the first packet
+// to it from there arrive, without a second try, in both families. So they do when an address, or a MAC address, goes
+// from a pod that was just deleted to the next one. support/churn.c runs the client and sends.
 //
 //   pods -- node -- tor (FRR) -- far          UNDERLAY_CHURN=1000: so many pods; 240 unless said
 import { execFileSync } from "node:child_process";

@@ -1,4 +1,5 @@
-// Pods that went without a DEL, as `ctr run -d` leaves them: found and released, and never one that anybody is in or can enter.
+// Pods that went without a DEL, as `ctr run -d` leaves them: found and released, and never one that anybody is in or
+// can enter.
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

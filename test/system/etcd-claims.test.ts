@@ -1,7 +1,8 @@
-// 50 nodes claim, lend, borrow and give back against a real etcd cluster of three, while requests and answers are lost and repeated,
-// connections are cut or half open, processes stand still and are killed, nodes are removed, and members of etcd die. An oracle
-// reads every revision of etcd's store and everything that every node announced: one owner of a block at each moment, one hand for an
-// address, nothing announced that was not confirmed, no last block given back; in the end everybody agrees with etcd.
+// 50 nodes claim, lend, borrow and give back against a real etcd cluster of three, while requests and answers are lost
+// and repeated, connections are cut or half open, processes stand still and are killed, nodes are removed, and members
+// of etcd die. An oracle reads every revision of etcd's store and everything that every node announced: one owner of a
+// block at each moment, one hand for an address, nothing announced that was not confirmed, no last block given back; in
+// the end everybody agrees with etcd.
 //
 // SECONDS=n makes it longer.
 import { setTimeout as sleep } from "node:timers/promises";

@@ -1,5 +1,5 @@
-// The etcd client against real etcd: transactions, pages, leases, watches over interruptions and compactions, TLS, users and roles,
-// tokens that are no good any more, members that are gone, and what it says when something is wrong.
+// The etcd client against real etcd: transactions, pages, leases, watches over interruptions and compactions, TLS,
+// users and roles, tokens that are no good any more, members that are gone, and what it says when something is wrong.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
-// One node's source of blocks while its real etcd is killed, wiped, out of space and compacted: what is the node's stays the node's, what
-// cannot be done is refused in words, and everything goes on by itself.
+// One node's source of blocks while its real etcd is killed, wiped, out of space and compacted: what is the node's
+// stays the node's, what cannot be done is refused in words, and everything goes on by itself.
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
-// Pools that change under a running daemon, with real pods, the real kernel and a neighbour made of bare sockets. At each UPDATE
-// the kernel is looked at before anything else is done: an announced block has to be in it, a withdrawn one still. What
-// the kernel itself tells is in the right order too: blackhole, then rule, and the other way round.
+// Pools that change under a running daemon, with real pods, the real kernel and a neighbour made of bare sockets. At
+// each UPDATE the kernel is looked at before anything else is done: an announced block has to be in it, a withdrawn one
+// still. What the kernel itself tells is in the right order too: blackhole, then rule, and the other way round.
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { PlanView } from "../../daemon/reload.ts";
 import { Lab, type Node } from "../interop/support/namespace.ts";

@@ -3,8 +3,9 @@
 // nothing more is written, and what is queued never grows beyond that and one batch. What a station sends is thrown
 // away (§3.2: it never sends anything).
 //
-// Deviation from §3.2: the first pause is 1 s and not 30 s, and the longest one is configured. A connection has to last for a minute
-// before the pauses are short again, so that a station that hangs up at once is not sent a whole table every second.
+// Deviation from §3.2: the first pause is 1 s and not 30 s, and the longest one is configured. A connection has to last
+// for a minute before the pauses are short again, so that a station that hangs up at once is not sent a whole table
+// every second.
 import { connect, type Socket } from "node:net";
 import { formatAddress } from "../../../net/address.ts";
 import type { Clock, Timer } from "../../../net/clock.ts";

@@ -28,7 +28,10 @@ export class FeedSpace implements PrefixChains {
   heads = new Int32Array(BATCH);
   tails = new Int32Array(BATCH);
 
-  /** Makes room for so many paths of every prefix of a batch; `withdrawn` and `ids` take both a path that changes its number. */
+  /**
+   * Makes room for so many paths of every prefix of a batch; `withdrawn` and `ids` take both a path that changes its
+   * number.
+   */
   ensure(lanes: number): void {
     const length = BATCH * lanes;
     if (this.ids.length >= length) return;
@@ -161,7 +164,10 @@ export class Feed {
     return true;
   }
 
-  /** Sorts what is to be said about dirty prefixes by attribute set into the space; returns how many paths are to be withdrawn. */
+  /**
+   * Sorts what is to be said about dirty prefixes by attribute set into the space; returns how many paths are to be
+   * withdrawn.
+   */
   #take(): number {
     const { source, space, store } = this.#options;
     const { pathIdOf } = source;

@@ -1,8 +1,9 @@
-// One monitoring station and what it is told: Initiation, then of each peer Peer Up and its Adj-RIBs-In, of each table Peer Up
-// and its Loc-RIB, changes, statistics, Peer Down. In: the RIB's events. Out: BMP messages, at the pace of the station.
+// One monitoring station and what it is told: Initiation, then of each peer Peer Up and its Adj-RIBs-In, of each table
+// Peer Up and its Loc-RIB, changes, statistics, Peer Down. In: the RIB's events. Out: BMP messages, at the pace of the
+// station.
 //
-// Nothing is queued: of a peer it is known which session the station was told of and which one there is, of a view which prefixes
-// changed. A station that reads nothing costs these marks; one that comes back is told everything anew.
+// Nothing is queued: of a peer it is known which session the station was told of and which one there is, of a view
+// which prefixes changed. A station that reads nothing costs these marks; one that comes back is told everything anew.
 //
 // With Peer Down the station forgets the peer's routes (RFC 7854 §4.9), also those that we keep as stale for a neighbour that
 // restarts (RFC 4724); they are in the Loc-RIB still, and are reported again with the next Peer Up.

@@ -1,7 +1,8 @@
 // etcd over its JSON gateway: several endpoints with failover, time limits, a token that is renewed when it is refused.
 //
-// A transaction is sent again to another member when the first one has not answered. So it may be executed twice, the second
-// time without effect on a store that its compares do not fit any more: whoever writes it reads in its `failure` what has become of it.
+// A transaction is sent again to another member when the first one has not answered. So it may be executed twice, the
+// second time without effect on a store that its compares do not fit any more: whoever writes it reads in its `failure`
+// what has become of it.
 import { type Clock, systemClock } from "../../../net/clock.ts";
 import { type Log, silentLog } from "../../../net/log.ts";
 import { Backoff } from "./backoff.ts";

@@ -61,8 +61,8 @@ export interface WatchHandlers {
   /** Events of one or several revisions, in order, none twice. */
   onEvents(events: readonly WatchEvent[], revision: number): void;
   /**
-   * Events are lost: compacted before they could be told, or the store has become another one. What is watched has to be read anew.
-   * The watch goes on after `resumeFrom`.
+   * Events are lost: compacted before they could be told, or the store has become another one. What is watched has to
+   * be read anew. The watch goes on after `resumeFrom`.
    */
   onLost(reason: string): void;
   /** The stream has ended and is opened again by itself. */

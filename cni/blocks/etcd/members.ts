@@ -1,8 +1,8 @@
 // One HTTP request to one member of the etcd cluster, over TLS or not. In: a path and a body. Out: the answer's JSON, or an
 // EtcdError that says whether the request may have been executed. Nothing is tried twice here (client.ts does).
 //
-// node:https is loaded when an endpoint has that scheme. Certificates are asked for when a connection pool is made, and that is
-// again after each failure: new ones are used without a restart.
+// node:https is loaded when an endpoint has that scheme. Certificates are asked for when a connection pool is made, and
+// that is again after each failure: new ones are used without a restart.
 import * as http from "node:http";
 import type { Clock } from "../../../net/clock.ts";
 import { EtcdError, fromAnswer, fromSystem } from "./error.ts";

@@ -1,8 +1,9 @@
-// One watch over several ranges that outlives its connection: each range goes on after the last revision that was told. What was
-// compacted meanwhile, or a store that has gone back (wiped, or restored from a backup), is told as lost.
+// One watch over several ranges that outlives its connection: each range goes on after the last revision that was told.
+// What was compacted meanwhile, or a store that has gone back (wiped, or restored from a backup), is told as lost.
 //
-// The gateway's stream has no sign of life that could be asked for: a connection that is half open is noticed by TCP keepalive or
-// not at all. Whoever relies on events reads anew now and then (and calls resumeFrom when something was missing).
+// The gateway's stream has no sign of life that could be asked for: a connection that is half open is noticed by TCP
+// keepalive or not at all. Whoever relies on events reads anew now and then (and calls resumeFrom when something was
+// missing).
 import type { Clock, Timer } from "../../../net/clock.ts";
 import type { Backoff } from "./backoff.ts";
 import { EtcdError, fromAnswer } from "./error.ts";

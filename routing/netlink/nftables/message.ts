@@ -1,5 +1,5 @@
-// nf_tables messages (nfnetlink): tables with all that is in them out, single answers and dumps in. What changes anything goes
-// into a batch, which the kernel carries out as a whole or not at all.
+// nf_tables messages (nfnetlink): tables with all that is in them out, single answers and dumps in. What changes
+// anything goes into a batch, which the kernel carries out as a whole or not at all.
 import { Attributes } from "../attribute.ts";
 import { Flag } from "../constants.ts";
 import type { MessageWriter } from "../message.ts";

@@ -7,7 +7,10 @@ import { sleep, waitFor } from "./wait.ts";
 /** linux/if_packet.h PACKET_OUTGOING. */
 const OUTGOING = 4;
 const PEER_UP = "3";
-/** Peer type 3. tshark 4.0 takes the table's name behind the OPENs of its Peer Up (RFC 9069 §5.2.1) for a third BGP message. */
+/**
+ * Peer type 3. tshark 4.0 takes the table's name behind the OPENs of its Peer Up (RFC 9069 §5.2.1) for a third BGP
+ * message.
+ */
 const LOC_RIB = "3";
 /** Milliseconds, more than libpcap lets a block fill. */
 const BLOCK_TIME = 500;

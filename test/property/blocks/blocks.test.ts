@@ -1,7 +1,7 @@
-// Make before break, under everything that can happen in any order: the design's invariants 1, 2, 3 and 6 and that all of it comes
-// to its end. What is real: daemon/blocks, the allocator, and in the worker Owned, Rules, StaticRoutes and their codecs. What is a
-// model: the kernel, the neighbours, the threads, time. A failure prints the fewest deeds that lead to it; `SEED=n` runs
-// those of one seed, `RUNS=n` another number of them.
+// Make before break, under everything that can happen in any order: the design's invariants 1, 2, 3 and 6 and that all
+// of it comes to its end. What is real: daemon/blocks, the allocator, and in the worker Owned, Rules, StaticRoutes and
+// their codecs. What is a model: the kernel, the neighbours, the threads, time. A failure prints the fewest deeds that
+// lead to it; `SEED=n` runs those of one seed, `RUNS=n` another number of them.
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import type * as Lifecycle from "../../../daemon/blocks/lifecycle.ts";
 import type { Step } from "../../../daemon/blocks/lifecycle.ts";

@@ -1,5 +1,5 @@
-// The design's invariants, as they can be seen from outside: in the kernel, at the neighbours, in pods. In: a look at it, after each
-// thing that happens. Out: the first invariant that does not hold, in words.
+// The design's invariants, as they can be seen from outside: in the kernel, at the neighbours, in pods. In: a look at
+// it, after each thing that happens. Out: the first invariant that does not hold, in words.
 import type { BlocksConfig } from "../../../daemon/blocks/placement.ts";
 import { parseAddress } from "../../../net/address.ts";
 import { contains, hostPrefix, prefix as prefixOf } from "../../../net/prefix.ts";

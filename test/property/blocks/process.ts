@@ -1,5 +1,6 @@
-// One run of the daemon, as far as blocks are concerned: the real Blocks with their life and the real allocator on one side of a
-// thread boundary, the real Owned, Rules and StaticRoutes on the other. What crosses it waits until it is told to go on.
+// One run of the daemon, as far as blocks are concerned: the real Blocks with their life and the real allocator on one
+// side of a thread boundary, the real Owned, Rules and StaticRoutes on the other. What crosses it waits until it is
+// told to go on.
 import { Allocator } from "../../../cni/ipam/allocator.ts";
 import { type BlockStatus, Blocks } from "../../../daemon/blocks/blocks.ts";
 import { type BlocksConfig, nothingPlaced, type Placement } from "../../../daemon/blocks/placement.ts";

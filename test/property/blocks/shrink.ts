@@ -1,9 +1,13 @@
-// From the first run of many in which something is wrong, the fewest deeds with which it still is, and the story that they tell.
+// From the first run of many in which something is wrong, the fewest deeds with which it still is, and the story that
+// they tell.
 import { fewest } from "../fewest.ts";
 import { type Deed, deedsOf } from "./deeds.ts";
 import { Simulation, type Variant } from "./simulation.ts";
 
-/** The first configuration and the deeds are chance, but always the same. Most are short; some things take long to go wrong. */
+/**
+ * The first configuration and the deeds are chance, but always the same. Most are short; some things take long to go
+ * wrong.
+ */
 function programOf(seed: number): { first: number; deeds: readonly Deed[] } {
   return { first: seed * 7919, deeds: deedsOf(seed, seed % 60 === 0 ? 150 : 4 + (seed % 5) * 6) };
 }

@@ -1,6 +1,6 @@
-// A node and two neighbours, and everything that can happen to them, one thing at a time; after each thing that happens, and after
-// each write to the kernel, the design's invariants are looked at. In: a list of deeds, out of chance or by hand. Out: the first
-// invariant that does not hold, in words, or null.
+// A node and two neighbours, and everything that can happen to them, one thing at a time; after each thing that
+// happens, and after each write to the kernel, the design's invariants are looked at. In: a list of deeds, out of
+// chance or by hand. Out: the first invariant that does not hold, in words, or null.
 
 import type { Allocation } from "../../../cni/ipam/allocator.ts";
 import type { BlocksConfig } from "../../../daemon/blocks/placement.ts";

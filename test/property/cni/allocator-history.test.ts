@@ -1,6 +1,6 @@
-// Random histories of pods, restarts and clocks, against a model that works it out the slow way: the same addresses or the same
-// refusal, the same numbers; no address to another pod before its cooldown has passed by a clock that nobody sets; and what
-// is given back too late frees nothing.
+// Random histories of pods, restarts and clocks, against a model that works it out the slow way: the same addresses or
+// the same refusal, the same numbers; no address to another pod before its cooldown has passed by a clock that nobody
+// sets; and what is given back too late frees nothing.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Allocation, Allocator, type Eviction } from "../../../cni/ipam/allocator.ts";

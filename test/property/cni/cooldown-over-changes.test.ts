@@ -1,5 +1,5 @@
-// Pools that change under pods that come and go: nobody gets what another pod gave back a moment ago, wherever its block has been
-// meanwhile; and who is kept an address finds it when its block is back.
+// Pools that change under pods that come and go: nobody gets what another pod gave back a moment ago, wherever its
+// block has been meanwhile; and who is kept an address finds it when its block is back.
 import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type Allocation, Allocator } from "../../../cni/ipam/allocator.ts";

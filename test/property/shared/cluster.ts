@@ -1,5 +1,5 @@
-// A model of what etcd and our client for it are to the daemon: blocks that are nobody's, ours or somebody else's. Requests wait until
-// they are told to go on, and can be answered with an error; the operator can take everything away.
+// A model of what etcd and our client for it are to the daemon: blocks that are nobody's, ours or somebody else's.
+// Requests wait until they are told to go on, and can be answered with an error; the operator can take everything away.
 import type { BlockSource, OwnedBlock, SourceChange, SourceState } from "../../../cni/blocks/types.ts";
 import { BlockSourceError } from "../../../cni/blocks/types.ts";
 import type { Family } from "../../../net/address.ts";

@@ -1,6 +1,7 @@
-// Blocks of a shared pool under everything that can happen in any order: what is claimed is announced only when it is ours, what goes
-// back goes when nobody looks for it here, pods keep what they have, the last block stays, and in the end there is neither too much nor
-// too little. `SEED=n` runs one run and tells what happened, `RUNS=n` another number of them.
+// Blocks of a shared pool under everything that can happen in any order: what is claimed is announced only when it is
+// ours, what goes back goes when nobody looks for it here, pods keep what they have, the last block stays, and in the
+// end there is neither too much nor too little. `SEED=n` runs one run and tells what happened, `RUNS=n` another number
+// of them.
 import { describe, expect, it } from "vitest";
 import type { Claims } from "../../../daemon/shared/claims.ts";
 import { Simulation, type Variant } from "./simulation.ts";

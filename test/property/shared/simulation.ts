@@ -1,6 +1,7 @@
-// A node that claims its blocks out of a shared pool, a neighbour, and everything that can happen between them, etcd and the kernel. In:
-// deeds out of chance. Out: the first promise that is broken, in words, or null. What is real: daemon/shared, daemon/blocks, the allocator, and
-// in the worker what writes; the kernel, the neighbour, etcd, threads and time are models (see test/property/blocks).
+// A node that claims its blocks out of a shared pool, a neighbour, and everything that can happen between them, etcd
+// and the kernel. In: deeds out of chance. Out: the first promise that is broken, in words, or null. What is real:
+// daemon/shared, daemon/blocks, the allocator, and in the worker what writes; the kernel, the neighbour, etcd, threads
+// and time are models (see test/property/blocks).
 import type { Allocation } from "../../../cni/ipam/allocator.ts";
 import type { PoolConfig } from "../../../config/types.ts";
 import type { BlocksConfig, Placement } from "../../../daemon/blocks/placement.ts";

@@ -1,5 +1,5 @@
-// What a pod sends that it has no business to: frames made by hand. In: the pod that attacks, and its victim. Out: frames for the
-// pod's interface. Addresses are those of the isolation tests' small network.
+// What a pod sends that it has no business to: frames made by hand. In: the pod that attacks, and its victim. Out:
+// frames for the pod's interface. Addresses are those of the isolation tests' small network.
 import {
   arp,
   arpFrame,

@@ -1,11 +1,12 @@
-// Pods that come and go, and the first packets of each: one out to a host behind the fabric and one in from there, in both families, sent at
-// the moment that ADD has returned, once.
+// Pods that come and go, and the first packets of each: one out to a host behind the fabric and one in from there, in
+// both families, sent at the moment that ADD has returned, once.
 //
 //   churn PLUGIN NODE_NS FAR_NS FAR4 FAR6 WORKERS PODS SOCKET BLOCK4 BLOCK6
 //
-// Each worker is a thread that takes a new network namespace for each pod, runs the plugin in the node's as a runtime does, and sends. BLOCK4
-// and BLOCK6 are prefixes of addresses for pods that ask for one by name, up to the last octet or group: a worker's address then
-// goes from a pod that has just been deleted to the next, with another MAC address or with the same one. Prints one JSON object.
+// Each worker is a thread that takes a new network namespace for each pod, runs the plugin in the node's as a runtime
+// does, and sends. BLOCK4 and BLOCK6 are prefixes of addresses for pods that ask for one by name, up to the last octet
+// or group: a worker's address then goes from a pod that has just been deleted to the next, with another MAC address or
+// with the same one. Prints one JSON object.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>

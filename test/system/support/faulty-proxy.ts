@@ -1,5 +1,5 @@
-// A TCP proxy in front of an etcd member that does what networks do: delays, cuts, half-open connections, and answers that are lost,
-// with the request delivered a second time later.
+// A TCP proxy in front of an etcd member that does what networks do: delays, cuts, half-open connections, and answers
+// that are lost, with the request delivered a second time later.
 import { connect, createServer, type Server, type Socket } from "node:net";
 
 export interface ProxyFaults {

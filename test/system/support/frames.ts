@@ -1,5 +1,5 @@
-// Frames as an attacker in a pod would make them, byte by byte, and a way to put them on the wire inside a namespace: a packet
-// socket, on which the kernel checks nothing.
+// Frames as an attacker in a pod would make them, byte by byte, and a way to put them on the wire inside a namespace: a
+// packet socket, on which the kernel checks nothing.
 
 import { parseAddress } from "../../../net/address.ts";
 import { check, native } from "../../../net/native.ts";

@@ -1,4 +1,5 @@
-// The examples of docs/policy.md are loaded as they stand there, and the routes in their comments come out as the comments say.
+// The examples of docs/policy.md are loaded as they stand there, and the routes in their comments come out as the
+// comments say.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";

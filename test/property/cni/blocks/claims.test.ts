@@ -1,6 +1,7 @@
-// The claim protocol with its real code, against a simulated etcd, under lost requests and answers, requests delivered twice and
-// late, partitions, processes that stand still, crashes at any moment, nodes removed by an operator, and a store that is wiped. After
-// every step: no block and no address in two hands, nothing pending in use. In the end: everybody agrees, nothing has leaked.
+// The claim protocol with its real code, against a simulated etcd, under lost requests and answers, requests delivered
+// twice and late, partitions, processes that stand still, crashes at any moment, nodes removed by an operator, and a
+// store that is wiped. After every step: no block and no address in two hands, nothing pending in use. In the end:
+// everybody agrees, nothing has leaked.
 //
 // SEED=n repeats one history, RUNS=n makes more of them.
 import { expect, it } from "vitest";

@@ -166,7 +166,8 @@ export class Cluster {
   }
 
   /**
-   * etcd loses everything, and the operator does as docs/etcd.md says: claims are paused until every node has put back what it has.
+   * etcd loses everything, and the operator does as docs/etcd.md says: claims are paused until every node has put back
+   * what it has.
    */
   async wipe(): Promise<void> {
     this.wiped = true;

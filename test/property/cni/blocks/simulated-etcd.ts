@@ -1,5 +1,5 @@
-// etcd as far as the claim protocol uses it: a linearizable map with revisions, leases and watches, and connections to it that lose
-// requests, lose answers, deliver a request twice, and take their time.
+// etcd as far as the claim protocol uses it: a linearizable map with revisions, leases and watches, and connections to
+// it that lose requests, lose answers, deliver a request twice, and take their time.
 import { EtcdError } from "../../../../cni/blocks/etcd/error.ts";
 import type {
   Compare,

@@ -1,5 +1,5 @@
-// Time that passes when there is nothing left to do, with one clock per process: a process that stands still (a pause of the garbage
-// collector, SIGSTOP) finds all its timers and answers due at once when it goes on.
+// Time that passes when there is nothing left to do, with one clock per process: a process that stands still (a pause
+// of the garbage collector, SIGSTOP) finds all its timers and answers due at once when it goes on.
 import { setImmediate } from "node:timers/promises";
 import type { Clock, Timer } from "../../../../net/clock.ts";
 

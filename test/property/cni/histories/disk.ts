@@ -1,6 +1,6 @@
-// A disk as hostile as the real ones: what is written is in the page cache until it is synced, a write that is under way when
-// the power goes is there in any of its sectors, names are changed on disk when the directory is synced or when it pleases, and
-// after a write that failed the cache shows what may never be written.
+// A disk as hostile as the real ones: what is written is in the page cache until it is synced, a write that is under
+// way when the power goes is there in any of its sectors, names are changed on disk when the directory is synced or
+// when it pleases, and after a write that failed the cache shows what may never be written.
 import type { Disk, DiskFile } from "../../../../cni/ipam/disk.ts";
 import type { Steps } from "./steps.ts";
 

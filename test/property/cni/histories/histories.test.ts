@@ -1,5 +1,6 @@
-// Pods over the life of a node: whatever crashes when, no address is lost and none has two owners, what was acknowledged stays, and
-// the kernel agrees with the books. Some of the histories that `npm run histories` plays; SEED=n plays one, with its story.
+// Pods over the life of a node: whatever crashes when, no address is lost and none has two owners, what was
+// acknowledged stays, and the kernel agrees with the books. Some of the histories that `npm run histories` plays;
+// SEED=n plays one, with its story.
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { Allocator } from "../../../../cni/ipam/allocator.ts";
 import type { DiskFile } from "../../../../cni/ipam/disk.ts";

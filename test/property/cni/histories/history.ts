@@ -69,7 +69,10 @@ export class History {
   run: Run | null = null;
   /** Not everything that was acknowledged can be in the journal any more. */
   journalLost = false;
-  /** What is gone may be in the journal yet: the disk could not be written, or refused what it had written. The kernel knows better. */
+  /**
+   * What is gone may be in the journal yet: the disk could not be written, or refused what it had written. The kernel
+   * knows better.
+   */
   journalBehind = false;
   /** Milliseconds. */
   #clockOffset = 0;

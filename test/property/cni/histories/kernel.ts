@@ -1,5 +1,5 @@
-// The kernel as far as pods are concerned: namespaces, cables between them and the host, and the host's routes. It outlives the
-// daemon's runs, and nothing of it outlives a boot.
+// The kernel as far as pods are concerned: namespaces, cables between them and the host, and the host's routes. It
+// outlives the daemon's runs, and nothing of it outlives a boot.
 import { isOurAlias } from "../../../../cni/attach/alias.ts";
 import { type AttacherEvents, type Attaching, HostNameTakenError } from "../../../../cni/attach/attacher.ts";
 import type { HostLink } from "../../../../cni/attach/messages.ts";

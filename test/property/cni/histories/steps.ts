@@ -1,5 +1,5 @@
-// One run of the daemon, step by step: whatever it asks of the disk or the kernel waits here until it is its turn, in any order.
-// When the run has ended, by a crash at any step, nothing that it still waits for ever comes back.
+// One run of the daemon, step by step: whatever it asks of the disk or the kernel waits here until it is its turn, in
+// any order. When the run has ended, by a crash at any step, nothing that it still waits for ever comes back.
 
 interface Waiting {
   readonly label: string;

@@ -168,7 +168,10 @@ export class ClientRack {
     }
   }
 
-  /** What a web server of the image answers to a machine outside: the address that it is asked from. It may just be starting. */
+  /**
+   * What a web server of the image answers to a machine outside: the address that it is asked from. It may just be
+   * starting.
+   */
   fromOutside(url: string): Promise<string> {
     const ask = async () => {
       const args = ["-sS", "-m", "3", `http://${url}/cgi-bin/who`];

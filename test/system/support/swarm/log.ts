@@ -1,5 +1,5 @@
-// What every node of the swarm does, as lines that are on their way to the kernel before anything else happens: they survive a SIGKILL.
-// Times are CLOCK_MONOTONIC in milliseconds, the same in all processes.
+// What every node of the swarm does, as lines that are on their way to the kernel before anything else happens: they
+// survive a SIGKILL. Times are CLOCK_MONOTONIC in milliseconds, the same in all processes.
 import { readFileSync, writeSync } from "node:fs";
 
 export type Line =

@@ -1,5 +1,5 @@
-// 50 nodes in processes of their own around a real etcd cluster, each node behind proxies that lose, delay, cut and repeat; and the
-// hand that kills, stops and starts all of it.
+// 50 nodes in processes of their own around a real etcd cluster, each node behind proxies that lose, delay, cut and
+// repeat; and the hand that kills, stops and starts all of it.
 import { type ChildProcess, fork } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,5 +1,5 @@
-// One process of the swarm: several nodes, each with the real source, client and copy on the disk, doing what daemons do at random.
-// In: its plan as an argument, and a message that asks for a report. Out: log lines, and the report.
+// One process of the swarm: several nodes, each with the real source, client and copy on the disk, doing what daemons
+// do at random. In: its plan as an argument, and a message that asks for a report. Out: log lines, and the report.
 import { openSync } from "node:fs";
 import { join } from "node:path";
 import { EtcdClient } from "../../../../cni/blocks/etcd/client.ts";

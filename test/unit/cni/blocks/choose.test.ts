@@ -1,5 +1,5 @@
-// Which block is claimed next: contiguous within a rack, racks apart, around what is taken or excluded, and without counting what an
-// IPv6 CIDR has.
+// Which block is claimed next: contiguous within a rack, racks apart, around what is taken or excluded, and without
+// counting what an IPv6 CIDR has.
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { chooseBlock, type RackRange, type TakenBlock } from "../../../../cni/blocks/choose.ts";

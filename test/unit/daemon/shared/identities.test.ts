@@ -1,4 +1,5 @@
-// Until when addresses are kept for a pod that is gone: over a restart of the daemon, by the time of day. Against the simulated store.
+// Until when addresses are kept for a pod that is gone: over a restart of the daemon, by the time of day. Against the
+// simulated store.
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { EMPTY_COPY, type LocalCopy } from "../../../../cni/blocks/local-copy.ts";
 import { EtcdBlockSource } from "../../../../cni/blocks/source.ts";
