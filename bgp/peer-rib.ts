@@ -1,6 +1,7 @@
 // One peer's side of the RIB: what its session says goes into its Adjacency-RIBs-In and the Loc-RIB, what the Loc-RIB has
 // goes out; and what becomes of its routes when the session ends: withdrawn in slices, or kept as stale for a while
 // (stale-routes.ts).
+import { isDeepStrictEqual } from "node:util";
 import { type Family, sameBytes } from "../net/address.ts";
 import type { Timer } from "../net/clock.ts";
 import type { Prefix } from "../net/prefix.ts";
@@ -12,6 +13,7 @@ import { ownNextHop } from "./adj-rib-out/own-next-hop.ts";
 import { PathsOut } from "./adj-rib-out/paths-out.ts";
 import { sendsOtherwise } from "./adj-rib-out/update-groups.ts";
 import type { AttributeSource } from "./attribute-store.ts";
+import { forgetDefault, originateDefault } from "./default-origination.ts";
 import { InboundRefresh } from "./inbound-refresh.ts";
 import { Ingress, type IngressFacts } from "./ingress.ts";
 import type { SourceSession } from "./loc-rib/source.ts";
@@ -127,6 +129,7 @@ export class PeerRib implements UpdateSink, SliceTask {
       const pathIds = receivesPathIds(negotiated, part.family);
       part.open(this.#sourceSession(negotiated), pathIds ? (this.#options.addPath?.limit ?? 1) : null);
       part.adjRibOut = this.#openAdjRibOut(part, session);
+      originateDefault(part, this.#options, negotiated, this.#core);
     }
     // An unnumbered neighbour that comes back with another address: the next hops of its old routes are dead.
     const moved = this.#lastAddress !== null && !sameBytes(this.#lastAddress, negotiated.remoteAddress);
@@ -193,7 +196,11 @@ export class PeerRib implements UpdateSink, SliceTask {
     this.limits.checkReceived();
     this.limits.checkAdvertised();
     const session = this.#session;
-    if ((policyKey(options.export) === policyKey(old.export) && !sendsOtherwise(options, old)) || !session) return;
+    if (!session) return;
+    const otherForm = sendsOtherwise(options, old);
+    if (otherForm || !isDeepStrictEqual(options.defaultOriginate, old.defaultOriginate))
+      for (const part of this.families.values()) originateDefault(part, options, session.negotiated, this.#core);
+    if (policyKey(options.export) === policyKey(old.export) && !otherForm) return;
     for (const part of this.families.values()) {
       if (!part.adjRibOut) continue;
       const group = part.adjRibOut.group;
@@ -368,6 +375,7 @@ export class PeerRib implements UpdateSink, SliceTask {
     for (const part of this.families.values()) {
       part.converged = false;
       if (!part.adjRibOut) continue;
+      forgetDefault(part, this.#core);
       part.adjRibOut.close();
       this.#core.groups.leave(part.adjRibOut.group);
       part.adjRibOut = null;

@@ -179,6 +179,7 @@ export class Rib implements SessionHandler {
       },
       import: policyName(peer.options.import),
       export: policyName(peer.options.export),
+      defaultOriginate: defaultOriginated(peer),
       table: this.#core.locRib(peer.options.table, 4).tableName,
       pathsIgnored: part(4).pathsIgnored + part(6).pathsIgnored,
       stale: part(4).stale + part(6).stale,
@@ -373,4 +374,16 @@ function totals({ families }: PeerRib): { received: number; accepted: number; ad
     sum.advertised += advertised;
   }
   return sum;
+}
+
+function defaultOriginated({ options, families }: PeerRib): PeerView["defaultOriginate"] {
+  const wanted = options.defaultOriginate;
+  if (!wanted) return null;
+  const of = (family: Family): boolean | null => {
+    if (!wanted.families.includes(family)) return null;
+    const adjRibOut = families.get(family)?.adjRibOut;
+    const route = adjRibOut?.defaultRoute;
+    return route ? (adjRibOut?.advertised(route.id).length ?? 0) > 0 : false;
+  };
+  return { ipv4: of(4), ipv6: of(6) };
 }

@@ -139,6 +139,11 @@ function toldWhy(core: RibCore, peer: PeerRib, locRib: LocRib, id: number, names
       why: null,
       policy: null,
     };
+  const own = adjRibOut.defaultRoute;
+  if (own?.id === id) {
+    if (!own.wanted) return nothing("its default route is ours, and no route in use is as defaultOriginate.while says");
+    return nothing(own.set === 0 ? WORDS["no next hop or too long"] : "it is about to be told");
+  }
   const attributes = locRib.bestOf(id);
   const source = locRib.sourceOf(id);
   if (attributes === 0 || !source) return nothing("no path is in use");

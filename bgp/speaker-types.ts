@@ -1,4 +1,5 @@
 // What the speaker is configured with: peers with their policies, and the tables they import into.
+import type { Family } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
 import type { BestPathOptions } from "./loc-rib/best-path-options.ts";
 import type { MonitoringOptions } from "./monitor/types.ts";
@@ -7,6 +8,15 @@ import type { PrefixCountLimits, PrefixLimits } from "./prefix-limits.ts";
 import type { RouteRules } from "./route-rules.ts";
 import type { PeerOptions } from "./session/types.ts";
 import type { PathAttributes } from "./wire/path-attributes.ts";
+
+/** A default route of our own for one neighbour, its export policy aside. */
+export interface DefaultOriginate {
+  readonly families: readonly Family[];
+  /** Only while its table has a route in use, of others than itself, that this accepts; null: always. */
+  readonly while: ImportPolicy | ExportPolicy | null;
+  /** What it passes instead of the export policy; its peer is `local`. */
+  readonly route: ExportPolicy;
+}
 
 export interface SpeakerPeer extends PeerOptions, RouteRules {
   readonly import: ImportPolicy;
@@ -17,6 +27,8 @@ export interface SpeakerPeer extends PeerOptions, RouteRules {
   readonly maxPrefixes: PrefixLimits | null;
   /** Prefixes announced to it. */
   readonly maxPrefixesOut: PrefixCountLimits | null;
+  /** Default routes that it is told whatever there is; absent, null: none. */
+  readonly defaultOriginate?: DefaultOriginate | null;
   /** False: monitoring protocols say nothing about the peer and what it announces. */
   readonly monitored?: boolean;
   /** BFD beside the BGP session (RFC 5880); interval in milliseconds. */

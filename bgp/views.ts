@@ -28,6 +28,8 @@ export interface PeerView extends PeerStatus {
   };
   readonly import: string;
   readonly export: string;
+  /** Whether default routes of our own are announced, by family (null: not to be); null: not configured. */
+  readonly defaultOriginate: { readonly ipv4: boolean | null; readonly ipv6: boolean | null } | null;
   readonly table: string;
   /** Routes kept past a session loss (RFC 4724). */
   readonly stale: number;

@@ -34,6 +34,7 @@ export async function peerDetails(output: Output, view: PeerView): Promise<void>
     ["sessions", `Established ${view.establishedCount} times`],
     ["timers", timersText(view)],
     ["policy", `import ${view.import}, export ${view.export}, table ${view.table}${silence(view)}`],
+    ...(view.defaultOriginate ? [["default route", originatedText(view.defaultOriginate)] as [string, string]] : []),
     [
       "received",
       `${counts("received")}${staleText(view)}${view.pathsIgnored > 0 ? `, ${view.pathsIgnored} paths ignored` : ""}`,
@@ -50,6 +51,13 @@ export async function peerDetails(output: Output, view: PeerView): Promise<void>
   ];
   await output.line(output.paint(plain(view.name), "bold"));
   for (const [key, value] of lines) await output.line(`  ${key.padEnd(14)}${key === "state" ? value : plain(value)}`);
+}
+
+/** Of this node's own making, for this neighbour alone. */
+function originatedText({ ipv4, ipv6 }: NonNullable<PeerView["defaultOriginate"]>): string {
+  const words = (family: string, announced: boolean | null) =>
+    announced === null ? [] : [`${family} ${announced ? "announced" : "not announced"}`];
+  return `of our own, ${[...words("IPv4", ipv4), ...words("IPv6", ipv6)].join(", ")}`;
 }
 
 const ago = (seconds: number | null) => (seconds === null ? "" : ` (${duration(seconds)} ago)`);
@@ -84,7 +92,10 @@ function notificationText({ notifications }: PeerView): string {
 
 /** What takes or gives nothing looks like a fault to whoever expects routes. */
 function silence(view: PeerView): string {
-  const nothing = [view.import === "none" && "takes", view.export === "none" && "gives"].filter(Boolean);
+  const nothing = [
+    view.import === "none" && "takes",
+    view.export === "none" && !view.defaultOriginate && "gives",
+  ].filter(Boolean);
   return nothing.length > 0
     ? ` (${nothing.join(" and ")} nothing; a neighbour in another AS needs both, RFC 8212)`
     : "";

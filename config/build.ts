@@ -1,7 +1,7 @@
 // Parsed and checked sections -> Config, in the terms of the components.
 import { join } from "node:path";
 import type { ExportPolicy, ImportPolicy } from "../bgp/policy/types.ts";
-import type { SpeakerGroup } from "../bgp/speaker-types.ts";
+import type { DefaultOriginate, SpeakerGroup } from "../bgp/speaker-types.ts";
 import { formatPrefix } from "../net/prefix.ts";
 import { communityChanges, originatedAttributes, PolicyBuilder } from "./build-policies.ts";
 import { buildRules, sessionAsn } from "./build-rules.ts";
@@ -10,6 +10,7 @@ import { rangesOf } from "./check-groups.ts";
 import { type CommonKeys, isInternal, type Secrets } from "./check-peers.ts";
 import { buildLimits, buildLimitsOut } from "./limits.ts";
 import { bfd } from "./schema/peer.ts";
+import { defaultOriginate } from "./schema/peer-routes.ts";
 import type { Parsed, ParsedEtcd, ParsedPeer, ParsedPeerGroup, ParsedPool } from "./schema.ts";
 import type { Passwords } from "./secret.ts";
 import type { Config, EtcdConfig, PoolConfig } from "./types.ts";
@@ -85,8 +86,9 @@ export function buildConfig(parsed: Complete, context: BuildContext): Config {
   };
 }
 
-/** What `bfd: true` stands for. */
+/** What `bfd: true` and `defaultOriginate: true` stand for. */
 const defaultBfd = bfd.parse({});
+const anyDefault = defaultOriginate.parse({});
 
 interface PeerContext {
   readonly node: Complete["node"];
@@ -127,6 +129,7 @@ function buildCommon(name: string, peer: CommonKeys & Asn, context: PeerContext)
     addPath: peer.addPath,
     import: context.policies.chain(imports) as ImportPolicy,
     export: context.policies.chain(exports, communityChanges(peer.communities ?? {})) as ExportPolicy,
+    defaultOriginate: buildDefaultOriginate(peer, context.policies),
     table: context.table,
     monitored: peer.monitoring,
     maxPrefixes: buildLimits(peer),
@@ -134,6 +137,19 @@ function buildCommon(name: string, peer: CommonKeys & Asn, context: PeerContext)
     role: peer.role ?? null,
     requireRole: peer.requireRole,
     ...buildRules(peer, { asn: context.node.asn, internal, allowAsSets: context.bgp.allowAsSets }),
+  };
+}
+
+function buildDefaultOriginate(
+  { defaultOriginate: given, communities }: Pick<CommonKeys, "defaultOriginate" | "communities">,
+  policies: PolicyBuilder,
+): DefaultOriginate | null {
+  if (given === false) return null;
+  const { while: condition, families, policy } = given === true ? anyDefault : given;
+  return {
+    families,
+    while: condition ? (policies.chain(condition) as ImportPolicy) : null,
+    route: policies.chain(policy ?? ["all"], communityChanges(communities ?? {})) as ExportPolicy,
   };
 }
 

@@ -176,6 +176,17 @@ export function checkPolicyNames(check: Check, path: Path, peer: CommonKeys): vo
         check.warning(at, "none decides nothing among others", "remove it: what nobody accepts is rejected anyway");
     }
   }
+  checkDefaultOriginate(check, [...path, "defaultOriginate"], peer);
+}
+
+function checkDefaultOriginate(check: Check, path: Path, { defaultOriginate, families }: CommonKeys): void {
+  if (typeof defaultOriginate === "boolean") return;
+  const known = [...new Set([...importBuiltIns, ...exportBuiltIns, ...check.names.policies])];
+  for (const key of ["while", "policy"] as const)
+    for (const [index, name] of (defaultOriginate[key] ?? []).entries())
+      check.reference([...path, key, index], name, "policy", known);
+  if (!defaultOriginate.families.some((family) => families.includes(family)))
+    check.problem([...path, "families"], "the session has none of these families", "see families of the peer");
 }
 
 /** Null when the first is not there. */

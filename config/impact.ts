@@ -51,6 +51,7 @@ export const peerImpact: Readonly<Record<Exclude<keyof SpeakerPeer, "name" | "dy
   addPath: "reset",
   import: "live",
   export: "live",
+  defaultOriginate: "live",
   table: "reset",
   maxPrefixes: "live",
   maxPrefixesOut: "live",

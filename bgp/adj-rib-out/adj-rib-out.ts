@@ -13,6 +13,7 @@ import type { Interest, Subscription } from "../loc-rib/subscription.ts";
 import { Afi, RefreshSubtype, Safi } from "../wire/registry.ts";
 import { encodeRouteRefresh } from "../wire/route-refresh.ts";
 import { encodeEndOfRib } from "../wire/update.ts";
+import type { DefaultRoute } from "./default-route.ts";
 import type { OutgoingSets } from "./outgoing-sets.ts";
 import type { OwnNextHop } from "./own-next-hop.ts";
 import type { Packer, PackerTarget, PrefixChains } from "./packer.ts";
@@ -79,6 +80,9 @@ export abstract class AdjRibOut implements SliceTask {
   protected readonly options: AdjRibOutOptions;
   #group: UpdateGroup;
   #subscription: Subscription | null;
+  #defaultRoute: DefaultRoute | null = null;
+  /** Prefix of the default route that is originated for this peer alone; 0: none is. */
+  protected defaultId = 0;
   /** To be sent even though the peer was told before (RFC 2918). */
   protected readonly forced = new DirtySet();
   protected readonly target: PackerTarget;
@@ -186,8 +190,31 @@ export abstract class AdjRibOut implements SliceTask {
     this.#subscription?.close();
     this.#group = group;
     // Even a policy that announces nothing has to take back what was announced before.
-    this.#subscription = this.#subscribe() ?? this.options.locRib.watch("local", () => this.#schedule(), false);
+    this.#subscription = this.#subscribe() ?? this.#watchOwn();
+    if (this.defaultId !== 0) this.#subscription.add(this.defaultId);
     this.#presentAt = 0;
+    this.#schedule();
+  }
+
+  /** The default route that is originated for this peer alone, null: none. */
+  get defaultRoute(): DefaultRoute | null {
+    return this.#defaultRoute;
+  }
+
+  /** Another one, or none any more: the peer is told the difference. */
+  setDefaultRoute(route: DefaultRoute | null): void {
+    if (this.#closed) return;
+    this.#subscription ??= this.#watchOwn();
+    this.#defaultRoute = route;
+    const id = route?.id ?? this.defaultId;
+    this.defaultId = route?.id ?? 0;
+    if (route)
+      route.onChange = () => {
+        this.#subscription?.add(id);
+        // End-of-RIB may have waited for it.
+        this.#schedule();
+      };
+    this.#subscription.add(id);
     this.#schedule();
   }
 
@@ -255,14 +282,22 @@ export abstract class AdjRibOut implements SliceTask {
    * §4.1): routes that we pass on are complete only when they have arrived. Our own are there from the start.
    */
   get #awaitsOthers(): boolean {
+    const route = this.#defaultRoute;
+    if (route && !route.settled) return true;
     const { builtIn } = this.#group.policy;
-    return builtIn !== "blocks" && builtIn !== "none" && this.options.isRestarting();
+    const own = (builtIn === "blocks" || builtIn === "none") && !route?.conditional;
+    return !own && this.options.isRestarting();
   }
 
   #subscribe(): Subscription | null {
     const { builtIn } = this.#group.policy;
     if (builtIn === "none") return null;
     return this.options.locRib.watch(builtIn === "blocks" ? "local" : this.#interest, () => this.#schedule(), false);
+  }
+
+  /** For those who are told nothing of the Loc-RIB, or no more. */
+  #watchOwn(): Subscription {
+    return this.options.locRib.watch("local", () => this.#schedule(), false);
   }
 
   #schedule(): void {

@@ -34,7 +34,9 @@ export class BestPathOut extends AdjRibOut {
 
   override advertised(id: number): readonly Advertised[] {
     const set = this.#advertised.get(id);
-    return set === 0 ? [] : [{ pathId: null, set, source: this.options.locRib.sourceOf(id) }];
+    if (set === 0) return [];
+    const own = id === this.defaultId ? this.defaultRoute : null;
+    return [{ pathId: null, set, source: own?.source ?? this.options.locRib.sourceOf(id) }];
   }
 
   protected override batch(subscription: Subscription): void {
@@ -90,6 +92,7 @@ export class BestPathOut extends AdjRibOut {
 
   /** What the peer should be told about a prefix now. */
   #outgoing(id: number): number {
+    if (id === this.defaultId) return this.defaultRoute?.set ?? 0;
     const { locRib, peer } = this.options;
     const attributes = locRib.bestOf(id);
     if (attributes === 0) return 0;

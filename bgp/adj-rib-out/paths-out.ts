@@ -134,6 +134,13 @@ export class PathsOut extends AdjRibOut {
     const { locRib, peer } = this.options;
     const { wanted } = this.#space;
     const most = typeof this.#send === "number" ? this.#send : Number.POSITIVE_INFINITY;
+    if (id === this.defaultId && this.defaultRoute) {
+      const { set, source } = this.defaultRoute;
+      const pathId = locRib.indexOf(source);
+      while (wanted.length <= pathId) wanted.push(0);
+      wanted[pathId] = set;
+      return pathId + 1;
+    }
     let end = 0;
     let count = 0;
     for (const { source, attributes } of locRib.select(id, typeof this.#send === "number" ? "ordered" : this.#send)) {

@@ -1,8 +1,9 @@
 // Keys of a peer about its routes beside the policies: AS paths, next hops, reflection, roles, what is taken and sent at all.
 import * as z from "zod";
-import { boolean, integer, one, quote, Refusal, type Scalar, word } from "../scalar.ts";
+import { boolean, integer, list, one, quote, Refusal, type Scalar, word } from "../scalar.ts";
 import * as s from "../scalars.ts";
-import { otherwise } from "./common.ts";
+import { family, otherwise } from "./common.ts";
+import { policyChain } from "./policy.ts";
 
 const localAsn = z.strictObject({
   asn: one(s.asn, "The AS number that the neighbour knows this node by."),
@@ -51,7 +52,31 @@ const nextHopSelf: Scalar<boolean | "force"> = {
       : new Refusal(`${quote(value)} is not one of true, false, force`),
 };
 
+export const defaultOriginate = z.strictObject({
+  while: policyChain(
+    "Only while the neighbour's table has a route in use that this accepts: `default-route`, another built-in policy, or policies by name. What comes from the neighbour itself does not count; this node's blocks do, unless a policy leaves out `peer: local`.",
+  )
+    .optional()
+    .meta(otherwise("in any case")),
+  families: list(family, "Address families, as far as the session has them.", { nonEmpty: true }).prefault([
+    "ipv4",
+    "ipv6",
+  ]),
+  policy: policyChain(
+    "Policies that the default route passes, for what they set on it; one that they reject is not announced.",
+  )
+    .optional()
+    .meta(otherwise("it is sent as it is")),
+});
+
 export const routeKeys = {
+  defaultOriginate: z
+    .union([z.boolean(), defaultOriginate])
+    .prefault(false)
+    .meta({ title: "map, `true` or `false`" })
+    .describe(
+      "Announce default routes (0.0.0.0/0 and ::/0) by way of this node to the neighbour, whatever `export` says, in place of any that this node has. `true`: in any case.",
+    ),
   localAsn: z
     .union([localAsn, one(s.asn, "")])
     .optional()

@@ -281,7 +281,10 @@ function restored(since: string): Course {
 }
 
 /** What a drain makes of a peer, or of a group. */
-export function seenThrough<T extends Pick<SpeakerPeer, "gracefulShutdown" | "export">>(peer: T, state: DrainState): T {
+export function seenThrough<T extends Pick<SpeakerPeer, "gracefulShutdown" | "export" | "defaultOriginate">>(
+  peer: T,
+  state: DrainState,
+): T {
   if (state === "serving") return peer;
-  return { ...peer, gracefulShutdown: true, ...(state !== "shifting" && { export: "none" }) };
+  return { ...peer, gracefulShutdown: true, ...(state !== "shifting" && { export: "none", defaultOriginate: null }) };
 }

@@ -24,6 +24,7 @@ const ours = (name: Other) => `10.${others[name]}.0.1`;
 const theirs = (name: Other) => `10.${others[name]}.0.2`;
 /** A second session with each, for which we have no policy. */
 const quiet = (name: Other, end: 1 | 2) => `10.${others[name] + 10}.0.${end}`;
+const quiet6 = (name: Other, end: 1 | 2) => `fd00:${others[name]}::${end}`;
 
 /** What each announces: 203.0.113.<16 n>/28 of FRR, 192.0.2.<16 n>/28 of BIRD. */
 const kinds = ["standard", "large", "extended", "path", "hop", "plain", "bogon"] as const;
@@ -59,12 +60,13 @@ policies:
         extendedCommunity: { add: ["rt:64510:42", "ro:10.0.0.11:42"] }
       then: accept
     - { match: { peer: local }, then: accept }
+  last-resort: [{ set: { med: 300, community: { add: "64510:99" } }, then: accept }]
   out2:
     - { match: { prefix: ${OTHER} }, set: { med: 9, nextHop: self }, then: accept }
     - { apply: out }
 `;
 
-const yaml = (imports = "[base, in]", exports = "out") => `
+const yaml = (imports = "[base, in]", exports = "out", quietKeys = "") => `
 node: { name: node1, asn: ${ASN}, routerId: 10.0.0.11 }
 tables: { fabric: { id: 7100 }, storage: { id: 7200 } }
 pools:
@@ -76,7 +78,7 @@ ${names
     (
       name,
     ) => `  ${name}: { address: ${theirs(name)}, asn: ${asnOf(name)}, import: ${imports}, export: ${exports}, table: fabric, connectRetry: 1s, communities: { add: ["64510:9"], remove: ["64510:1:1"] } }
-  ${name}-quiet: { address: ${quiet(name, 2)}, asn: ${asnOf(name)}, table: fabric, connectRetry: 1s }`,
+  ${name}-quiet: { address: ${quiet(name, 2)}, asn: ${asnOf(name)}, table: fabric, connectRetry: 1s, ${quietKeys} }`,
   )
   .join("\n")}
 ${policies}`;
@@ -101,6 +103,8 @@ route-map out permit 50
  match ip address prefix-list hop
  set ip next-hop 10.1.0.9
 route-map out permit 60
+route-map default permit 10
+ set community 64497:150
 router bgp ${asnOf("frr")}
  bgp router-id 10.0.0.1
  no bgp ebgp-requires-policy
@@ -112,6 +116,9 @@ router bgp ${asnOf("frr")}
  address-family ipv4 unicast
 ${kinds.map((kind) => `  network ${frrRoute(kind)}`).join("\n")}
   neighbor ${ours("frr")} route-map out out
+ exit-address-family
+ address-family ipv6 unicast
+  neighbor ${quiet("frr", 1)} activate
  exit-address-family
 `;
 
@@ -139,6 +146,7 @@ protocol bgp quiet {
   local as ${asnOf("bird")}; neighbor ${quiet("bird", 1)} as ${ASN};
   connect retry time 1; connect delay time 1; error wait time 1, 5;
   ipv4 { import all; export where source = RTS_STATIC; };
+  ipv6 { import all; export none; };
 }
 `;
 
@@ -154,16 +162,17 @@ beforeAll(async () => {
   nodes.us = lab.addNode("us");
   for (const name of names) {
     nodes[name] = lab.addNode(name);
-    const link = (device: string, us: string, them: string) =>
-      lab.link(
-        { node: nodes.us, name: device, addresses: [`${us}/24`] },
-        { node: nodes[name], name: device, addresses: [`${them}/24`] },
-      );
-    link(name, ours(name), theirs(name));
-    link(`${name}-quiet`, quiet(name, 1), quiet(name, 2));
+    const link = (device: string, us: readonly string[], them: readonly string[]) =>
+      lab.link({ node: nodes.us, name: device, addresses: us }, { node: nodes[name], name: device, addresses: them });
+    link(name, [`${ours(name)}/24`], [`${theirs(name)}/24`]);
+    const both = (end: 1 | 2) => [`${quiet(name, end)}/24`, `${quiet6(name, end)}/64`];
+    link(`${name}-quiet`, both(1), both(2));
   }
   capture = new Capture(nodes.us, `${lab.directory}/policy.pcapng`);
-  [frr, bird] = await Promise.all([Frr.start(nodes.frr, frrConfig), Bird.start(nodes.bird, birdConfig)]);
+  [frr, bird] = await Promise.all([
+    Frr.start(nodes.frr, frrConfig, { daemons: ["zebra", "bgpd"] }),
+    Bird.start(nodes.bird, birdConfig),
+  ]);
   underlay = await Underlay.start(nodes.us, yaml());
   for (const name of names)
     await Promise.all([underlay.waitEstablished(name), underlay.waitEstablished(`${name}-quiet`)]);
@@ -342,6 +351,74 @@ it("policies change under the sessions: exactly the difference is heard, and nob
     expect(route.communities).toContain("64510:9");
   }
   expect((await stats()).connectionsEstablished).toBe(before.connectionsEstablished);
+});
+
+/** The default routes that a neighbour has of us over the quiet session, as `family next hop path MED communities`. */
+const defaults: Record<Other, () => Promise<string[]>> = {
+  async frr() {
+    const found: string[] = [];
+    for (const [family, prefix] of [
+      ["ipv4", "0.0.0.0/0"],
+      ["ipv6", "::/0"],
+    ]) {
+      const { paths = [] } = await frr.json<{ paths?: FrrPath[] }>(`show bgp ${family} unicast ${prefix}`);
+      for (const { nexthops, aspath, metric, community } of paths)
+        found.push([family, nexthops[0].ip, aspath.string, metric ?? 0, community?.list.join() ?? ""].join(" "));
+    }
+    return found;
+  },
+  async bird() {
+    const found: string[] = [];
+    for (const [family, prefix] of [
+      ["ipv4", "0.0.0.0/0"],
+      ["ipv6", "::/0"],
+    ]) {
+      const text = await bird.birdc(`show route all ${prefix} protocol quiet`).catch(() => "");
+      const value = (name: string) => new RegExp(`BGP\\.${name}: (\\S*)`).exec(text)?.[1] ?? "";
+      if (text.includes("BGP.as_path"))
+        found.push(
+          [
+            family,
+            value("next_hop"),
+            value("as_path"),
+            value("med") || 0,
+            value("community").replace(/[()]/g, "").replace(",", ":"),
+          ].join(" "),
+        );
+    }
+    return found;
+  },
+};
+
+it("a default route for one neighbour: past its export policy, both families; or only while there is one of others", async () => {
+  proves(["frr", "bird"], "policy", "policy-change");
+  const originate = async (keys: string) => {
+    underlay.configure(yaml(undefined, undefined, `import: none, export: none, defaultOriginate: ${keys}`));
+    expect(await underlay.ctl<PlanView>("reload")).toMatchObject({ impact: "live" });
+  };
+  const told = (name: Other, routes: readonly string[]) =>
+    waitFor(async () => String(await defaults[name]()) === String(routes), `${name} to have ${routes}`).catch(
+      async (error) => {
+        throw new Error(`${error.message}; it has ${await defaults[name]()}`);
+      },
+    );
+  await originate("{ policy: last-resort }");
+  for (const name of names)
+    await told(name, [`ipv4 ${quiet(name, 1)} ${ASN} 300 64510:99`, `ipv6 ${quiet6(name, 1)} ${ASN} 300 64510:99`]);
+  expect((await underlay.peer("bird-quiet")).defaultOriginate).toEqual({ ipv4: true, ipv6: true });
+
+  await originate("{ while: default-route, families: [ipv4] }");
+  for (const name of names) await told(name, []);
+  // FRR does the same towards us.
+  const frrOriginates = (no: string) =>
+    frr.configure(
+      `router bgp ${asnOf("frr")}\naddress-family ipv4 unicast\n${no} neighbor ${ours("frr")} default-originate route-map default`,
+    );
+  await frrOriginates("");
+  for (const name of names) await told(name, [`ipv4 ${quiet(name, 1)} ${ASN} 0 `]);
+  await frrOriginates("no");
+  for (const name of names) await told(name, []);
+  expect((await underlay.peer("frr-quiet")).establishedCount).toBe(1);
 });
 
 it("what we sent is well-formed to another decoder", async () => {

@@ -88,6 +88,7 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
   { key: "connectRetry", value: "2s" },
   { key: "import", value: "prefer" },
   { key: "export", value: "first-block" },
+  { key: "defaultOriginate", value: "{ while: default-route }" },
   { key: "maxPrefixes", value: "100" },
   { key: "maxPrefixesOut", value: "100" },
   { key: "bfd", value: "true" },

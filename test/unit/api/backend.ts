@@ -92,6 +92,7 @@ export const peer = (name: string, state: PeerView["state"]): PeerView => ({
   },
   md5: null,
   lastErrorAge: null,
+  defaultOriginate: null,
   notifications: { sent: null, received: null },
   maxMessage: 4096,
   received: 5,

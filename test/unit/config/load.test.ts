@@ -206,6 +206,7 @@ describe("good configurations", () => {
         },
         import: "all",
         export: "blocks",
+        defaultOriginate: null,
         table: 7100,
         maxPrefixes: null,
         maxPrefixesOut: null,
