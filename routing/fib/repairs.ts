@@ -213,13 +213,9 @@ export class Repairs {
       this.#dampers.static.request();
     } else if (deleted) {
       if (!table || id < 0 || table.kernel[id] === 0) return;
-      routes.setKernel(table, id, 0);
-      if (table.desired[id] === 0) table.releaseIfUnused(id);
-      else {
-        table.markDirty(id);
-        this.#lost("routes", subject(), "deleted", portId, () => prefixOf(table, id));
-        this.#dampers.routes.request();
-      }
+      routes.gone(table, id);
+      if (table.desired[id] !== 0) this.#lost("routes", subject(), "deleted", portId, () => prefixOf(table, id));
+      if (table.dirty > 0) this.#dampers.routes.request();
     } else if (!table || id < 0 || table.kernel[id] !== reader.nextHopId) {
       const into = table ?? routes.table(reader.family, reader.table);
       const at = into.intern(reader.address, 0, reader.length);

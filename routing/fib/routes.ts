@@ -68,6 +68,13 @@ export class Routes {
     table.setKernel(id, nextHopId);
   }
 
+  /** The kernel has the route no more. One that is wanted, or listed as failed, is for the writer. */
+  gone(table: RouteTable, id: number): void {
+    this.setKernel(table, id, 0);
+    if (table.desired[id] !== 0 || table.isFailed(id)) table.markDirty(id);
+    else table.releaseIfUnused(id);
+  }
+
   #groupOf(groupId: number): { users: number } {
     if (groupId === this.#lastGroupId) return this.#lastGroup;
     let group = this.#byGroup.get(groupId);
@@ -93,10 +100,7 @@ export class Routes {
     if (this.usersOf(groupId) === 0) return;
     for (const table of this.#tables) {
       for (let id = 0; id < table.top; id++) {
-        if (table.kernel[id] !== groupId) continue;
-        this.setKernel(table, id, 0);
-        if (table.desired[id] !== 0) table.markDirty(id);
-        else table.releaseIfUnused(id);
+        if (table.kernel[id] === groupId) this.gone(table, id);
       }
     }
   }
@@ -130,10 +134,8 @@ export class Routes {
     for (const table of this.#tables) {
       for (let id = 0; id < table.top; id++) {
         if (table.kernel[id] === 0 || table.isSeen(id)) continue;
-        this.setKernel(table, id, 0);
+        this.gone(table, id);
         lost++;
-        if (table.desired[id] !== 0) table.markDirty(id);
-        else table.releaseIfUnused(id);
       }
     }
     return lost;

@@ -143,7 +143,7 @@ export class NetlinkSocket {
     const bytes = out.buffer;
     this.#clear();
     try {
-      if (this.#fd >= 0) check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
+      if (this.#fd >= 0) this.#send(bytes);
     } finally {
       out.reset();
     }
@@ -172,7 +172,7 @@ export class NetlinkSocket {
     const bytes = this.out.buffer;
     this.#clear();
     try {
-      check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
+      this.#send(bytes);
     } finally {
       this.out.reset();
     }
@@ -236,7 +236,7 @@ export class NetlinkSocket {
     const sequence = this.out.firstSequence;
     const bytes = this.out.buffer;
     this.#clear();
-    check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink dump");
+    this.#send(bytes);
     this.out.reset();
     this.#leftovers = true;
     const input = this.#input;
@@ -270,13 +270,21 @@ export class NetlinkSocket {
     if (this.#fd >= 0) native().close(this.#fd);
   }
 
+  #send(bytes: Buffer): void {
+    const sent = check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
+    if (sent === bytes.length) return;
+    // The rest will not be answered.
+    this.#leftovers = true;
+    throw new SystemError("send", -constants.errno.EIO, `netlink: ${sent} of ${bytes.length} bytes taken`);
+  }
+
   #exchange(handler: MessageHandler): readonly MessageFailure[] {
     const first = this.out.firstSequence;
     const bytes = this.out.buffer;
     const count = this.out.count;
     this.#clear();
     try {
-      check(native().send(this.#fd, bytes, bytes.length, 0), "send", "netlink");
+      this.#send(bytes);
     } finally {
       this.out.reset();
     }
@@ -343,8 +351,10 @@ export class NetlinkSocket {
     for (;;) {
       const length = native().recv(this.#fd, this.#input, MSG_TRUNC | MSG_DONTWAIT);
       if (length >= 0 || length === -constants.errno.ENOBUFS) continue;
-      this.#leftovers = false;
-      if (length === -constants.errno.EAGAIN) return;
+      if (length === -constants.errno.EAGAIN) {
+        this.#leftovers = false;
+        return;
+      }
       throw new SystemError("recv", length, `netlink: ${errnoName(length)}`);
     }
   }
