@@ -1,5 +1,6 @@
 // Two connections with the same neighbour, and an OPEN has just arrived on one of them: which stays?
 // RFC 4271 §6.8, with the AS numbers as tie-break of RFC 6286 §2.3, and the restart of a neighbour of RFC 4724 §4.2.
+import { RESTARTS_AFTER } from "./fsm-times.ts";
 import type { SessionState } from "./types.ts";
 
 export interface CollisionContext {
@@ -13,6 +14,8 @@ export interface CollisionContext {
   readonly initiator: "local" | "remote";
   /** Graceful restart was negotiated on the other, Established connection. */
   readonly gracefulRestart: boolean;
+  /** How long the other one has been Established, milliseconds; 0 when it is not. */
+  readonly establishedFor: number;
 }
 
 /**
@@ -26,8 +29,11 @@ export function resolveCollision(context: CollisionContext): CollisionVerdict {
   switch (context.otherState) {
     case "Established":
       // CollisionDetectEstablishedState is off: an Established session is never given up for a newcomer, unless
-      // graceful restart says that the newcomer is the same neighbour after a restart.
-      return context.gracefulRestart && context.initiator === "remote" ? "neighbour-restarted" : "keep-other";
+      // graceful restart says that the newcomer is the same neighbour after a restart. What comes right after the session
+      // was made at the same time as it, and only arrived later.
+      return context.gracefulRestart && context.initiator === "remote" && context.establishedFor >= RESTARTS_AFTER
+        ? "neighbour-restarted"
+        : "keep-other";
     case "OpenConfirm":
       return context.initiator === higherSide(context) ? "keep-new" : "keep-other";
     default:

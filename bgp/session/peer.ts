@@ -230,6 +230,7 @@ export class Peer implements SessionOwner {
       otherState: other.state,
       initiator: transport.initiator,
       gracefulRestart: other.state === "Established" && restartsGracefully(this.options, other.negotiated),
+      establishedFor: other.fsm.establishedAt === null ? 0 : this.clock.now() - other.fsm.establishedAt,
     });
     switch (verdict) {
       case "keep-other":

@@ -112,6 +112,7 @@ describe("FSM properties", () => {
             otherState: "OpenConfirm",
             initiator,
             gracefulRestart: false,
+            establishedFor: 0,
           });
           const local = (verdict === "keep-new") === (initiator === "local");
           return local ? index : 1 - index;

@@ -2,6 +2,7 @@
 // and never more memory than the limits say.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { HARD_LIMIT, HIGH_WATER } from "../../../../bgp/session/connection.ts";
+import { RESTARTS_AFTER } from "../../../../bgp/session/fsm-times.ts";
 import { gracefulRestartOptions } from "../support.ts";
 import { fastClock, peerOptions, waitFor } from "./support.ts";
 import {
@@ -348,9 +349,10 @@ describe("graceful restart of the neighbour", () => {
   });
 
   it("a new connection replaces an Established session that TCP still believes in", async () => {
-    await start(fastClock(1), { gracefulRestart: gracefulRestartOptions });
+    await start(fastClock(10), { gracefulRestart: gracefulRestartOptions });
     const old = await RawPeer.established(speaker, openMessage({ capabilities }));
     await waitFor(isUp(speaker, "raw"), "Established");
+    await new Promise((resolve) => setTimeout(resolve, RESTARTS_AFTER / 10 + 10));
     const fresh = await RawPeer.established(speaker, openMessage({ capabilities }));
     await waitFor(() => speaker.handler.sessions.length === 2, "the new session");
     expect(speaker.handler.downs).toMatchObject([{ graceful: true, notification: null }]);
@@ -358,6 +360,17 @@ describe("graceful restart of the neighbour", () => {
     expect(old.received.some(({ type }) => type === 3)).toBe(false);
     expect(fresh.closed).toBe(false);
     expect(isUp(speaker, "raw")()).toBe(true);
+  });
+
+  it("a connection that was made together with the session is a collision, not a restart", async () => {
+    await start(fastClock(0.01), { gracefulRestart: gracefulRestartOptions });
+    const first = await RawPeer.established(speaker, openMessage({ capabilities }));
+    await waitFor(isUp(speaker, "raw"), "Established");
+    const late = await RawPeer.connect(speaker);
+    late.send(openMessage({ capabilities }));
+    expect(await late.notification()).toBe("6/7");
+    expect(speaker.handler.downs).toEqual([]);
+    expect(first.closed).toBe(false);
   });
 });
 

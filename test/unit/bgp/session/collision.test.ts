@@ -7,19 +7,29 @@ const equal = { localRouterId: 7, remoteRouterId: 7, localAsn: 65001, remoteAsn:
 
 describe("connection collision", () => {
   it.each([
-    ["lower id keeps the neighbour's connection", low, "OpenConfirm", "remote", false, "keep-new"],
-    ["lower id drops its own", low, "OpenConfirm", "local", false, "keep-other"],
-    ["higher id keeps its own", high, "OpenConfirm", "local", false, "keep-new"],
-    ["higher id drops the neighbour's", high, "OpenConfirm", "remote", false, "keep-other"],
-    ["equal ids: higher AS wins", equal, "OpenConfirm", "remote", false, "keep-new"],
-    ["equal ids: lower AS loses", equal, "OpenConfirm", "local", false, "keep-other"],
-    ["Established stays", low, "Established", "remote", false, "keep-other"],
-    ["Established stays, even ours against ours", high, "Established", "local", true, "keep-other"],
-    ["Established gives way to a restarted neighbour", high, "Established", "remote", true, "neighbour-restarted"],
-    ["an OPEN is still missing", low, "OpenSent", "remote", false, "no-collision"],
-    ["no connection yet", low, "Connect", "remote", false, "no-collision"],
-  ] as const)("%s", (_, ids, otherState, initiator, gracefulRestart, verdict) => {
-    expect(resolveCollision({ ...ids, otherState, initiator, gracefulRestart })).toBe(verdict);
+    ["lower id keeps the neighbour's connection", low, "OpenConfirm", "remote", null, "keep-new"],
+    ["lower id drops its own", low, "OpenConfirm", "local", null, "keep-other"],
+    ["higher id keeps its own", high, "OpenConfirm", "local", null, "keep-new"],
+    ["higher id drops the neighbour's", high, "OpenConfirm", "remote", null, "keep-other"],
+    ["equal ids: higher AS wins", equal, "OpenConfirm", "remote", null, "keep-new"],
+    ["equal ids: lower AS loses", equal, "OpenConfirm", "local", null, "keep-other"],
+    ["Established stays", low, "Established", "remote", null, "keep-other"],
+    ["Established stays, even ours against ours", high, "Established", "local", 60_000, "keep-other"],
+    [
+      "Established stays when the other connection was made at the same time",
+      low,
+      "Established",
+      "remote",
+      999,
+      "keep-other",
+    ],
+    ["Established gives way to a restarted neighbour", high, "Established", "remote", 1_000, "neighbour-restarted"],
+    ["an OPEN is still missing", low, "OpenSent", "remote", null, "no-collision"],
+    ["no connection yet", low, "Connect", "remote", null, "no-collision"],
+  ] as const)("%s", (_, ids, otherState, initiator, restartable, verdict) => {
+    // With graceful restart, and Established for so many milliseconds; null: without.
+    const context = { ...ids, otherState, initiator, gracefulRestart: restartable !== null };
+    expect(resolveCollision({ ...context, establishedFor: restartable ?? 60_000 })).toBe(verdict);
   });
 
   it("both ends agree on which connection survives", () => {
@@ -37,6 +47,7 @@ describe("connection collision", () => {
           otherState: "OpenConfirm",
           initiator: "local",
           gracefulRestart: false,
+          establishedFor: 0,
         });
         return verdict === "keep-new" ? index : 1 - index;
       });
