@@ -43,17 +43,19 @@ export async function uninstall({ client, output, options }: Invocation): Promis
   }
   await finished(view.lock);
   const left = view.directories.flatMap(removeDirectory);
+  const code = left.length > 0 || view.etcd?.outcome === "remains" ? 1 : 0;
   if (options.json) {
     await output.line(JSON.stringify({ ...view, left }, null, 2));
-    return left.length > 0 ? 1 : 0;
+    return code;
   }
   await output.line("withdrawn, and removed: rules, routes, next hops, state");
   if (view.pods.length > 0) await output.line(`pods without network now: ${view.pods.map(plain).join(", ")}`);
   for (const { name, before, outcome } of view.settings)
     await output.line(outcome === "restored" ? `${name} is ${before} again` : `${name} was ${before}: ${outcome}`);
+  if (view.etcd) await output.line(plain(view.etcd.summary));
   for (const path of left) await output.line(`not removed: ${plain(path)}`);
   await nameInstallation(output);
-  return left.length > 0 ? 1 : 0;
+  return code;
 }
 
 async function confirm(yes: boolean, force: boolean): Promise<void> {

@@ -33,6 +33,7 @@ import { LoopDelay } from "./loop-delay.ts";
 import { Recording } from "./recording.ts";
 import { Reloader } from "./reload.ts";
 import { RestartBits } from "./restart-bits.ts";
+import { leaveCluster } from "./shared/leave.ts";
 import { makeSource } from "./shared/make-source.ts";
 import { nodesOf } from "./shared/nodes.ts";
 import { Sharing } from "./shared/sharing.ts";
@@ -191,6 +192,11 @@ export class Daemon {
       drain: this.#drain,
       clock: deps.clock,
       log: deps.log,
+      leaveCluster: async (quarantine) => {
+        // It would register anew.
+        await this.#sharing.stop();
+        return leaveCluster(this.#config, quarantine, { clock: deps.clock, log: sharingLog });
+      },
       quiesce: (kind) => this.#quiesce(kind),
       stopRest: () => this.#stopRest(),
     });

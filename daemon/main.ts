@@ -77,9 +77,12 @@ async function main(): Promise<void> {
 
   lockStateDirectory(config.paths.state);
   if (args.uninstall) {
-    const left = await uninstallOffline(config, args.force ?? false, createLog("warn", config.node.name));
+    const log = createLog("warn", config.node.name);
+    const { left, etcd } = await uninstallOffline(config, args.force ?? false, log);
+    if (etcd) process.stdout.write(`${etcd.summary}\n`);
     if (left.length > 0) fail(`not removed: ${left.join(", ")}`, 1);
     process.stdout.write("removed: rules, routes, next hops, state; neighbours forget this node by themselves\n");
+    if (etcd?.outcome === "remains") process.exitCode = 1;
     return;
   }
   prepareDirectory(config.paths.run, "paths.run");

@@ -40,6 +40,8 @@ export interface RemoveOptions {
   /** Seconds until others can have what it had. */
   readonly quarantine: number;
   readonly timeOfDay: () => string;
+  /** Only the registration that was written last at this revision; absent: whichever there is. */
+  readonly revision?: number;
 }
 
 export interface Removal {
@@ -100,7 +102,7 @@ export async function removeNode(etcd: Etcd, keys: Keys, node: string, options: 
       quarantine: options.quarantine,
     };
     const result = await etcd.txn({
-      compare: [unchanged(keys.registration(node), registration.modRevision)],
+      compare: [unchanged(keys.registration(node), options.revision ?? registration.modRevision)],
       success: [
         { remove: { key: keys.registration(node) } },
         { remove: { key: keys.alive(node) } },

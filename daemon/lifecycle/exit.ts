@@ -9,6 +9,7 @@ import type { Log } from "../../net/log.ts";
 import type { FibClient } from "../../routing/fib/client.ts";
 import { ApiError } from "../api/types.ts";
 import type { Blocks } from "../blocks/blocks.ts";
+import { type ClusterExit, QUARANTINE_S } from "../shared/leave.ts";
 import type { Drain } from "./drain.ts";
 import { removeOwnFiles } from "./own-files.ts";
 import { endForRestart } from "./restart.ts";
@@ -28,6 +29,8 @@ export interface ExitDependencies {
   readonly log: Log;
   /** The daemon takes nothing new on, and the kernel hears nothing of sessions that end. */
   quiesce(kind: ExitKind): void;
+  /** The node leaves the pools that it shares; others can have its blocks after `quarantine` seconds. */
+  leaveCluster(quarantine: number): Promise<ClusterExit | null>;
   /** What nobody needs to say anything through: BFD and the API. */
   stopRest(): Promise<void>;
 }
@@ -73,7 +76,7 @@ export class Exit {
    * pods are attached and this is not `forced`: then they lose their interfaces.
    */
   async uninstall(forced: boolean): Promise<UninstallView> {
-    const { config, fib, cni, log } = this.#deps;
+    const { config, fib, cni, leaveCluster, log } = this.#deps;
     this.#counting = true;
     try {
       await cni.idle();
@@ -83,10 +86,14 @@ export class Exit {
       this.#counting = false;
     }
     try {
-      await this.#endForGood(UNINSTALL);
+      const forgetful = this.#deps.speaker.rememberers().length === 0;
+      const { late } = await this.#endForGood(UNINSTALL);
       const view = await removeFromKernel({ config: config(), fib, cni, log });
       this.#removed = true;
-      return view;
+      // As long as a block stays that goes back by itself; longer for neighbours that have not heard.
+      const pause = Math.ceil(config().routing.withdrawTime / 1000);
+      const etcd = await leaveCluster(forgetful && late.length === 0 ? pause : QUARANTINE_S);
+      return { ...view, etcd };
     } catch (error) {
       throw new ApiError(500, `not everything has been removed: ${(error as Error).message}`);
     } finally {

@@ -1,6 +1,6 @@
 // Uninstall (`underlayctl uninstall`): not a trace is left of what the daemon has made. Neighbours are told first
 // (shutdown.ts), as long as there is a daemon; then pods' cables (only when that is forced), rules, routes and next hops, the
-// settings that were changed, and at the end the files (own-files.ts). Without a daemon the same is done by
+// settings that were changed, what was claimed in etcd, and at the end the files (own-files.ts). Without a daemon the same is done by
 // `underlayd --uninstall`; neighbours forget a node that has died by themselves.
 //
 // What a person has installed (programs, units, the configuration, the runtime's network list) is not ours to remove.
@@ -14,6 +14,7 @@ import type { Log } from "../../net/log.ts";
 import { FibClient } from "../../routing/fib/client.ts";
 import type { RestoredSetting } from "../../routing/types.ts";
 import { ApiError } from "../api/types.ts";
+import { type ClusterExit, leaveCluster, QUARANTINE_S } from "../shared/leave.ts";
 import { lockFile, ownDirectories, removeOwnFiles } from "./own-files.ts";
 
 export interface UninstallView {
@@ -25,6 +26,8 @@ export interface UninstallView {
   readonly directories: readonly string[];
   /** Gone when all of that is done. */
   readonly lock: string;
+  /** What has become of the node in etcd; null: it shares no pools. */
+  readonly etcd: ClusterExit | null;
 }
 
 interface KernelParts {
@@ -46,7 +49,7 @@ export function refuseWithPods(pods: readonly PodView[]): void {
 }
 
 /** Pods, rules, routes, next hops, settings. Rejects with what the kernel refused. */
-export async function removeFromKernel({ config, fib, cni, log }: KernelParts): Promise<UninstallView> {
+export async function removeFromKernel({ config, fib, cni, log }: KernelParts): Promise<Omit<UninstallView, "etcd">> {
   const pods = cni.pods().map(({ hostInterface }) => hostInterface);
   await cni.detachAll();
   await cni.stop();
@@ -55,8 +58,14 @@ export async function removeFromKernel({ config, fib, cni, log }: KernelParts): 
   return { pods, settings, directories: ownDirectories(config), lock: lockFile(config) };
 }
 
-/** Without a daemon, whose lock the caller holds. Returns what is left. Rejects like the parts, and with the pods there are. */
-export async function uninstallOffline(config: Config, forced: boolean, log: Log): Promise<string[]> {
+export interface OfflineUninstall {
+  /** What could not be removed. */
+  readonly left: readonly string[];
+  readonly etcd: ClusterExit | null;
+}
+
+/** Without a daemon, whose lock the caller holds. Rejects like the parts, and with the pods there are. */
+export async function uninstallOffline(config: Config, forced: boolean, log: Log): Promise<OfflineUninstall> {
   const fib = new FibClient(config.routing, { log, stateDir: config.paths.state });
   await fib.start();
   const cni = await startCni(config, forced, fib, log).catch((error: unknown) => stopAnd(fib, error));
@@ -67,11 +76,14 @@ export async function uninstallOffline(config: Config, forced: boolean, log: Log
     await stopAnd(fib, error);
   }
   const { settings } = await removeFromKernel({ config, fib, cni, log });
+  // Nobody has told the neighbours.
+  const etcd = await leaveCluster(config, QUARANTINE_S, { clock: systemClock, log });
   const lost = settings.filter(({ outcome }) => !["restored", "gone", "kept"].includes(outcome));
-  return [
+  const left = [
     ...lost.map(({ name, before, outcome }) => `${name} is not ${before} again (${outcome})`),
     ...removeOwnFiles(config),
   ];
+  return { left, etcd };
 }
 
 /** A journal that cannot be read does not save pods whose end is wanted: their interfaces say whose they are. */

@@ -75,7 +75,7 @@ function settingsOf({ endpoints, prefix, tls, username, password, timeout }: Etc
 }
 
 /** Null: there is none, as in many containers; machines with the same node name are then taken for one. */
-function machineId(log: Log): string | null {
+export function machineId(log: Log): string | null {
   try {
     const id = readFileSync(MACHINE_ID, "utf8").trim();
     if (id !== "") return id;

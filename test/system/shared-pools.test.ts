@@ -1,5 +1,7 @@
 // Nodes that share pools, with everything real: etcd, underlayd, FRR as their switch, pods in namespaces.
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { waitFor } from "../interop/support/wait.ts";
 import { type SharedNode, SharedRack } from "./support/shared-rack.ts";
 
@@ -330,4 +332,51 @@ it("claims the blocks that pods have when their pool becomes a shared one", { ti
   );
   await rack.waitAnnounced("10.249.2.0/29", [2]);
   expect(await one.reaches("l1", "10.249.2.1")).toBe(true);
+});
+
+describe("an uninstall", () => {
+  const isRegistered = async (n: number) =>
+    (await rack.etcdctl("get", "--prefix", "--keys-only", `/underlay/v1/nodes/node${n}/`)).includes("registration");
+  const record = (prefix: string) => rack.etcdctl("get", "--print-value-only", `/underlay/v1/blocks/4/${prefix}`);
+  const isFree = (prefix: string) =>
+    waitFor(async () => (await record(prefix)) === "", `${prefix} to be free`, { interval: 50 });
+
+  it("takes the node out of etcd, and gives its blocks back", { timeout: 60_000 }, async () => {
+    const [one] = rack.nodes;
+    const had = await claimed(1);
+    expect(had).toContain("10.249.1.0/29");
+    for (const name of one.pods.names()) await one.del(name);
+    const told = await one.ctl("uninstall", "--yes");
+    const [line] = told.split("\n").filter((text) => text.startsWith("removed from etcd: node node1 with "));
+    for (const prefix of had) expect(line).toContain(prefix);
+    expect(await isRegistered(1)).toBe(false);
+    await isFree("10.249.1.0/29");
+  });
+
+  it("says what is left in etcd when it does not answer, and what removes it", { timeout: 60_000 }, async () => {
+    const [, two, three] = rack.nodes;
+    const had = await claimed(2);
+    expect(had).toContain("10.249.2.0/29");
+    await rack.stopEtcd();
+    const { code, stdout } = await two.run("uninstall", "--yes", "--force");
+    expect(code).toBe(1);
+    const [line] = stdout.split("\n").filter((text) => text.startsWith("still in etcd: node node2 with "));
+    for (const prefix of had) expect(line).toContain(prefix);
+    expect(line).toMatch(
+      /refuses the connection.*; a minute from now, on another node: underlayctl nodes remove node2$/,
+    );
+    expect(existsSync(join(two.underlay.directory, "state"))).toBe(false);
+    await rack.startEtcd();
+    expect(await isRegistered(2)).toBe(true);
+    await three.ctl("nodes", "remove", "node2", "--yes", "--force", "--quarantine", "0");
+    expect(await isRegistered(2)).toBe(false);
+    await isFree("10.249.2.0/29");
+
+    // Without a daemon as well.
+    await three.underlay.stop("SIGKILL");
+    const config = join(three.underlay.directory, "underlay.yaml");
+    const offline = await three.run("uninstall", "--yes", "--force", "--config", config);
+    expect(offline).toMatchObject({ code: 0, stdout: expect.stringContaining("removed from etcd: node node3") });
+    expect(await isRegistered(3)).toBe(false);
+  });
 });

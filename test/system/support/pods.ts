@@ -29,6 +29,10 @@ export class Pods {
     return this.#names.has(name);
   }
 
+  names(): string[] {
+    return [...this.#names];
+  }
+
   destroy(name: string): void {
     if (this.#names.delete(name)) execFileSync("ip", ["netns", "delete", this.namespace(name)]);
   }

@@ -31,10 +31,27 @@ export class SharedNode {
     this.pods = new Pods(node, underlay.socket);
   }
 
-  /** What underlayctl says to a person; rejects with that when its exit code is not 0. */
-  ctl(...args: string[]): Promise<string> {
+  /** What underlayctl says to a person. */
+  run(...args: string[]): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> {
     const command = [distFile("underlayctl.cjs"), "--socket", this.underlay.socket, ...args];
-    return this.node.exec(process.execPath, ...command);
+    return new Promise((resolve) => {
+      const child = this.node.spawn(process.execPath, command, { stdio: ["ignore", "pipe", "pipe"] });
+      let [stdout, stderr] = ["", ""];
+      child.stdout?.on("data", (chunk) => {
+        stdout += chunk;
+      });
+      child.stderr?.on("data", (chunk) => {
+        stderr += chunk;
+      });
+      child.once("close", (code) => resolve({ code, stdout, stderr }));
+    });
+  }
+
+  /** The same; rejects with it when the exit code is not 0. */
+  async ctl(...args: string[]): Promise<string> {
+    const { code, stdout, stderr } = await this.run(...args);
+    if (code !== 0) throw new Error(stderr || stdout);
+    return stdout;
   }
 
   /** Writes its configuration anew. */

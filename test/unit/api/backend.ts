@@ -381,6 +381,7 @@ export class MemoryBackend implements ApiBackend {
     pods: [],
     settings: [{ name: "net.ipv4.ip_forward", before: "0", outcome: "restored" }],
     directories: [],
+    etcd: null,
     lock: "/nonexistent/lock",
   };
   async uninstall(forced: boolean): Promise<UninstallView> {

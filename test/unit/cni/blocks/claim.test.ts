@@ -5,6 +5,7 @@ import { expect, it } from "vitest";
 import { EtcdError } from "../../../../cni/blocks/etcd/error.ts";
 import type { Etcd, Txn, TxnResult } from "../../../../cni/blocks/etcd/kv.ts";
 import { Keys } from "../../../../cni/blocks/keys.ts";
+import { leave } from "../../../../cni/blocks/leaving.ts";
 import { EMPTY_COPY, type LocalCopy, type LocalStore } from "../../../../cni/blocks/local-copy.ts";
 import { putPool, setPaused } from "../../../../cni/blocks/pool-records.ts";
 import { listNodes, removeNode } from "../../../../cni/blocks/removal.ts";
@@ -286,6 +287,39 @@ it("finds out at its start that it was removed, and claims anew", async () => {
   expect((await done(again.source.want("default", 4))).prefix).not.toBe(prefix);
   await pass(31_000);
   expect(record(prefix)).toBeNull();
+});
+
+it("leaves nothing behind when it leaves by itself, and never takes another machine with its name along", async () => {
+  const { boot, done, connect, etcd, pass } = rig();
+  const a = boot("a");
+  await done(a.source.start());
+  await done(a.source.want("default", 4));
+  await done(a.source.take("default", "2001:db8::1"));
+  const own = a.disk.copy;
+  await done(a.source.stop());
+  const leaving = {
+    node: "a",
+    identity: "machine-a",
+    registration: own.registration,
+    quarantine: 5,
+    timeOfDay: () => "now",
+  };
+  let forgotten = 0;
+  const forgetDisk = async () => void forgotten++;
+  const gone = () => done(leave(connect(), keys, { ...leaving, forgetDisk }));
+  const other = { ...leaving, registration: "theirs", forgetDisk };
+  await expect(done(leave(connect(), keys, other))).rejects.toThrow(/another machine \(machine-a\) or anew/);
+  const nameless = { ...leaving, registration: null, identity: "machine-b", forgetDisk };
+  await expect(done(leave(connect(), keys, nameless))).rejects.toThrow(RangeError);
+  expect(forgotten).toBe(0);
+  const prefixes = own.blocks.map(({ prefix }) => prefix).sort();
+  const removal = await gone();
+  expect([...(removal?.blocks ?? [])].sort()).toEqual(prefixes);
+  expect(forgotten).toBe(1);
+  await pass(6000);
+  const left = [...etcd.keys.keys()].filter((key) => !key.startsWith(`${keys.root}pools/`));
+  expect(left).toEqual([]);
+  expect(await gone()).toBeNull();
 });
 
 it("goes on with its disk when etcd does not answer, and puts back what etcd has lost", async () => {
