@@ -7,13 +7,13 @@ export const sharedChecks: readonly Check[] = [
     severity: "fault",
     title:
       "etcd cannot be asked. Pods and blocks go on as they are; no block is claimed or given back, no address borrowed or moved.",
-    cure: "etcdctl endpoint health; the daemon tries again by itself",
+    cure: "what the reason says; etcdctl endpoint health; the daemon tries again by itself",
     needs: ["shared"],
     *run({ shared: { state } }) {
       if (state?.kind === "degraded" || state?.kind === "starting")
         yield {
           subject: "etcd",
-          text: `has not been there for ${state.seconds} s: ${state.reason ?? "no answer so far"}`,
+          text: `cannot be asked for ${state.seconds} s now: ${state.reason ?? "no answer so far"}`,
         };
     },
   }),
@@ -43,7 +43,7 @@ export const sharedChecks: readonly Check[] = [
     id: "pool-defined-otherwise",
     severity: "warning",
     title: "What etcd says of the shared pools is not what this node's configuration says.",
-    cure: "the definition in etcd counts: change the configuration, or underlayctl nodes put-pools when all nodes have the new one",
+    cure: "the definition in etcd counts: change the configuration, or underlayctl nodes define-pools when all nodes have the new one",
     needs: ["shared"],
     run: ({ shared: { warnings } }) => warnings.map((text) => ({ subject: "etcd", text })),
   }),

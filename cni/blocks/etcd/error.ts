@@ -57,7 +57,10 @@ export function fromAnswer(where: string, code: number, message: string): EtcdEr
   if (isStaleToken(message) || code === grpc.unauthenticated)
     return new EtcdError("authentication", `etcd at ${where} does not accept the token: ${text}`);
   if (/authentication failed|user name (is empty|not found)|user name not found/.test(message))
-    return new EtcdError("authentication", `etcd at ${where} refuses the user name or password: ${text}`);
+    return new EtcdError(
+      "authentication",
+      `etcd at ${where} refuses the user name or password (${text}): correct etcd.username and etcd.password, then underlayctl reload`,
+    );
   if (/authentication is not enabled/.test(message))
     return new EtcdError("authentication", `etcd at ${where} has no authentication enabled, but a user is configured`);
   if (code === grpc.permissionDenied)
@@ -71,6 +74,10 @@ export function fromAnswer(where: string, code: number, message: string): EtcdEr
   return new EtcdError("protocol", `etcd at ${where} answers with error ${code}: ${text}`);
 }
 
+const authority =
+  "has a certificate of an authority that is not in `ca`: etcd.tls.ca has to hold the one that signed etcd's certificate; then underlayctl reload";
+const refused = "does not accept our client certificate";
+
 const words: Readonly<Record<string, string>> = {
   ECONNREFUSED: "refuses the connection",
   ECONNRESET: "has cut the connection",
@@ -80,22 +87,27 @@ const words: Readonly<Record<string, string>> = {
   ETIMEDOUT: "does not answer",
   ENOTFOUND: "has a name that is unknown",
   EAI_AGAIN: "has a name that cannot be looked up at present",
-  CERT_HAS_EXPIRED: "has a certificate that has expired",
+  CERT_HAS_EXPIRED: "has a certificate that has expired: renew it at etcd",
   DEPTH_ZERO_SELF_SIGNED_CERT: "has a self-signed certificate that is not in `ca`",
-  SELF_SIGNED_CERT_IN_CHAIN: "has a certificate of an authority that is not in `ca`",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "has a certificate of an authority that is not in `ca`",
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: "has a certificate of an authority that is not in `ca`",
+  SELF_SIGNED_CERT_IN_CHAIN: authority,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: authority,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: authority,
   ERR_TLS_CERT_ALTNAME_INVALID: "has a certificate for another name",
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: "wants a client certificate",
-  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: "does not accept our client certificate",
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: "does not know the authority of our client certificate",
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+    "wants a client certificate: etcd.tls.cert and etcd.tls.key; then underlayctl reload",
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: refused,
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: refused,
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: refused,
+  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: refused,
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: refused,
   ERR_SSL_WRONG_VERSION_NUMBER: "does not speak TLS: write http:// instead of https://",
   EPROTO: "does not agree on TLS",
   HPE_INVALID_CONSTANT: "does not answer in HTTP: it may want https://",
 };
 
-/** From a failure of the connection. `sent`: the request may have reached etcd. */
-export function fromSystem(where: string, error: NodeJS.ErrnoException, sent: boolean): EtcdError {
-  const known = words[error.code ?? ""];
+/** From a failure of the connection. `sent`: the request may have reached etcd. `fault`: what our certificate may be refused for. */
+export function fromSystem(where: string, error: NodeJS.ErrnoException, sent: boolean, fault: () => string): EtcdError {
+  let known = words[error.code ?? ""];
+  if (known === refused) known += ` (${fault()}): renew etcd.tls.cert and etcd.tls.key, then underlayctl reload`;
   return new EtcdError("unavailable", `etcd at ${where} ${known ?? `cannot be asked: ${error.message}`}`, sent);
 }

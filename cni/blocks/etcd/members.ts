@@ -7,6 +7,7 @@ import * as http from "node:http";
 import type { Clock } from "../../../net/clock.ts";
 import { EtcdError, fromAnswer, fromSystem } from "./error.ts";
 import type { Json } from "./gateway.ts";
+import { certificateFault } from "./own-certificate.ts";
 
 /** PEM; null: the system's own authorities, or no client certificate. */
 export interface TlsMaterial {
@@ -30,6 +31,8 @@ export class Member {
   readonly #tls: () => TlsMaterial;
   readonly #clock: Clock;
   #agent: Promise<http.Agent> | null = null;
+  /** Our own, of the connections that there are. */
+  #certificate: Uint8Array | null = null;
   readonly #open = new Set<http.ClientRequest>();
   #closed = false;
 
@@ -173,7 +176,9 @@ export class Member {
     tell(
       this.#closed
         ? new EtcdError("closed", "the etcd client has been closed", true)
-        : fromSystem(this.name, error, !NOT_SENT.has(error.code ?? "")),
+        : fromSystem(this.name, error, !NOT_SENT.has(error.code ?? ""), () =>
+            certificateFault(this.#certificate, Date.now()),
+          ),
     );
   }
 
@@ -199,6 +204,7 @@ export class Member {
     if (this.url.protocol === "http:") return new http.Agent(options);
     const { Agent } = await import("node:https");
     const { ca, cert, key } = this.#tls();
+    this.#certificate = cert;
     const pem = (part: Uint8Array | null) => (part === null ? undefined : Buffer.from(part));
     return new Agent({ ...options, ca: pem(ca), cert: pem(cert), key: pem(key) });
   }

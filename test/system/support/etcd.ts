@@ -13,6 +13,8 @@ export interface EtcdServerOptions {
   /** Files of testCertificates(). */
   readonly tls?: Certificates;
   readonly args?: readonly string[];
+  /** A command that runs it, and etcdctl, before their own: `nsenter ...`. */
+  readonly wrapper?: readonly string[];
 }
 
 interface Member {
@@ -64,11 +66,24 @@ export class EtcdServer {
 
   /** Resolves when a linearizable read is answered. */
   async ready(over: Partial<EtcdOptions> = {}): Promise<void> {
+    if (this.#options.wrapper) {
+      await until(() => this.#answers(), "etcd answers");
+      return;
+    }
     const client = this.client({ requestTimeout: 20_000, attemptTimeout: 500, ...over });
     try {
       await client.range({ key: "/underlay/ready" }, 1, 0);
     } finally {
       client.close();
+    }
+  }
+
+  #answers(): boolean {
+    try {
+      this.ctl("--command-timeout=1s", "get", "x");
+      return true;
+    } catch {
+      return false;
     }
   }
 
@@ -99,7 +114,8 @@ export class EtcdServer {
   ctl(...args: string[]): string {
     const { tls } = this.#options;
     const files = tls ? ["--cacert", tls.ca, "--cert", tls.client, "--key", tls.clientKey] : [];
-    return execFileSync("etcdctl", ["--endpoints", this.endpoints.join(","), ...files, ...args], {
+    const command = [...(this.#options.wrapper ?? []), "etcdctl", "--endpoints", this.endpoints.join(",")];
+    return execFileSync(command[0], [...command.slice(1), ...files, ...args], {
       env: { ...process.env, ETCDCTL_API: "3" },
       encoding: "utf8",
       stdio: ["ignore", "pipe", "pipe"],
@@ -125,11 +141,18 @@ export class EtcdServer {
     const cluster = this.members.map(({ name, peer: port }) => `${name}=${peer(port)}`).join(",");
     const log = join(this.directory, `${member.name}.log`);
     writeFileSync(log, "", { flag: "a" });
-    const command = ["--name", member.name, "--data-dir", join(this.directory, member.name)];
+    const command = [
+      ...(this.#options.wrapper ?? []),
+      "etcd",
+      "--name",
+      member.name,
+      "--data-dir",
+      join(this.directory, member.name),
+    ];
     command.push("--listen-client-urls", url, "--advertise-client-urls", url);
     command.push("--listen-peer-urls", peer(member.peer), "--initial-advertise-peer-urls", peer(member.peer));
     command.push("--initial-cluster", cluster, "--logger", "zap", "--log-outputs", log, ...secure, ...args);
-    member.process = spawn("etcd", command, { stdio: "ignore" });
+    member.process = spawn(command[0], command.slice(1), { stdio: "ignore" });
   }
 }
 
@@ -141,6 +164,9 @@ export interface Certificates {
   readonly clientKey: string;
   readonly named: string;
   readonly namedKey: string;
+  /** Of yesterday. */
+  readonly expired: string;
+  readonly expiredKey: string;
 }
 
 export function material(files: Pick<Certificates, "ca" | "client" | "clientKey">) {
@@ -153,10 +179,10 @@ export function makeCertificates(directory: string): Certificates {
   const openssl = (...args: string[]) => execFileSync("openssl", args, { stdio: ["ignore", "pipe", "pipe"] });
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
   openssl("req", "-x509", ...key, "-days", "2", "-subj", "/CN=test", "-keyout", path("ca.key"), "-out", path("ca.pem"));
-  const sign = (name: string, subject: string, extensions: string) => {
+  const sign = (name: string, subject: string, extensions: string, days = 2) => {
     openssl("req", ...key, "-subj", subject, "-keyout", path(`${name}.key`), "-out", path(`${name}.csr`));
     writeFileSync(path(`${name}.ext`), extensions);
-    const by = ["-CA", path("ca.pem"), "-CAkey", path("ca.key"), "-CAcreateserial", "-days", "2"];
+    const by = ["-CA", path("ca.pem"), "-CAkey", path("ca.key"), "-CAcreateserial", "-days", String(days)];
     openssl(
       "x509",
       "-req",
@@ -173,6 +199,7 @@ export function makeCertificates(directory: string): Certificates {
   sign("server", "/CN=server", "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n");
   sign("client", "/O=underlay", "extendedKeyUsage=clientAuth\n");
   sign("named", "/CN=underlay", "extendedKeyUsage=clientAuth\n");
+  sign("expired", "/O=underlay", "extendedKeyUsage=clientAuth\n", -1);
   return {
     ca: path("ca.pem"),
     server: path("server.pem"),
@@ -181,6 +208,8 @@ export function makeCertificates(directory: string): Certificates {
     clientKey: path("client.key"),
     named: path("named.pem"),
     namedKey: path("named.key"),
+    expired: path("expired.pem"),
+    expiredKey: path("expired.key"),
   };
 }
 

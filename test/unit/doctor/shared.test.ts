@@ -38,7 +38,7 @@ describe("shared pools", () => {
   it.each<[Partial<SharedFacts>, string]>([
     [
       { state: { kind: "degraded", reason: "no endpoint answers", seconds: 42 } },
-      "etcd-unreachable etcd has not been there for 42 s: no endpoint answers",
+      "etcd-unreachable etcd cannot be asked for 42 s now: no endpoint answers",
     ],
     [
       { state: { kind: "conflict", reason: "machine b has this name", seconds: 1 } },
