@@ -5,7 +5,7 @@
 // path still unplugs the pod; GC without a list releases only what is provably dead, which happens by itself anyway.
 import type { Clock, Timer } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
-import type { Prefix } from "../net/prefix.ts";
+import { overlaps, type Prefix, prefix as prefixOf } from "../net/prefix.ts";
 import { type AddNotes, type AddParts, add } from "./add.ts";
 import { Attachments } from "./attachments.ts";
 import { check } from "./check.ts";
@@ -219,18 +219,32 @@ export class CniServer {
     return this.#attachments.allocator.retiring();
   }
 
-  /** What retires with these pools, in words. */
+  /** In use, of blocks; also by an ADD that is under way. */
+  addressesInUse(): string[] {
+    return this.#attachments.allocator.uncovered([]).flatMap(({ addresses }) => addresses);
+  }
+
+  /** What retires with these pools, and what is gone at once, in words. */
   foresee(pools: readonly PoolOptions[]): string[] {
     const owners = new Map(this.pods().flatMap((pod) => pod.addresses.map((address) => [address, pod] as const)));
     const nameOf = (address: string) => {
       const pod = owners.get(address);
       return `${pod?.pod ?? pod?.containerId ?? "an ADD under way"} (${address})`;
     };
-    return this.#attachments.allocator.uncovered(pools).map(({ prefix, pool, addresses }) => {
+    const next = pools.flatMap(({ blocks }) => blocks.map(prefixOf));
+    const empty = this.uses().filter(({ prefix: text, used }) => {
+      const block = prefixOf(text);
+      return used === 0 && !next.some((other) => other.family === block.family && overlaps(other, block));
+    });
+    const retiring = this.#attachments.allocator.uncovered(pools).map(({ prefix, pool, addresses }) => {
       const rest = addresses.length > NAMED_PODS ? ` and ${addresses.length - NAMED_PODS} more` : "";
       const pods = `${addresses.slice(0, NAMED_PODS).map(nameOf).join(", ")}${rest}`;
       return `block ${prefix}${pool ? ` of pool ${pool}` : ""} has pods: ${pods}; it gives no addresses any more, and stays routed and announced until they are gone`;
     });
+    return [
+      ...retiring,
+      ...empty.map(({ prefix, pool }) => `block ${prefix} of pool ${pool} has no pods: it is withdrawn at once`),
+    ];
   }
 
   /** No new addresses out of a block, for this reason; null: again. */

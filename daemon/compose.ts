@@ -21,10 +21,10 @@ import { Backend } from "./backend.ts";
 import { Bfd } from "./bfd.ts";
 import { BlockAnnouncements } from "./blocks/announcements.ts";
 import { Blocks } from "./blocks/blocks.ts";
-import { placed } from "./blocks/placement.ts";
 import { shown } from "./blocks/view.ts";
 import { EventHub } from "./events.ts";
 import { FastFailover } from "./fast-failover.ts";
+import { foresee } from "./foresee.ts";
 import { isPod, PodIsolation } from "./isolation.ts";
 import { Drain } from "./lifecycle/drain.ts";
 import { Exit, type ExitKind } from "./lifecycle/exit.ts";
@@ -117,6 +117,7 @@ export class Daemon {
       blocks: () => this.#blocks,
       uses: () => this.#cni.uses(),
       pods: () => this.#cni.pods(),
+      addresses: () => this.#cni.addressesInUse(),
       uplinks: () => uplinkNames(this.#config.peers, this.#speaker, this.#fib),
       clock: deps.clock,
       log: sharingLog,
@@ -206,7 +207,7 @@ export class Daemon {
         get config() {
           return inForce();
         },
-        foresee: (next) => this.#cni.foresee(placed(next, this.#sharing.placement()).pools),
+        foresee: (next) => foresee(next, { cni: this.#cni, sharing: this.#sharing }),
         apply: (next, diff) => this.#apply(next, diff),
       },
       log("config"),
@@ -289,7 +290,7 @@ export class Daemon {
     await this.#blocks.start(this.#sharing.placement());
     await this.#isolation.want(this.#config);
     await this.#cni.start(this.#sharing.blocksAmong(this.#blocks.leftBehind()));
-    this.#sharing.podsKnown(this.#cni.pods());
+    await this.#sharing.podsKnown(this.#cni.pods());
     this.#blocks.podsChanged();
     await this.#api.start();
 

@@ -33,6 +33,8 @@ export interface SharingDependencies {
   /** Of the allocator. */
   readonly uses: () => readonly BlockUse[];
   readonly pods: () => readonly PodView[];
+  /** In use, of blocks; also by an ADD that is under way. */
+  readonly addresses: () => readonly string[];
   /** Names of the interfaces that neighbours are on, as far as they are known now. */
   readonly uplinks: () => readonly string[];
   readonly clock: Clock;
@@ -90,11 +92,7 @@ export class Sharing implements Exceptions {
     });
     this.#takeover = new Takeover(config.pools, {
       source: () => this.#shared?.source ?? null,
-      addresses: () =>
-        deps
-          .pods()
-          .flatMap(({ addresses }) => addresses)
-          .filter((address) => !this.#exceptions.find(address)),
+      addresses: () => deps.addresses().filter((address) => !this.#exceptions.find(address)),
       log,
       place: () => this.#place(),
     });
@@ -188,6 +186,11 @@ export class Sharing implements Exceptions {
   /** What pods have comes first: a claim may get the block that one of them is in. */
   #run(): void {
     if (this.#started && !this.#takeover.waiting) this.#shared?.claims.run();
+  }
+
+  /** Blocks that prepare() would claim for pods that are here. */
+  foresee(config: Config): ReturnType<Takeover["foresee"]> {
+    return this.#takeover.foresee(config.pools);
   }
 
   configured(config: Config): void {

@@ -96,6 +96,7 @@ export class Takeover {
 
   #missing(pools = this.#pools): Needed[] {
     const own = this.#deps.source()?.blocks() ?? [];
+    if (!pools.some(({ source }) => source === "etcd")) return [];
     return inRanges(pools, this.#deps.addresses()).filter(
       ({ address }) => !own.some(({ prefix }) => isIn(address, prefix)),
     );

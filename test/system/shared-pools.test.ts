@@ -288,6 +288,16 @@ it("claims the blocks that pods have when their pool becomes a shared one", { ti
   const shared = (n: number) =>
     pools(n).replace(/ {2}legacy: .*/, "  legacy: { source: etcd, ranges: 10.249.0.0/16, blockSize: { ipv4: 29 } }");
   one.configure(shared(1));
+  const plan = await one.underlay.ctl<{ warnings: string[] }>("plan", join(one.underlay.directory, "underlay.yaml"));
+  expect(plan.warnings.sort()).toEqual([
+    expect.stringMatching(
+      /^block 10\.248\.1\.0\/29 of pool legacy has pods: c-l2 \(10\.248\.1\.1\); it .* stays routed/,
+    ),
+    expect.stringMatching(
+      /^block 10\.249\.1\.0\/29 has pods, and is in a range that pool legacy shares .* claimed in etcd/,
+    ),
+    "block 10.249.1.8/29 of pool legacy has no pods: it is withdrawn at once",
+  ]);
   const flows = ["10.249.1.1", "10.248.1.1"].map((to) =>
     rack.outside.exec("ping", "-q", "-c", "100", "-i", "0.01", "-W", "2", to),
   );
