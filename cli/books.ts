@@ -6,9 +6,9 @@ import type { Config } from "../config/types.ts";
 import type { Finding } from "../doctor/types.ts";
 import { CliError } from "./client.ts";
 import type { Command, Invocation, Options } from "./commands.ts";
+import { DEFAULT_CONFIG, readConfiguration } from "./configuration.ts";
 import type { Output } from "./output.ts";
 
-const DEFAULT_CONFIG = "/etc/underlay/underlay.yaml";
 const DEFAULT_STATE = "/var/lib/underlay";
 /** Checks of the doctor that are about the books. */
 const ABOUT = /^(pod-|journal-|state-|spool-|address-|block|host-interface-)/;
@@ -52,12 +52,7 @@ async function configuration(options: Options): Promise<Config | null> {
   if (options.state !== undefined && options.config !== undefined)
     throw new CliError(`--state or --config, not both\n${usage}`, 2);
   if (options.state !== undefined || (options.config === undefined && !existsSync(DEFAULT_CONFIG))) return null;
-  const { ConfigError, loadConfig } = await import("../config/load.ts");
-  try {
-    return loadConfig(options.config ?? DEFAULT_CONFIG).config;
-  } catch (error) {
-    throw error instanceof ConfigError ? new CliError(error.message, 2) : error;
-  }
+  return readConfiguration(options.config ?? DEFAULT_CONFIG);
 }
 
 async function verifyRunning({ client, output, options }: Invocation): Promise<number> {

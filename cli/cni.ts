@@ -11,9 +11,9 @@ import { replaceFile } from "../net/durable-file.ts";
 import { CliError, Client, DEFAULT_SOCKET } from "./client.ts";
 import { type ChainedPlugin, chainable, type NetworkListOptions, networkList } from "./cni-list.ts";
 import type { Invocation, Options } from "./commands.ts";
+import { DEFAULT_CONFIG, readConfiguration } from "./configuration.ts";
 import { type Output, plain } from "./output.ts";
 
-const DEFAULT_CONFIG = "/etc/underlay/underlay.yaml";
 const DEFAULT_NETWORK = "underlay";
 /** Milliseconds. */
 const VERSION_LIMIT = 5_000;
@@ -34,21 +34,16 @@ interface Change {
 }
 
 export async function cni({ client, output, options, arguments: [verb] }: Invocation): Promise<number> {
-  if (verb === "install") await tell(output, options, install(await configuration(options), options));
+  if (verb === "install")
+    await tell(output, options, install(await readConfiguration(options.config ?? DEFAULT_CONFIG), options));
   else if (verb === "uninstall")
-    await tell(output, options, await uninstall(client, await configuration(options), options));
+    await tell(
+      output,
+      options,
+      await uninstall(client, await readConfiguration(options.config ?? DEFAULT_CONFIG), options),
+    );
   else throw new CliError(`cni: install or uninstall\n${usage}`, 2);
   return 0;
-}
-
-/** What reads configurations is large, and loaded only where it is needed. */
-async function configuration(options: Options): Promise<Config> {
-  const { ConfigError, loadConfig } = await import("../config/load.ts");
-  try {
-    return loadConfig(options.config ?? DEFAULT_CONFIG).config;
-  } catch (error) {
-    throw error instanceof ConfigError ? new CliError(error.message, 2) : error;
-  }
 }
 
 function install(config: Config, options: Options): Change[] {

@@ -7,10 +7,9 @@ import { examine, isWell } from "../doctor/run.ts";
 import type { Finding } from "../doctor/types.ts";
 import { CliError, Client, DEFAULT_SOCKET } from "./client.ts";
 import type { Invocation } from "./commands.ts";
+import { DEFAULT_CONFIG } from "./configuration.ts";
 import { type Colour, type Output, plain } from "./output.ts";
 import { version } from "./version.ts";
-
-const DEFAULT_CONFIG = "/etc/underlay/underlay.yaml";
 
 const colours: Readonly<Record<Finding["severity"], Colour>> = {
   fault: "red",

@@ -1,9 +1,9 @@
 // underlayctl nodes: who shares the pools, and how a node that does not come back leaves.
-import { createInterface } from "node:readline/promises";
 import type { NodeView } from "../cni/blocks/removal.ts";
 import type { NodeRemovalView } from "../daemon/shared/nodes.ts";
 import { CliError } from "./client.ts";
 import type { Invocation } from "./commands.ts";
+import { confirm } from "./confirm.ts";
 import { plain, type Row } from "./output.ts";
 
 export async function nodes(invocation: Invocation): Promise<number> {
@@ -51,7 +51,7 @@ async function list({ client, output, options }: Invocation): Promise<number> {
 async function remove({ client, output, options }: Invocation, node: string): Promise<number> {
   const view = (await client.get<NodeView[]>("/v1/nodes")).find((other) => other.node === node);
   if (!view) throw new CliError(`there is no node ${plain(node)}`, 1);
-  await confirm(view, options.yes ?? false, options.force ?? false);
+  await confirmRemoval(view, options.yes ?? false, options.force ?? false);
   const query = new URLSearchParams({ node });
   if (options.force) query.set("force", "true");
   if (options.quarantine !== undefined) query.set("quarantine", options.quarantine);
@@ -70,13 +70,13 @@ async function remove({ client, output, options }: Invocation, node: string): Pr
 async function definePools({ client, output, options }: Invocation): Promise<number> {
   const what =
     "This node's definitions of the shared pools count for all nodes from now on. Blocks that are claimed stay.";
-  await ask(what, "yes", options.yes ?? false);
+  await confirm(what, "yes", options.yes ?? false);
   const view = await client.post<{ pools: string[] }>("/v1/nodes/define-pools");
   await output.line(options.json ? JSON.stringify(view, null, 2) : `in etcd: ${view.pools.join(", ") || "no pool"}`);
   return 0;
 }
 
-async function confirm({ node, alive, blocks }: NodeView, yes: boolean, force: boolean): Promise<void> {
+async function confirmRemoval({ node, alive, blocks }: NodeView, yes: boolean, force: boolean): Promise<void> {
   if (alive && !force)
     throw new CliError(
       `node ${plain(node)} is alive: drain it and stop its daemon, and try again when it is not seen any more; --force takes its blocks away all the same`,
@@ -87,14 +87,5 @@ async function confirm({ node, alive, blocks }: NodeView, yes: boolean, force: b
     (alive
       ? " It is alive: pods on it lose their addresses."
       : " Make sure that it is off, or cut off from the fabric.");
-  await ask(what, node, yes);
-}
-
-async function ask(what: string, word: string, yes: boolean): Promise<void> {
-  if (yes) return;
-  if (!process.stdin.isTTY) throw new CliError(`${what}\nConfirm with --yes`, 2);
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await terminal.question(`${what} Type ${plain(word)} to go on: `);
-  terminal.close();
-  if (answer.trim() !== word) throw new CliError("nothing was done", 2);
+  await confirm(what, node, yes);
 }
