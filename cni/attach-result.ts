@@ -1,4 +1,5 @@
 // An attachment -> the result that ADD reports: host end first and without sandbox, then the pod's interface.
+import { hostPrefixText } from "../net/prefix.ts";
 import { formatMac, GATEWAY_IPV4, GATEWAY_IPV6, HOST_MAC } from "./attach/gateway.ts";
 import { type Attachment, defaultRoutes } from "./attachment.ts";
 import type { JsonObject } from "./protocol/json.ts";
@@ -17,7 +18,7 @@ export function buildResult(
       { name: record.ifname, mac: record.mac, mtu, sandbox: record.netns },
     ],
     ips: record.addresses.map((address) => ({
-      address: `${address}/${address.includes(":") ? 128 : 32}`,
+      address: hostPrefixText(address),
       gateway: gateway(address),
       interface: 1,
     })),

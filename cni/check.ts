@@ -1,5 +1,6 @@
 // CHECK: the attachment as ADD reported it, the books, both ends of the cable, and whether others can reach it. What comes
 // after us in a chain may have changed the MAC, the MTU and the tables of routes.
+import { hostPrefixText } from "../net/prefix.ts";
 import type { Attachments } from "./attachments.ts";
 import { askDelegate, delegateOf } from "./ipam/delegate.ts";
 import type { PodRecord } from "./ipam/records.ts";
@@ -57,7 +58,7 @@ function announced(
   record: PodRecord,
 ): string[] {
   return record.addresses.flatMap((address) => {
-    const names = [...allocator.blocksOf([address]), `${address}/${address.includes(":") ? 128 : 32}`];
+    const names = [...allocator.blocksOf([address]), hostPrefixText(address)];
     const block = blocks.find(({ prefix }) => names.includes(prefix));
     if (block && SILENT.includes(block.state))
       return [

@@ -59,3 +59,8 @@ export function overlaps(a: Prefix, b: Prefix): boolean {
 export function hostPrefix(address: Uint8Array): Prefix {
   return { family: address.length === 4 ? 4 : 6, bytes: address, length: address.length * 8 };
 }
+
+/** As hostPrefix(), of an address in text and as text: `10.0.0.1/32`. */
+export function hostPrefixText(address: string): string {
+  return `${address}/${address.includes(":") ? 128 : 32}`;
+}

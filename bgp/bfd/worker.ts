@@ -2,24 +2,13 @@
 import { randomInt } from "node:crypto";
 import { parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "../../net/clock.ts";
-import { check, native } from "../../net/native.ts";
+import { enterNamespace } from "../../net/network-namespace.ts";
 import { ChangeQueue } from "./change-queue.ts";
 import { BfdEngine } from "./engine.ts";
 import { raisePriority } from "./priority.ts";
 import type { FromWorker, ToWorker, WorkerOptions } from "./protocol.ts";
 import { BfdSockets } from "./sockets.ts";
 import { Strangers } from "./strangers.ts";
-
-const CLONE_NEWNET = 0x40000000;
-
-function enterNamespace(path: string): void {
-  const fd = check(native().open(path, 0), "open", path);
-  try {
-    check(native().setns(fd, CLONE_NEWNET), "setns", path);
-  } finally {
-    native().close(fd);
-  }
-}
 
 function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void {
   const post = (message: FromWorker) => port.postMessage(message);

@@ -2,9 +2,8 @@
 import { writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import { check, native } from "../../net/native.ts";
+import { CLONE_NEWNET } from "../../net/network-namespace.ts";
 import type { Ipv6Settings } from "../../routing/netlink/link-settings.ts";
-
-const CLONE_NEWNET = 0x40000000;
 
 /** Told of each setting that was written. */
 type Written = (name: string, value: string) => void;

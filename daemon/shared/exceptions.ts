@@ -9,6 +9,7 @@ import { CniError, CniErrorCode } from "../../cni/protocol/error.ts";
 import type { PoolConfig } from "../../config/types.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
+import { hostPrefixText } from "../../net/prefix.ts";
 import type { Placement } from "../blocks/placement.ts";
 import type { ExceptionKind, SharedEvent } from "./types.ts";
 
@@ -66,14 +67,14 @@ export class ExceptionRoutes {
   placed(): Placement["exceptions"] {
     return this.entries
       .filter(({ leaving }) => !leaving)
-      .map(({ address, pool, why }) => ({ prefix: hostPrefixOf(address), pool, source: why }));
+      .map(({ address, pool, why }) => ({ prefix: hostPrefixText(address), pool, source: why }));
   }
 
   blocks(): (BlockCounts & { readonly prefix: string; readonly pool: string })[] {
     return this.entries.map(({ address, pool, inUse }) => {
       const used = inUse ? 1 : 0;
       const counts = { capacity: 1, used, free: 1 - used, cooling: 0, reserved: 0, sticky: 0 };
-      return { prefix: hostPrefixOf(address), pool, ...counts };
+      return { prefix: hostPrefixText(address), pool, ...counts };
     });
   }
 
@@ -119,10 +120,10 @@ export class ExceptionRoutes {
     if (!known) {
       this.requireRoom(pool);
       this.#enter({ address, pool, why, identity, inUse: true, idleSince: 0, leaving: false });
-      this.#deps.onEvent({ kind: "exception", prefix: hostPrefixOf(address), pool, why });
+      this.#deps.onEvent({ kind: "exception", prefix: hostPrefixText(address), pool, why });
     } else Object.assign(known, { identity, inUse: true, leaving: false });
     await this.#deps.place();
-    const refusal = this.#deps.refusal(hostPrefixOf(address));
+    const refusal = this.#deps.refusal(hostPrefixText(address));
     if (refusal === null) return;
     this.released(address);
     throw new CniError(CniErrorCode.tryAgainLater, `the kernel does not take a rule for ${address}: ${refusal}`);
@@ -158,7 +159,7 @@ export class ExceptionRoutes {
   /** The kernel and the neighbours have nothing of it any more. */
   gone(prefix: string): void {
     const entry = this.#entries.get(prefix.slice(0, prefix.indexOf("/")));
-    if (!entry?.leaving || hostPrefixOf(entry.address) !== prefix) return;
+    if (!entry?.leaving || hostPrefixText(entry.address) !== prefix) return;
     this.#entries.delete(entry.address);
     this.#deps.log.info({ address: entry.address, pool: entry.pool, why: entry.why }, "an exception has left");
     this.#deps.onEvent({ kind: "exceptionLeft", prefix, pool: entry.pool, why: entry.why });
@@ -193,14 +194,9 @@ export class ExceptionRoutes {
   }
 
   #withdraw({ address }: Entry): void {
-    const prefix = hostPrefixOf(address);
+    const prefix = hostPrefixText(address);
     void this.#deps.place().then(() => {
       if (!this.#deps.isPlaced(prefix)) this.gone(prefix);
     });
   }
-}
-
-/** `10.0.0.1/32` */
-export function hostPrefixOf(address: string): string {
-  return `${address}/${address.includes(":") ? 128 : 32}`;
 }

@@ -12,11 +12,12 @@ import type { Config } from "../../config/types.ts";
 import type { SharedFacts } from "../../doctor/types.ts";
 import type { Clock } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
+import { hostPrefixText } from "../../net/prefix.ts";
 import type { SharedView } from "../api/types.ts";
 import type { Blocks } from "../blocks/blocks.ts";
 import type { Placement } from "../blocks/placement.ts";
 import { asSourceError, type ClaimFailure, Claims } from "./claims.ts";
-import { type Entry, ExceptionRoutes, hostPrefixOf } from "./exceptions.ts";
+import { type Entry, ExceptionRoutes } from "./exceptions.ts";
 import { Identities, identityIn } from "./identities.ts";
 import { Requests } from "./requests.ts";
 import { Takeover } from "./takeover.ts";
@@ -120,7 +121,7 @@ export class Sharing implements Exceptions {
     return former.filter((prefix) => {
       const [address] = prefix.split("/");
       return (
-        prefix !== hostPrefixOf(address) ||
+        prefix !== hostPrefixText(address) ||
         !this.#config.pools.some(({ name }) => this.#requests.isAskable(name, address))
       );
     });
@@ -208,7 +209,7 @@ export class Sharing implements Exceptions {
     return {
       claimed: this.#shared?.claims.placed() ?? [],
       exceptions: this.#exceptions.placed(),
-      elsewhere: (source?.reserved() ?? []).map(hostPrefixOf),
+      elsewhere: (source?.reserved() ?? []).map(hostPrefixText),
       uplinks: [...this.#uplinks].sort(),
     };
   }

@@ -1,20 +1,9 @@
 // Entry of the fib worker thread (dist/fib-worker.cjs): commands from client.ts to the engine, answers and events back.
 import { parentPort, workerData } from "node:worker_threads";
 import { systemClock } from "../../net/clock.ts";
-import { check, native } from "../../net/native.ts";
+import { enterNamespace } from "../../net/network-namespace.ts";
 import { FibEngine } from "./engine.ts";
 import type { FromWorker, RequestName, Requests, ToWorker, WorkerOptions } from "./protocol.ts";
-
-const CLONE_NEWNET = 0x40000000;
-
-function enterNamespace(path: string): void {
-  const fd = check(native().open(path, 0), "open", path);
-  try {
-    check(native().setns(fd, CLONE_NEWNET), "setns", path);
-  } finally {
-    native().close(fd);
-  }
-}
 
 function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void {
   const post = (message: FromWorker) => port.postMessage(message);

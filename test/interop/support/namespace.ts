@@ -12,11 +12,11 @@ import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readdirSync, r
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { check, native } from "../../../net/native.ts";
+import { CLONE_NEWNET } from "../../../net/network-namespace.ts";
 import { Capture, type CaptureReport } from "./capture.ts";
 import { captured } from "./proofs.ts";
 
 const NETNS_DIRECTORY = "/run/netns";
-const CLONE_NEWNET = 0x40000000;
 
 export interface LinkEnd {
   readonly node: Node;
