@@ -1,4 +1,4 @@
-// Routes and peers as the API and the CLI show them; camelCase keys that stay stable (design §7).
+// Routes and peers as the API and the CLI show them; camelCase keys that stay stable (docs/api.md).
 import type { BfdStatus } from "./bfd/types.ts";
 import type { PeerStatus } from "./session/types.ts";
 import type { HelperView } from "./stale-routes.ts";

@@ -30,7 +30,7 @@ export interface RouteBatch {
   readonly nextHopSets: Uint32Array;
 }
 
-/** The rules and routes that exist because of the configuration, not because of a peer (the table in the design's §5). */
+/** The rules and routes that exist because of the configuration, not because of a peer (docs/architecture.md). */
 export interface OwnedState {
   /** Blocks of this node: a blackhole each in the local table, and a `from <block>` rule to its table. */
   readonly blocks: readonly { readonly prefix: string; readonly table: number }[];

@@ -1,4 +1,4 @@
-// What the API serves; implemented by daemon/compose. JSON shapes are the design's §7 and stay stable.
+// What the API serves, as daemon/backend.ts implements it. JSON shapes are in docs/api.md and stay stable.
 import type { DumpResult, MonitoringView } from "../../bgp/monitor/types.ts";
 import type { PolicyTrace } from "../../bgp/policy/trace.ts";
 import type { PeerView, RouteView } from "../../bgp/views.ts";

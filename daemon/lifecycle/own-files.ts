@@ -2,6 +2,8 @@
 // shared with others, or what an operator has put there, is safe. A part of the daemon that writes a new file adds it here.
 import { readdirSync, rmdirSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { LOCAL_COPY_FILE } from "../../cni/blocks/local-copy.ts";
+import { JOURNAL_NAME } from "../../cni/ipam/store.ts";
 import type { Config } from "../../config/types.ts";
 import { historyDirectory } from "../recorder.ts";
 import { DRAIN_FILE } from "./drain-state.ts";
@@ -10,11 +12,8 @@ type Paths = Pick<Config, "paths" | "api">;
 
 /** Files and directories, those that others live in last. */
 function ownFiles({ paths: { state }, api: { socket } }: Paths): string[] {
-  const inState = ["allocations.journal", DRAIN_FILE, "sysctls.json", "blocks.json"].flatMap((name) => [
-    name,
-    `${name}.new`,
-  ]);
-  inState.push("allocations.journal.damaged", "allocations.journal.displaced", "allocations.journal.before-repair");
+  const inState = [JOURNAL_NAME, DRAIN_FILE, "sysctls.json", LOCAL_COPY_FILE].flatMap((name) => [name, `${name}.new`]);
+  inState.push(...["damaged", "displaced", "before-repair"].map((ending) => `${JOURNAL_NAME}.${ending}`));
   return [
     ...inState.map((name) => join(state, name)),
     historyDirectory(state),

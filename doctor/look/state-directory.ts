@@ -3,6 +3,7 @@ import { readdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises
 import { dirname, join } from "node:path";
 import { decodeJournal, describeDamage } from "../../cni/ipam/journal.ts";
 import { Ledger } from "../../cni/ipam/ledger.ts";
+import { JOURNAL_NAME } from "../../cni/ipam/store.ts";
 
 const TMPFS = 0x01021994;
 const RAMFS = 0x858458f6;
@@ -50,7 +51,7 @@ export async function lookAtState(options: { state: string; socket: string }): P
       inodes: file.files > 0 ? file.ffree : Number.POSITIVE_INFINITY,
     },
     inMemory: file?.type === TMPFS || file?.type === RAMFS,
-    journal: await lookAtJournal(join(path, "allocations.journal")),
+    journal: await lookAtJournal(join(path, JOURNAL_NAME)),
     aside: (await readdir(path).catch(() => [])).filter((name) => ASIDE.test(name)).sort(),
     spool: await lookAtSpool(join(dirname(socket), "spool")),
   };
