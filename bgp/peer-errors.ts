@@ -4,7 +4,8 @@ import { formatScoped } from "../net/address.ts";
 import type { Clock } from "../net/clock.ts";
 import type { Log } from "../net/log.ts";
 import type { Ineligible } from "./ingress.ts";
-import type { PeerOptions, PeerStatus } from "./session/types.ts";
+import { PeerHistory } from "./session/peer-history.ts";
+import type { PeerEvent, PeerOptions, PeerStatus } from "./session/types.ts";
 import type { WireError } from "./wire/error.ts";
 
 /** Milliseconds between two log lines. */
@@ -31,11 +32,13 @@ export class PeerErrors {
   readonly #log: Log;
   #logged = Number.NEGATIVE_INFINITY;
   #unlogged = 0;
+  readonly #history: PeerHistory;
 
   constructor(peer: PeerOptions, clock: Clock, log: Log) {
     this.#peer = peer;
     this.#clock = clock;
     this.#log = log;
+    this.#history = new PeerHistory(clock);
   }
 
   /** Of the session's last error and the last one in its routes the newer. */
@@ -48,10 +51,16 @@ export class PeerErrors {
     return { lastError: this.#last, lastErrorAt: this.#lastAt };
   }
 
+  /** What went wrong with the session, and in its routes; the last one first. */
+  history(ofSession: readonly PeerEvent[] = []): PeerEvent[] {
+    return [...ofSession, ...this.#history.events].sort((a, b) => a.age - b.age);
+  }
+
   add(errors: readonly WireError[]): void {
     for (const error of errors) {
       if (error.action === "discard") this.attributesDiscarded++;
-      this.#note(`UPDATE: ${error.message}`);
+      const { action, attribute, subcode } = error;
+      this.#note(`UPDATE: ${error.message}`, `UPDATE ${action} ${attribute} ${subcode}`);
     }
   }
 
@@ -59,18 +68,21 @@ export class PeerErrors {
   limit(words: string): void {
     this.#last = words;
     this.#lastAt = this.#clock.now();
+    this.#history.add("routes", words);
   }
 
   /** Loops are what a fabric is made of, the rest is somebody's mistake. */
   ineligible(reason: Ineligible, prefix: string): void {
     const words = mistakes[reason];
-    if (words) this.#note(`routes not used: ${words}, such as ${prefix}`);
+    if (words) this.#note(`routes not used: ${words}, such as ${prefix}`, reason);
   }
 
-  #note(text: string): void {
+  /** `key`: of the same mistake, whatever the words. */
+  #note(text: string, key: string): void {
     const now = this.#clock.now();
     this.#last = text;
     this.#lastAt = now;
+    this.#history.add("routes", text, key);
     this.#unlogged++;
     if (now - this.#logged < LOG_INTERVAL) return;
     this.#logged = now;

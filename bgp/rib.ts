@@ -167,6 +167,7 @@ export class Rib implements SessionHandler {
       ...status,
       lastError,
       lastErrorAt,
+      history: peer.errors.history(status.history),
       lastErrorAge: lastErrorAt === null ? null : Math.floor((this.#core.clock.now() - lastErrorAt) / 1000),
       received: received.total,
       accepted: accepted.total,

@@ -1,7 +1,7 @@
 // `underlayctl peers PEER`: all there is to know of one neighbour and its session.
 import type { PeerView } from "../bgp/views.ts";
 import { type Colour, duration, type Output, plain } from "./output.ts";
-import { bfdLines, unnumberedLines } from "./peer-lines.ts";
+import { bfdLines, historyLines, resetLines, unnumberedLines } from "./peer-lines.ts";
 
 export const stateColour = (state: string): Colour =>
   state === "Established" ? "green" : state === "Idle" ? "red" : "yellow";
@@ -28,6 +28,8 @@ export async function peerDetails(output: Output, view: PeerView): Promise<void>
       : [["peer group", view.group + (view.dynamic ? ", dynamic (listen range)" : "")] as [string, string]]),
     ...(view.localAddress === null ? [] : [["connection", connectionText(view)] as [string, string]]),
     ["last error", view.lastError === null ? "none" : `${view.lastError}${ago(view.lastErrorAge)}`],
+    ...resetLines(view.lastReset),
+    ...historyLines(view.history),
     ["notification", notificationText(view)],
     ...(view.unnumbered ? unnumberedLines(view.unnumbered) : []),
     ...(view.bfd ? bfdLines(view.bfd) : []),

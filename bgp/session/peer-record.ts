@@ -7,8 +7,18 @@ import type { OpenMessage } from "../wire/open.ts";
 import { describeNotification } from "../wire/registry.ts";
 import { sendHoldTime } from "./fsm-times.ts";
 import type { Notification } from "./fsm-types.ts";
+import { resetOf } from "./last-reset.ts";
+import { PeerHistory } from "./peer-history.ts";
 import type { Transport } from "./transport.ts";
-import type { Negotiated, NotificationStatus, PeerOptions, PeerStatus, SessionState } from "./types.ts";
+import type {
+  LastReset,
+  Negotiated,
+  NotificationStatus,
+  PeerOptions,
+  PeerStatus,
+  SessionDown,
+  SessionState,
+} from "./types.ts";
 
 /** The session that the status is about. */
 export interface SessionFacts {
@@ -37,14 +47,21 @@ export class PeerRecord {
   #establishedCount = 0;
   #sent: Noted | null = null;
   #received: Noted | null = null;
+  #lastReset: (Omit<LastReset, "age"> & { readonly at: number }) | null = null;
+  readonly #history: PeerHistory;
+  readonly #wallTime: () => number;
 
-  constructor(clock: Clock) {
+  /** `wallTime`: milliseconds since 1970. */
+  constructor(clock: Clock, wallTime: () => number = Date.now) {
     this.#clock = clock;
+    this.#wallTime = wallTime;
+    this.#history = new PeerHistory(clock, wallTime);
   }
 
-  error(reason: string): void {
-    this.#lastError = reason;
-    this.#lastErrorAt = this.#clock.now();
+  /** An attempt to get a session has come to nothing. */
+  failed(reason: string): void {
+    this.#error(reason);
+    this.#history.add("attempt", reason);
   }
 
   established(): void {
@@ -52,8 +69,14 @@ export class PeerRecord {
     this.#establishedCount++;
   }
 
-  down(): void {
+  /** The Established session has ended. */
+  down(down: SessionDown): void {
+    const at = this.#clock.now();
+    const lasted = this.#establishedAt === null ? 0 : Math.floor((at - this.#establishedAt) / 1000);
+    this.#lastReset = { ...resetOf(down, lasted), time: Math.floor(this.#wallTime() / 1000), at };
     this.#establishedAt = null;
+    this.#error(down.reason);
+    this.#history.add("reset", down.reason);
   }
 
   /** Returns its name, and what the neighbour's operator says. */
@@ -94,6 +117,8 @@ export class PeerRecord {
         key === null ? null : options.password && Buffer.compare(key, options.password) === 0 ? "password" : "accepted",
       lastError: awaited ?? this.#lastError,
       lastErrorAt: this.#lastErrorAt,
+      lastReset: this.#aged(this.#lastReset),
+      history: this.#history.events,
       notifications: { sent: this.#aged(this.#sent), received: this.#aged(this.#received) },
       establishedCount: this.#establishedCount,
       messages: { ...this.counters },
@@ -104,7 +129,12 @@ export class PeerRecord {
     };
   }
 
-  #aged(noted: Noted | null): NotificationStatus | null {
+  #error(reason: string): void {
+    this.#lastError = reason;
+    this.#lastErrorAt = this.#clock.now();
+  }
+
+  #aged<T extends { readonly at: number }>(noted: T | null): (Omit<T, "at"> & { readonly age: number }) | null {
     if (noted === null) return null;
     const { at, ...rest } = noted;
     return { ...rest, age: Math.floor((this.#clock.now() - at) / 1000) };

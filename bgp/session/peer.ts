@@ -37,6 +37,8 @@ export interface PeerDependencies {
   readonly neighbour: FoundNeighbour | null;
   random(): number;
   restartState(): RestartState;
+  /** What is remembered from before; default: nothing. */
+  readonly record?: PeerRecord;
   /** Where failures are logged; default: a log of the peer's own. */
   readonly failures?: FailureLog;
   /** The peer waits for a connection (again). */
@@ -50,7 +52,7 @@ export class Peer implements SessionOwner {
   readonly clock: Clock;
   readonly work: WorkQueue;
   readonly counters: MessageCounters;
-  readonly #record: PeerRecord;
+  readonly record: PeerRecord;
   readonly #handler: SessionHandler;
   readonly #neighbour: FoundNeighbour | null;
   readonly #log: Log;
@@ -70,8 +72,8 @@ export class Peer implements SessionOwner {
     this.clock = dependencies.clock;
     this.#holdDown = new HoldDown(this.clock);
     this.work = dependencies.work;
-    this.#record = new PeerRecord(this.clock);
-    this.counters = this.#record.counters;
+    this.record = dependencies.record ?? new PeerRecord(this.clock);
+    this.counters = this.record.counters;
     this.#handler = dependencies.handler;
     this.#neighbour = dependencies.neighbour;
     this.#log = dependencies.log;
@@ -177,7 +179,7 @@ export class Peer implements SessionOwner {
 
   /** An incoming connection was not taken, for a reason of the configuration. */
   refused(reason: string): void {
-    this.#record.error(reason);
+    this.record.failed(reason);
     this.#failures.add(reason);
   }
 
@@ -189,7 +191,7 @@ export class Peer implements SessionOwner {
   status(): PeerStatus {
     const session = this.session;
     const { open, transport } = session;
-    return this.#record.status(this.options, {
+    return this.record.status(this.options, {
       state: this.#state,
       address: this.#addressText(),
       awaited: this.address || !this.#neighbour ? null : this.#neighbour.awaited,
@@ -252,12 +254,12 @@ export class Peer implements SessionOwner {
   }
 
   connectFailed(reason: string): void {
-    this.#record.error(reason);
+    this.record.failed(reason);
     this.#neighbour?.failed();
   }
 
   established(session: Session): void {
-    this.#record.established();
+    this.record.established();
     const { remoteAsn, families, holdTime } = session.negotiated;
     this.#log.info({ ...this.#fields(), remoteAsn, families, holdTime }, "session established");
     this.#key.established(session.transport, this.options);
@@ -303,16 +305,15 @@ export class Peer implements SessionOwner {
         this.#log.debug({ ...this.#fields(), reason }, "second connection ended");
         return;
       }
-      this.#record.error(reason);
+      this.record.failed(reason);
       this.#failures.add(this.options.dynamic ? `${this.#addressText()}: ${reason}` : reason);
       this.#neighbour?.failed();
       return;
     }
-    this.#record.error(reason);
-    this.#record.down();
     this.#key.ended();
     const graceful = session.hasOpen && endsGracefully(this.options, session.negotiated, { lost, notification });
     const down: SessionDown = { reason, notification, local, graceful };
+    this.record.down(down);
     this.#log.warn({ ...this.#fields(), reason, graceful }, "session down");
     try {
       this.#handler.down(session.live, down);
@@ -322,7 +323,7 @@ export class Peer implements SessionOwner {
   }
 
   #notified(notification: Notification & { readonly sent: boolean }): void {
-    const text = this.#record.notification(notification);
+    const text = this.record.notification(notification);
     try {
       this.#handler.notification?.(this.options, notification, text);
     } catch (error) {

@@ -18,6 +18,7 @@ import { Listener } from "./listener.ts";
 import { ListenerKeys } from "./listener-keys.ts";
 import { heardWithin, provoke } from "./liveness.ts";
 import { Peer, type PeerDependencies } from "./peer.ts";
+import { RecordMemory } from "./record-memory.ts";
 import { refuse } from "./refusal.ts";
 import {
   bindToDevice,
@@ -55,6 +56,7 @@ export class SessionManager {
   readonly #keys: ListenerKeys;
   readonly #dynamic: DynamicPeers | null;
   readonly #peers = new Map<string, Peer>();
+  readonly #records = new RecordMemory();
   /** By the text of their address, of those that are configured with one: several only on different interfaces. */
   readonly #byAddress = new Map<string, Peer[]>();
   /** By name of a peer without an address. */
@@ -126,6 +128,7 @@ export class SessionManager {
     const peer = this.#peers.get(name);
     if (!peer || peer.options.dynamic) return;
     this.#forget(peer);
+    if (kind === "changed") this.#records.keep(name, peer.record);
     this.#keys.set(name, null, []);
     this.#found.get(name)?.close();
     this.#found.delete(name);
@@ -333,7 +336,8 @@ export class SessionManager {
   #create(options: PeerOptions, more: Pick<PeerDependencies, "neighbour" | "failures" | "onWaiting">): Peer {
     const { handler, clock, log, random = Math.random } = this.#options;
     const restartState = () => this.#restart;
-    const peer = new Peer(options, { handler, clock, log, work: this.#work, random, restartState, ...more });
+    const record = this.#records.take(options.name);
+    const peer = new Peer(options, { handler, clock, log, work: this.#work, random, restartState, record, ...more });
     if (!options.dynamic) this.#keys.set(options.name, endOf(peer), keysOf(options));
     this.#peers.set(options.name, peer);
     if (options.address) {
@@ -352,6 +356,7 @@ export class SessionManager {
   #forget(peer: Peer): void {
     const { name, address } = peer.options;
     this.#peers.delete(name);
+    if (peer.options.dynamic) this.#records.keep(name, peer.record);
     if (!address) return;
     const text = formatAddress(address);
     const others = (this.#byAddress.get(text) ?? []).filter((other) => other !== peer);

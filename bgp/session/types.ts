@@ -196,6 +196,46 @@ export interface NotificationStatus {
   readonly age: number;
 }
 
+/** How the last Established session ended. */
+export interface LastReset {
+  /** Seconds since 1970. */
+  readonly time: number;
+  /** Seconds since. */
+  readonly age: number;
+  /** Seconds for which it had been Established. */
+  readonly lasted: number;
+  /** Who ended it; `connection`: TCP broke, or what it ran over is gone. */
+  readonly by: "local" | "remote" | "connection";
+  /** One line for the operator. */
+  readonly reason: string;
+  /** Routes were kept (RFC 4724). */
+  readonly graceful: boolean;
+  readonly notification: {
+    readonly direction: "sent" | "received";
+    readonly code: number;
+    readonly subcode: number;
+    readonly name: string;
+    /** Of the one who sent it (RFC 9003). */
+    readonly communication: string | null;
+    /** The first octets of its data, in hex, and how many there were. */
+    readonly data: string;
+    readonly dataLength: number;
+  } | null;
+}
+
+/** Something that went wrong, once or again and again. */
+export interface PeerEvent {
+  /** The end of an Established session, an attempt that came to nothing, or something in the routes received. */
+  readonly kind: "reset" | "attempt" | "routes";
+  readonly text: string;
+  readonly count: number;
+  /** Seconds since 1970. */
+  readonly first: number;
+  readonly last: number;
+  /** Seconds since the last time. */
+  readonly age: number;
+}
+
 /** One neighbour's status for the API. Times in milliseconds of the injected clock. */
 export interface PeerStatus {
   readonly name: string;
@@ -230,6 +270,10 @@ export interface PeerStatus {
   readonly md5: "password" | "accepted" | null;
   readonly lastError: string | null;
   readonly lastErrorAt: number | null;
+  /** Null: no session has ended. */
+  readonly lastReset: LastReset | null;
+  /** Distinct events, the last one first. */
+  readonly history: readonly PeerEvent[];
   /** The last ones. */
   readonly notifications: { readonly sent: NotificationStatus | null; readonly received: NotificationStatus | null };
   readonly establishedCount: number;

@@ -119,7 +119,7 @@ export const peerChecks: readonly Check[] = [
     id: "peer-down",
     severity: "fault",
     title: "A session is down for another reason, which the finding has in words.",
-    cure: "underlayctl peers PEER has the last NOTIFICATION each way",
+    cure: "underlayctl peers PEER has why its last session ended, and what has gone wrong since",
     needs: ["peers", "config", "outOfService"],
     run: (facts) =>
       down(facts)

@@ -115,6 +115,17 @@ describe("bytes that are not BGP", () => {
     peer.send(bytes);
     expect(await peer.notification()).toBe(notification);
     expect(await lastError(name)).toContain(`NOTIFICATION`);
+    // What it tries afterwards is the last error then, and why the session ended can still be read.
+    const again = await RawPeer.connect(US, address);
+    again.send(message(1, [3]));
+    expect(await again.notification()).toBe("1/2");
+    const { lastReset, history } = await underlay.peer(name);
+    const [code, subcode] = notification.split("/").map(Number);
+    expect(lastReset).toMatchObject({ by: "local", notification: { direction: "sent", code, subcode } });
+    expect(history.map(({ kind, text }) => [kind, text])).toEqual([
+      ["attempt", await lastError(name)],
+      ["reset", lastReset?.reason],
+    ]);
   });
 
   it("any message cut anywhere, then silence or the end of the connection", async () => {

@@ -92,6 +92,8 @@ export const peer = (name: string, state: PeerView["state"]): PeerView => ({
   },
   md5: null,
   lastErrorAge: null,
+  lastReset: null,
+  history: [],
   defaultOriginate: null,
   notifications: { sent: null, received: null },
   maxMessage: 4096,

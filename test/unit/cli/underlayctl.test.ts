@@ -245,6 +245,41 @@ describe("tables", () => {
     expect((await ask("routes")).stdout).toContain(`best multipath refused by the kernel: ${refused}`);
   });
 
+  it("say why a neighbour's last session ended, and what has gone wrong how often", async () => {
+    harness.backend.peerViews = [
+      {
+        ...peer("tor-a", "Active"),
+        lastReset: {
+          time: 1_700_000_000,
+          age: 200,
+          lasted: 3600,
+          by: "local",
+          reason: "AS_PATH: \u001b[2J",
+          graceful: false,
+          notification: {
+            direction: "sent",
+            code: 3,
+            subcode: 11,
+            name: "UPDATE Message Error/Malformed AS_PATH",
+            communication: null,
+            data: "40020103",
+            dataLength: 4,
+          },
+        },
+        history: [
+          { kind: "attempt", text: "refused", count: 12, first: 1_700_000_001, last: 1_700_000_199, age: 1 },
+          { kind: "reset", text: "AS_PATH", count: 1, first: 1_700_000_000, last: 1_700_000_000, age: 200 },
+        ],
+      },
+    ];
+    expect((await ask("peers", "tor-a")).stdout).toContain(`
+  last reset    3m20s ago (2023-11-14T22:13:20Z), by us, after 1h00m: AS_PATH: \\x1b[2J
+                NOTIFICATION sent: 3/11 UPDATE Message Error/Malformed AS_PATH, data 40020103 (4 octets)
+  history       1s ago, 12 times since 2023-11-14T22:13:21Z, no session: refused
+                3m20s ago, reset: AS_PATH
+`);
+  });
+
   it("say which way a neighbour without policies is silent", async () => {
     harness.backend.peerViews = [{ ...peer("tor-a", "Established"), import: "none", export: "none" }];
     expect((await ask("peers", "tor-a")).stdout).toContain(
