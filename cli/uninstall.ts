@@ -3,13 +3,13 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, realpathSync, rmdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { createInterface } from "node:readline/promises";
 import type { UninstallView } from "../daemon/lifecycle/uninstall.ts";
 import { CliError } from "./client.ts";
 import type { Invocation } from "./commands.ts";
+import { DEFAULT_CONFIG } from "./configuration.ts";
+import { confirm } from "./confirm.ts";
 import { type Output, plain } from "./output.ts";
 
-const DEFAULT_CONFIG = "/etc/underlay/underlay.yaml";
 const NETWORK_LISTS = "/etc/cni/net.d";
 /** What the installation has put where, by the README. */
 const INSTALLED: readonly string[] = [
@@ -27,7 +27,12 @@ const ANSWER_LIMIT = 60_000;
 const END_LIMIT = 15_000;
 
 export async function uninstall({ client, output, options }: Invocation): Promise<number> {
-  await confirm(options.yes ?? false, options.force ?? false);
+  const pods = options.force ? ", the network of its pods too" : "";
+  await confirm(
+    `This withdraws the node's blocks and removes what underlayd has made here${pods}.`,
+    "yes",
+    options.yes ?? false,
+  );
   const force = options.force ? "?force=true" : "";
   let view: UninstallView;
   try {
@@ -56,16 +61,6 @@ export async function uninstall({ client, output, options }: Invocation): Promis
   for (const path of left) await output.line(`not removed: ${plain(path)}`);
   await nameInstallation(output);
   return code;
-}
-
-async function confirm(yes: boolean, force: boolean): Promise<void> {
-  if (yes) return;
-  const what = `This withdraws the node's blocks and removes what underlayd has made here${force ? ", the network of its pods too" : ""}.`;
-  if (!process.stdin.isTTY) throw new CliError(`${what}\nConfirm with --yes`, 2);
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  const answer = await terminal.question(`${what} Type yes to go on: `);
-  terminal.close();
-  if (answer.trim() !== "yes") throw new CliError("nothing was done", 2);
 }
 
 /** The exit code of underlayd --uninstall; what it says goes to our own output. */
