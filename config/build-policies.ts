@@ -13,12 +13,10 @@ import type {
   PolicyStatement,
 } from "../bgp/policy/types.ts";
 import type { OriginatedAttributes } from "../bgp/speaker-types.ts";
+import { builtIns } from "./built-in-policies.ts";
 import { type AnyCommunity, type AnyCommunityPattern, Reference } from "./community-scalars.ts";
 import { membersOf, OWN_ROUTES } from "./peer-groups.ts";
 import type { Parsed, ParsedStatement } from "./schema.ts";
-
-/** Names that stand for policies of our own making. */
-const builtIns: readonly string[] = ["all", "none", "default-route", "blocks"];
 
 type SetKind = "prefixSets" | "communitySets" | "extendedCommunitySets" | "largeCommunitySets" | "asPathSets";
 type InFile = Pick<Parsed, SetKind | "policies" | "tables" | "peers" | "peerGroups">;

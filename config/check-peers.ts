@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import { formatAddress, isLinkLocal } from "../net/address.ts";
 import { contains, formatPrefix, hostPrefix } from "../net/prefix.ts";
 import { sessionAsn } from "./build-rules.ts";
+import { builtIns, exportBuiltIns, importBuiltIns } from "./built-in-policies.ts";
 import type { Check } from "./check.ts";
 import type { PlacedBlock } from "./check-pools.ts";
 import { checkRoutes } from "./check-routes.ts";
@@ -10,9 +11,6 @@ import { checkUnnumbered } from "./check-unnumbered.ts";
 import type { ParsedPeer } from "./schema.ts";
 import { MAX_SECRET, type Passwords, type ReadSecret, systemErrorWords, trimSecret } from "./secret.ts";
 import type { Path } from "./source.ts";
-
-export const importBuiltIns: readonly string[] = ["all", "none", "default-route"];
-export const exportBuiltIns: readonly string[] = ["all", "none", "blocks"];
 
 /** Secrets of peers and of peer groups, by name. */
 export interface Secrets {
@@ -181,7 +179,7 @@ export function checkPolicyNames(check: Check, path: Path, peer: CommonKeys): vo
 
 function checkDefaultOriginate(check: Check, path: Path, { defaultOriginate, families }: CommonKeys): void {
   if (typeof defaultOriginate === "boolean") return;
-  const known = [...new Set([...importBuiltIns, ...exportBuiltIns, ...check.names.policies])];
+  const known = [...new Set([...builtIns, ...check.names.policies])];
   for (const key of ["while", "policy"] as const)
     for (const [index, name] of (defaultOriginate[key] ?? []).entries())
       check.reference([...path, key, index], name, "policy", known);

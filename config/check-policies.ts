@@ -1,15 +1,14 @@
 // Policies and sets: names that are there and used, statements that can be reached and mean something, no policy that
 // leads to itself.
 
+import { builtIns } from "./built-in-policies.ts";
 import type { Check } from "./check.ts";
-import { exportBuiltIns, importBuiltIns } from "./check-peers.ts";
 import { Reference, SET_NAME, wellKnownCommunities } from "./community-scalars.ts";
 import { membersOf, OWN_ROUTES } from "./peer-groups.ts";
 import type { sets } from "./schema/policy.ts";
 import type { ParsedStatement } from "./schema.ts";
 import type { Path } from "./source.ts";
 
-const builtIns: readonly string[] = [...new Set([...importBuiltIns, ...exportBuiltIns])];
 /** Levels of policies that apply others: evaluation goes that deep. */
 const MAX_LEVELS = 16;
 /** Statements of a policy with all that it applies: one route may be compared with every one of them. */

@@ -5,6 +5,7 @@ import type { AsSegment, Origin, PathAttributes } from "../bgp/wire/path-attribu
 import { parseAddress } from "../net/address.ts";
 import type { Prefix } from "../net/prefix.ts";
 import { originatedAttributes } from "./build-policies.ts";
+import { builtIns } from "./built-in-policies.ts";
 import { type AnyCommunity, anyCommunity } from "./community-scalars.ts";
 import { Refusal, suggestion } from "./scalar.ts";
 import { MAX_U32, readPrefix } from "./scalars.ts";
@@ -35,8 +36,6 @@ export interface PolicyRequest {
 export const routeKeys = ["asPath", "communities", "nextHop", "origin", "med", "localPref"] as const;
 
 type Policies = Pick<Config, "policies" | "peers" | "peerGroups">;
-
-const builtIns: readonly string[] = ["all", "none", "default-route", "blocks"];
 
 export function requestedPolicy(config: Policies, request: PolicyRequest): ImportPolicy | ExportPolicy {
   const given = [request.policy, request.import, request.export].filter((value) => value !== undefined);
