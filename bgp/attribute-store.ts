@@ -50,6 +50,7 @@ export interface NextHopAddresses {
   release(id: number): void;
 }
 
+/** Decoded attribute sets that are kept; a power of two. */
 const CACHE_SIZE = 1024;
 const INITIAL_IDS = 256;
 

@@ -2,6 +2,7 @@
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import type { Clock, Timer } from "../net/clock.ts";
 
+/** Milliseconds: of the figures, and between two samples. */
 const WINDOW = 60_000;
 const RESOLUTION = 50;
 

@@ -4,6 +4,7 @@ import { closeSync, openSync, readdirSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { type HistoryRecord, parseRecord, segmentSeq } from "./format.ts";
 
+/** Bytes read at once. */
 const CHUNK = 256 * 1024;
 /** No record is longer; what is, is not one. */
 const LONGEST = 4 << 20;

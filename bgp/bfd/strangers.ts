@@ -2,6 +2,7 @@
 import { formatAddress } from "../../net/address.ts";
 import type { Clock } from "../../net/clock.ts";
 
+/** Milliseconds. */
 const REPORT_INTERVAL = 60_000;
 
 export class Strangers {

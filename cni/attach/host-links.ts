@@ -1,6 +1,6 @@
 // The host ends that the kernel has, and what it knows of the pods behind them. Runs in the attach worker.
 import { formatAddress } from "../../net/address.ts";
-import { NeighbourState } from "../../routing/netlink/constants.ts";
+import { NeighbourState, RouteType, RT_TABLE_LOCAL } from "../../routing/netlink/constants.ts";
 import { decodeLink, encodeLinkDump, type Link } from "../../routing/netlink/link.ts";
 import { decodeNeighbour, encodeNeighbourDump } from "../../routing/netlink/neighbour.ts";
 import { decodeRoute, encodeRouteDump } from "../../routing/netlink/route.ts";
@@ -10,8 +10,6 @@ import { formatMac, HOST_MAC } from "./gateway.ts";
 import type { HostLink } from "./messages.ts";
 
 const HOST_NAME = /^ul[0-9a-f]{13}$/;
-const UNICAST = 1;
-const TABLE_LOCAL = 255;
 
 /** By its alias, or by its name and MAC: an attachment cut short, or one whose alias somebody has changed. */
 export function isHostEnd({ kind, alias, name, mac }: Link): boolean {
@@ -40,10 +38,12 @@ export function listHostLinks(host: NetlinkSocket): { links: HostLink[]; groups:
 
 function routesTo(host: NetlinkSocket, ifindex: number): string[] {
   return ([4, 6] as const)
-    .flatMap((family) => host.dump((out) => encodeRouteDump(out, family, 0, 0, UNICAST, ifindex), decodeRoute))
+    .flatMap((family) =>
+      host.dump((out) => encodeRouteDump(out, family, 0, 0, RouteType.unicast, ifindex), decodeRoute),
+    )
     .filter(
       ({ table, destination, length, hops }) =>
-        table !== TABLE_LOCAL && length === destination.length * 8 && hops[0]?.ifindex === ifindex,
+        table !== RT_TABLE_LOCAL && length === destination.length * 8 && hops[0]?.ifindex === ifindex,
     )
     .map(({ destination }) => formatAddress(destination));
 }

@@ -33,6 +33,7 @@ export interface OpenOptions {
   readonly clock?: Clock;
 }
 
+/** Milliseconds. */
 const START_WAIT = 10_000;
 const SYNC_INTERVAL = 60_000;
 const LEASE_TIME = 60;

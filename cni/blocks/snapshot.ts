@@ -9,6 +9,7 @@ import { type BlockRecord, parseBlock, parseRack } from "./records.ts";
 import { readForClaim } from "./transactions.ts";
 import { BlockSourceError, type ClusterPool } from "./types.ts";
 
+/** Keys read at once. */
 const PAGE = 500;
 
 export interface PoolSnapshot {

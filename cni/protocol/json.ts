@@ -4,6 +4,7 @@ import { CniError, CniErrorCode } from "./error.ts";
 
 export type JsonObject = { readonly [key: string]: unknown };
 
+/** Characters of a value that a message shows. */
 const SHOWN = 200;
 
 export function isObject(value: unknown): value is JsonObject {

@@ -5,6 +5,7 @@ import { boolean, integer, list, one, word } from "../scalar.ts";
 import * as s from "../scalars.ts";
 import { otherwise } from "./common.ts";
 
+/** Seconds. */
 const DAY = 86400;
 
 const bmpCollector = z

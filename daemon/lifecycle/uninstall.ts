@@ -6,6 +6,7 @@
 // What a person has installed (programs, units, the configuration, the runtime's network list) is not ours to remove.
 import { rmSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { JOURNAL_NAME } from "../../cni/ipam/store.ts";
 import { CniServer } from "../../cni/server.ts";
 import type { PodView } from "../../cni/types.ts";
 import type { Config } from "../../config/types.ts";
@@ -37,14 +38,17 @@ interface KernelParts {
   readonly log: Log;
 }
 
+/** How many pods a message names at most. */
+const NAMED_PODS = 10;
+
 /** Throws ApiError 409 with the names of the pods. */
 export function refuseWithPods(pods: readonly PodView[]): void {
   if (pods.length === 0) return;
   const names = pods.map(({ pod, containerId, addresses }) => `${pod ?? containerId} (${addresses.join(", ")})`);
-  const many = names.length > 10 ? ` and ${names.length - 10} more` : "";
+  const many = names.length > NAMED_PODS ? ` and ${names.length - NAMED_PODS} more` : "";
   throw new ApiError(
     409,
-    `${pods.length} pods are attached: ${names.slice(0, 10).join(", ")}${many}; remove them first, or --force takes their network away`,
+    `${pods.length} pods are attached: ${names.slice(0, NAMED_PODS).join(", ")}${many}; remove them first, or --force takes their network away`,
   );
 }
 
@@ -103,7 +107,7 @@ async function startCni(config: Config, forced: boolean, fib: FibClient, log: Lo
       { reason: (error as Error).message },
       "the allocations cannot be read: pods are found by their interfaces",
     );
-    rmSync(join(config.paths.state, "allocations.journal"), { force: true });
+    rmSync(join(config.paths.state, JOURNAL_NAME), { force: true });
     return start();
   }
 }

@@ -2,13 +2,12 @@
 // whether an address is the host's own (ip_dev_find). For IPv6 the choice is RFC 6724's, which is not followed here.
 import { sameBytes } from "../../net/address.ts";
 import type { InterfaceAddress } from "../netlink/address.ts";
-import { RouteType, Scope } from "../netlink/constants.ts";
+import { RouteType, RT_TABLE_LOCAL, Scope } from "../netlink/constants.ts";
 import type { Route } from "../netlink/route.ts";
 import { inPrefix } from "./address-match.ts";
 import { lookupIpv4 } from "./table-ipv4.ts";
 import type { Flow, Hop, Snapshot } from "./types.ts";
 
-const LOCAL_TABLE = 255;
 /** IFA_F_SECONDARY. */
 const SECONDARY = 1;
 
@@ -36,7 +35,7 @@ export function selectAddress(
 export function ownerOf(snapshot: Snapshot, address: Uint8Array): number {
   const own = snapshot.addresses.find(({ local }) => sameBytes(local, address));
   if (own) return own.ifindex;
-  const routes = snapshot.tables.get(LOCAL_TABLE) ?? [];
+  const routes = snapshot.tables.get(RT_TABLE_LOCAL) ?? [];
   if (address.length === 16) {
     const local = routes.find(
       (route) => route.type === RouteType.local && inPrefix(address, route.destination, route.length),

@@ -2,6 +2,7 @@
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { FibStatus } from "../types.ts";
 
+/** Routes that are told at most; all are tried again. */
 const LISTED = 1000;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 60_000;

@@ -7,6 +7,7 @@ import type { Ownership } from "../ownership.ts";
 import type { NextHops } from "./next-hops.ts";
 import type { Rules } from "./rules.ts";
 
+/** Routes per system call. */
 const BATCH = 256;
 
 /** Throws what the kernel said when something of ours stays. */

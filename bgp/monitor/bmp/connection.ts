@@ -13,6 +13,7 @@ import type { Log } from "../../../net/log.ts";
 import { FailureLog } from "../../session/failure-log.ts";
 import type { BmpCollectorOptions, BmpCollectorView } from "../types.ts";
 
+/** Bytes that wait for the station: nothing is added from HIGH_WATER on, until it is LOW_WATER. */
 const HIGH_WATER = 256 * 1024;
 const LOW_WATER = HIGH_WATER / 2;
 /** Milliseconds. */
