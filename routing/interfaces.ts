@@ -81,18 +81,11 @@ export class InterfaceTable implements NextHopResolver {
     const own: Uint8Array[] = [];
     const connected: Connected[] = [];
     const state: string[] = [];
-    for (const { ifindex, name, up, addresses } of links) {
-      if (up) state.push(`${ifindex}`);
-      for (const { address, length, peer } of addresses) {
-        own.push(address);
-        state.push(`${address}/${length}/${peer}`);
-        // Nobody else is on the loopback device.
-        if (!up || name === "lo" || (address.length === 16 && isLinkLocal(address))) continue;
-        const pointToPoint = peer !== undefined && !sameBytes(peer, address);
-        // Without a peer, a full-length address connects nothing.
-        if (length === address.length * 8 && !pointToPoint) continue;
-        connected.push({ ifindex, network: pointToPoint ? peer : address, length });
-      }
+    for (const link of links) {
+      const found = partOf(link);
+      own.push(...found.own);
+      connected.push(...found.connected);
+      if (found.state !== "") state.push(found.state);
     }
     connected.sort((a, b) => b.length - a.length || a.ifindex - b.ifindex);
     this.#links = new Map(links.map((link) => [link.ifindex, link]));
@@ -104,6 +97,43 @@ export class InterfaceTable implements NextHopResolver {
     this.#state = next;
     for (const listener of this.#listeners) listener();
   }
+}
+
+interface Part {
+  readonly own: readonly Uint8Array[];
+  readonly connected: readonly Connected[];
+  readonly state: string;
+}
+
+/** Most links are pods', and of thousands one has changed: the others' objects are the same as before. */
+const parts = new WeakMap<LinkInfo, Part>();
+
+function partOf(link: LinkInfo): Part {
+  let part = parts.get(link);
+  if (!part) {
+    part = makePart(link);
+    parts.set(link, part);
+  }
+  return part;
+}
+
+function makePart({ ifindex, name, up, addresses }: LinkInfo): Part {
+  const own: Uint8Array[] = [];
+  const connected: Connected[] = [];
+  const state: string[] = up ? [`${ifindex}`] : [];
+  for (const { address, length, peer } of addresses) {
+    state.push(`${address}/${length}/${peer}`);
+    // A neighbour is looked for on its link alone.
+    if (address.length === 16 && isLinkLocal(address)) continue;
+    own.push(address);
+    // Nobody else is on the loopback device.
+    if (!up || name === "lo") continue;
+    const pointToPoint = peer !== undefined && !sameBytes(peer, address);
+    // Without a peer, a full-length address connects nothing.
+    if (length === address.length * 8 && !pointToPoint) continue;
+    connected.push({ ifindex, network: pointToPoint ? peer : address, length });
+  }
+  return { own, connected, state: state.join(" ") };
 }
 
 /** Whether the address is in the network and can be a neighbour in it: not its all-zeros or all-ones address. */

@@ -80,6 +80,7 @@ export class FibClient implements Fib {
   readonly #blockListeners: ((change: BlockChange) => void)[] = [];
   readonly #blocks = new InstalledBlocks();
   readonly #failureListeners: ((error: Error) => void)[] = [];
+  readonly #linkAt = new Map<number, LinkInfo>();
   #links: readonly LinkInfo[] = [];
   #forwarding: ForwardingState = nothing;
   #nextRequest = 1;
@@ -298,7 +299,9 @@ export class FibClient implements Fib {
         return;
       }
       case "links":
-        this.#links = message.links;
+        for (const link of message.changes.changed) this.#linkAt.set(link.ifindex, link);
+        for (const ifindex of message.changes.removed) this.#linkAt.delete(ifindex);
+        this.#links = [...this.#linkAt.values()];
         for (const listener of this.#linkListeners) listener();
         return;
       case "event":

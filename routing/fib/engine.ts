@@ -123,7 +123,7 @@ export class FibEngine {
       },
     );
     links.load(socket);
-    deps.links(links.snapshot());
+    deps.links(links.changes());
     if (!install) return;
     this.#state.writeLog.know(socket.dump(encodeNextHopDump, decodeNextHop), (ifindex) => links.nameOf(ifindex));
     this.#state.gateways.start();

@@ -11,6 +11,12 @@ const AF_BRIDGE = 7;
 /** What a notification changed, in the terms of those who keep routes on the link. */
 export type LinkChangeKind = "none" | "changed" | "up" | "down" | "removed" | "addressRemoved";
 
+export interface LinkChanges {
+  readonly changed: readonly LinkInfo[];
+  /** Interface indices. */
+  readonly removed: readonly number[];
+}
+
 interface Entry {
   link: Link;
   addresses: Map<string, InterfaceAddress>;
@@ -18,6 +24,8 @@ interface Entry {
 
 export class Links {
   readonly #entries = new Map<number, Entry>();
+  /** Links that are not any more, or not as changes() has told them. */
+  readonly #untold = new Set<number>();
 
   /** Replaces everything by what a dump says; returns the links whose ability to carry traffic differs from before. */
   load(socket: NetlinkSocket): { ifindex: number; up: boolean }[] {
@@ -29,6 +37,7 @@ export class Links {
     for (const address of addresses) this.#entries.get(address.ifindex)?.addresses.set(keyOf(address), address);
     const changes = [];
     for (const ifindex of new Set([...before.keys(), ...this.#entries.keys()])) {
+      this.#untold.add(ifindex);
       const up = this.isUp(ifindex);
       if (up !== (before.get(ifindex) ?? false)) changes.push({ ifindex, up });
     }
@@ -41,6 +50,7 @@ export class Links {
       const address = decodeAddress(buffer, start, end);
       const entry = address && this.#entries.get(address.ifindex);
       if (!entry) return { kind: "none", ifindex: 0 };
+      this.#untold.add(address.ifindex);
       const key = keyOf(address);
       const removed = type === MessageType.delAddress;
       if (removed) entry.addresses.delete(key);
@@ -51,6 +61,7 @@ export class Links {
     const link = decodeLink(buffer, start, end);
     if (!link) return { kind: "none", ifindex: 0 };
     const { ifindex } = link;
+    this.#untold.add(ifindex);
     const wasUp = this.isUp(ifindex);
     if (type === MessageType.delLink) {
       return { kind: this.#entries.delete(ifindex) ? "removed" : "none", ifindex };
@@ -77,20 +88,37 @@ export class Links {
   }
 
   snapshot(): LinkInfo[] {
-    return [...this.#entries.values()].map(({ link, addresses }) => ({
-      ifindex: link.ifindex,
-      name: link.name,
-      up: carriesTraffic(link.flags),
-      mtu: link.mtu,
-      mac: link.mac,
-      addresses: [...addresses.values()].map(({ local, peer, length, flags }) => ({
-        address: local,
-        length,
-        peer,
-        tentative: (flags & (AddressFlag.tentative | AddressFlag.dadFailed)) !== 0 && !(flags & AddressFlag.optimistic),
-      })),
-    }));
+    return [...this.#entries.values()].map(infoOf);
   }
+
+  /** What is different from when this was last asked. */
+  changes(): LinkChanges {
+    const changed: LinkInfo[] = [];
+    const removed: number[] = [];
+    for (const ifindex of this.#untold) {
+      const entry = this.#entries.get(ifindex);
+      if (entry) changed.push(infoOf(entry));
+      else removed.push(ifindex);
+    }
+    this.#untold.clear();
+    return { changed, removed };
+  }
+}
+
+function infoOf({ link, addresses }: Entry): LinkInfo {
+  return {
+    ifindex: link.ifindex,
+    name: link.name,
+    up: carriesTraffic(link.flags),
+    mtu: link.mtu,
+    mac: link.mac,
+    addresses: [...addresses.values()].map(({ local, peer, length, flags }) => ({
+      address: local,
+      length,
+      peer,
+      tentative: (flags & (AddressFlag.tentative | AddressFlag.dadFailed)) !== 0 && !(flags & AddressFlag.optimistic),
+    })),
+  };
 }
 
 function keyOf(address: InterfaceAddress): string {

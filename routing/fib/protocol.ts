@@ -13,7 +13,6 @@ import type {
   KernelOperations,
   KernelRoute,
   KernelRule,
-  LinkInfo,
   NextHopMember,
   OwnedState,
   PodRoute,
@@ -24,6 +23,7 @@ import type {
   RouteQuestion,
   RoutingOptions,
 } from "../types.ts";
+import type { LinkChanges } from "./links.ts";
 import type { KernelSurvey, SurveyRequest } from "./survey.ts";
 
 export interface WorkerOptions {
@@ -78,7 +78,8 @@ export type ToWorker =
 export type FromWorker =
   | { kind: "result"; id: number; value: unknown }
   | { kind: "failure"; id: number; message: string; code: string | null }
-  | { kind: "links"; links: LinkInfo[] }
+  /** Since the last one. With many pods, most links are theirs, and what changes is one of them. */
+  | { kind: "links"; changes: LinkChanges }
   | { kind: "event"; event: KernelEvent }
   | { kind: "operations"; operations: readonly (KernelOperation | KernelOperations)[] }
   | { kind: "routeOperations"; routes: RouteOperations }

@@ -3,7 +3,8 @@
 // next-hop groups at once; events that say what was changed, and by whom as far as that can be known.
 
 import type { Clock, Timer } from "../../net/clock.ts";
-import { MessageType } from "../netlink/constants.ts";
+import { Flag, MessageType } from "../netlink/constants.ts";
+import { flagsOf } from "../netlink/message.ts";
 import { decodeNetconf, NetconfIndex } from "../netlink/netconf.ts";
 import { decodeNextHop } from "../netlink/nexthop.ts";
 import { RouteReader } from "../netlink/route.ts";
@@ -22,11 +23,15 @@ import { isLearned } from "./static-routes.ts";
 import { prefixOf } from "./writer.ts";
 
 const LINKS_REPORT_MS = 5;
+/** A link that is deleted goes down first, and takes its time to go. */
+const LINK_NEWS_MS = 200;
 const REPAIR_MS = { first: 1, last: 5000 };
 /** How soon foreign rules are looked at; they are not ours to repair. */
 const LOOK_MS = { first: 20, last: 5000 };
 /** RTM_F_CLONED: an entry of a route cache. */
 export const RTM_F_CLONED = 0x200;
+/** Of a route in the kernel that uses no nexthop object; no id of the range. */
+const OTHER_NEXT_HOPS = 0xffffffff;
 const KINDS: readonly RepairKind[] = ["settings", "nextHops", "static", "rules", "routes"];
 /** Subjects named in one event. */
 const NAMED = 3;
@@ -48,10 +53,11 @@ export class Repairs {
   readonly #reader = new RouteReader();
   readonly #guard: (work: () => void) => void;
   #linksTimer: Timer | null = null;
+  #newsTimer: Timer | null = null;
   /** Something happened to nexthop objects, or to a link that they are on. */
   #nextHopsInDoubt = false;
-  /** What happened to links that no next hop is on, to be told with the next report of links. */
-  readonly #linkNews = new Map<number, "up" | "down">();
+  /** What happened to links that no next hop is on, to be told if it lasts. */
+  readonly #linkNews = new Map<number, { readonly kind: "up" | "down"; readonly due: number }>();
   /** Links among them that are known to be down. */
   readonly #toldDown = new Set<number>();
   /** A link's change is to be acted on when the notifications at hand have been read. */
@@ -80,6 +86,7 @@ export class Repairs {
 
   stop(): void {
     this.#linksTimer?.cancel();
+    this.#newsTimer?.cancel();
     this.#look.stop();
     for (const kind of KINDS) this.#dampers[kind].stop();
   }
@@ -127,8 +134,7 @@ export class Repairs {
   #reportLinksSoon(): void {
     this.#linksTimer ??= this.#state.deps.clock.after(LINKS_REPORT_MS, () => {
       this.#linksTimer = null;
-      this.#tellOfLinks();
-      this.#state.deps.links(this.#state.links.snapshot());
+      this.#state.deps.links(this.#state.links.changes());
       if (this.#state.rulesFollowLinks) this.#guard(() => this.#state.owned.repairRules());
     });
   }
@@ -149,8 +155,9 @@ export class Repairs {
       this.#toldDown.delete(ifindex);
     } else if (carriesNextHops) this.#state.deps.event({ kind: "link", message: `${name} is ${kind}` });
     else {
-      this.#linkNews.set(ifindex, kind);
-      this.#reportLinksSoon();
+      const { clock } = this.#state.deps;
+      this.#linkNews.set(ifindex, { kind, due: clock.now() + LINK_NEWS_MS });
+      this.#newsTimer ??= clock.after(LINK_NEWS_MS, () => this.#tellOfLinks());
     }
     this.#state.gateways.linkChanged(ifindex);
     // Routes of others go with the link too, in silence.
@@ -162,13 +169,17 @@ export class Repairs {
   /** Of links that no next hop is on. That a pod's link comes and goes is no news; that it is down is. */
   #tellOfLinks(): void {
     const { links, staticRoutes, deps } = this.#state;
-    for (const [ifindex, kind] of this.#linkNews) {
+    const now = deps.clock.now();
+    for (const [ifindex, { kind, due }] of this.#linkNews) {
+      if (due > now) continue;
+      this.#linkNews.delete(ifindex);
       const wasDown = this.#toldDown.delete(ifindex);
       if (!links.has(ifindex) || (kind === "up" && !wasDown && staticRoutes.isPodLink(ifindex))) continue;
       if (kind === "down") this.#toldDown.add(ifindex);
       deps.event({ kind: "link", message: `${links.nameOf(ifindex)} is ${kind}` });
     }
-    this.#linkNews.clear();
+    const more = this.#linkNews.size > 0;
+    this.#newsTimer = more ? deps.clock.after(LINK_NEWS_MS, () => this.#tellOfLinks()) : null;
   }
 
   #settingNotified(buffer: Buffer, start: number, end: number): void {
@@ -199,12 +210,18 @@ export class Repairs {
         if (!table.isFailed(id)) return;
         table.setFailed(id, false);
       } else {
-        // Somebody's route took the place of ours.
-        if (table.kernel[id] === 0) return;
+        // Somebody's route took the place of ours, or is beside it.
+        if (table.kernel[id] === 0 || !(flagsOf(buffer, start) & Flag.replace)) return;
         routes.setKernel(table, id, 0);
         this.#lost("routes", subject(), "replaced", portId, () => prefixOf(table, id));
       }
       table.markDirty(id);
+      this.#dampers.routes.request();
+    } else if (!deleted && table && id >= 0 && reader.nextHopId === 0 && table.kernel[id] !== 0) {
+      // Ours by its number, in the place of ours, and not as we write them.
+      routes.setKernel(table, id, OTHER_NEXT_HOPS);
+      table.markDirty(id);
+      this.#lost("routes", subject(), "changed", portId, () => prefixOf(table, id));
       this.#dampers.routes.request();
     } else if (!isLearned(reader, ownership.localTable)) {
       const lost = deleted ? staticRoutes.deleted(reader) : null;

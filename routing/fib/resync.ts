@@ -77,7 +77,7 @@ export class Resync {
     try {
       for (const { ifindex, up } of this.#state.links.load(this.#state.socket))
         this.#repairs.linkChanged(ifindex, up ? "up" : this.#state.links.has(ifindex) ? "down" : "removed");
-      this.#state.deps.links(this.#state.links.snapshot());
+      this.#state.deps.links(this.#state.links.changes());
       if (this.#state.install) {
         if (this.#state.rulesFollowLinks) this.#state.owned.repairRules();
         this.#repairs.afterNotifications();

@@ -8,12 +8,11 @@ import type {
   KernelEvent,
   KernelOperation,
   KernelOperations,
-  LinkInfo,
   RefusedBlock,
   RouteOperations,
 } from "../types.ts";
 import { Gateways } from "./gateways.ts";
-import { Links } from "./links.ts";
+import { type LinkChanges, Links } from "./links.ts";
 import { NextHops } from "./next-hops.ts";
 import { Owned } from "./owned.ts";
 import type { WorkerOptions } from "./protocol.ts";
@@ -29,7 +28,7 @@ export interface FibDeps {
   /** What was written to the kernel. */
   operations(operations: readonly (KernelOperation | KernelOperations)[]): void;
   routeOperations(routes: RouteOperations): void;
-  links(links: LinkInfo[]): void;
+  links(changes: LinkChanges): void;
   forwarding(state: ForwardingState): void;
   refusedBlocks(refused: readonly RefusedBlock[]): void;
 }

@@ -18,7 +18,7 @@ function run(port: NonNullable<typeof parentPort>, options: WorkerOptions): void
       event: (event) => post({ kind: "event", event }),
       operations: (operations) => post({ kind: "operations", operations }),
       routeOperations: (routes) => post({ kind: "routeOperations", routes }),
-      links: (links) => post({ kind: "links", links }),
+      links: (changes) => post({ kind: "links", changes }),
       forwarding: (state) => post({ kind: "forwarding", state }),
       refusedBlocks: (refused) => post({ kind: "refusedBlocks", refused }),
     });

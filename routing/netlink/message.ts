@@ -225,3 +225,8 @@ export class MessageWriter {
     else this.#buffer.writeUInt32BE(value >>> 0, at);
   }
 }
+
+/** The flags (NLM_F_*) of the message whose body starts here. */
+export function flagsOf(buffer: Buffer, body: number): number {
+  return LITTLE ? buffer.readUInt16LE(body - 10) : buffer.readUInt16BE(body - 10);
+}

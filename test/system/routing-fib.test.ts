@@ -281,6 +281,7 @@ describe("pods", () => {
     await eventually(() => expect(ns.events.map(({ message }) => message)).toContain("pod0 is down"));
     ns.run("ip link set pod0 up");
     await eventually(() => expect(table()).toBe(full));
+    await eventually(() => expect(ns.events.map(({ message }) => message)).toContain("pod0 is up"));
 
     fib.dropPodRoutes(pods.map(({ address }) => ({ address, ifindex: up0 })));
     ns.run("ip route del 10.244.1.5 table 7000");
@@ -473,7 +474,7 @@ describe("permissions", () => {
         const worker = new Worker(process.argv[1], { workerData: { routing: { ...JSON.parse(process.argv[2]), install }, netns: null, receiveBuffer: 65536 } });
         let links = 0;
         worker.on("message", (message) => {
-          if (message.kind === "links") links = message.links.length;
+          if (message.kind === "links") links = message.changes.changed.length;
           if (message.kind !== "result" && message.kind !== "failure") return;
           worker.terminate();
           resolve(message.kind === "failure" ? message.message : "started with " + links + " links");

@@ -149,6 +149,27 @@ describe("a change by another program", () => {
   });
 });
 
+it("a route of ours that is replaced under our own number, without our nexthop objects, is put right", async () => {
+  await started();
+  const shown = () => ns.run("ip route show table 7100; ip nexthop show");
+  const right = shown();
+  ns.run("ip route replace 10.1.0.0/16 via 192.0.1.2 table 7100 proto 201 metric 201");
+  await eventually(() => expect(shown()).toBe(right));
+  await eventually(() => expect(messages("repaired").join()).toMatch(/10\.1\.0\.0\/16\) were changed by/));
+});
+
+it("another program's route beside ours, with the same prefix and metric, is not in its place", async () => {
+  const fib = await started();
+  const right = ns.run("ip route show table 7100");
+  for (const verb of ["append", "prepend"])
+    ns.run(`ip route ${verb} 10.1.0.0/16 via 192.0.1.${verb.length} table 7100 proto 77 metric 201`);
+  await until(async () => expect((await fib.status()).hazards.map(({ kind }) => kind)).toContain("foreignRoutes"));
+  expect(await fib.status()).toMatchObject({ installed: 2, failed: [] });
+  ns.run("ip route flush table 7100 proto 77");
+  expect(ns.run("ip route show table 7100")).toBe(right);
+  expect(await fib.status()).toMatchObject({ installed: 2, failed: [] });
+});
+
 it("what stands in the way is in the status as long as it does, and its cure cures it", async () => {
   // Everything but what would have the daemon set it again.
   const fib = await started();

@@ -1,6 +1,7 @@
 // When the kernel's word is lost, cut short or contradicted under way, everything is read anew, within bounds.
 import { type ChildProcess, spawn } from "node:child_process";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { formatAddress } from "../../net/address.ts";
 import { native } from "../../net/native.ts";
 import { encodeNextHopDump } from "../../routing/netlink/nexthop.ts";
 import { NetlinkSocket } from "../../routing/netlink/socket.ts";
@@ -63,6 +64,53 @@ it("answers that do not fit the receive buffer: the routes are listed, and tried
   await eventually(async () => expect(await fib.status()).toMatchObject({ installed: 400, failed: [] }));
   // Three times at most: once for each write that failed, and a look at the end.
   expect((await fib.status()).resyncs).toBeLessThan(6);
+});
+
+it("links are told by what changed, and are the kernel's, also when notifications were lost", async () => {
+  const fib = ns.client({}, { receiveBuffer: 1 });
+  await fib.start();
+  const known = () =>
+    fib
+      .links()
+      .map(({ ifindex, name, up, mtu, mac, addresses }) => {
+        const own = addresses.map(({ address, length }) => `${formatAddress(address)}/${length}`);
+        return [ifindex, name, up, mtu, Buffer.from(mac).toString("hex"), ...own.sort()].join(" ");
+      })
+      .sort();
+  interface Shown {
+    ifindex: number;
+    ifname: string;
+    flags: string[];
+    mtu: number;
+    address: string;
+    addr_info: { local: string; prefixlen: number }[];
+  }
+  const present = () =>
+    ns
+      .json<Shown>("address")
+      .map(({ ifindex, ifname, flags, mtu, address, addr_info }) => {
+        const own = addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`);
+        const up = flags.includes("LOWER_UP") && flags.includes("UP");
+        return [ifindex, ifname, up, mtu, address.replaceAll(":", ""), ...own.sort()].join(" ");
+      })
+      .sort();
+  const same = () => eventually(() => expect(known()).toEqual(present()));
+  await same();
+
+  const lo = fib.links().find(({ name }) => name === "lo");
+  ns.run("ip link set up0 name fabric0; ip link set up1 mtu 1400; ip addr add 198.51.100.1/24 dev up1");
+  await same();
+  // Had all of them been sent, it would be a copy.
+  expect(fib.links().find(({ name }) => name === "lo")).toBe(lo);
+
+  const { resyncs } = await fib.status();
+  const many = Array.from({ length: 40 }, (_, i) => `link add a${i} type veth peer name b${i}\nlink set a${i} up\n`);
+  ns.run("ip -batch -", many.join(""));
+  ns.run(
+    "i=$(ip -o link show a0 | cut -d: -f1); ip link del a0; ip link add again index $i type dummy; ip link del a1",
+  );
+  await eventually(async () => expect((await fib.status()).resyncs).toBeGreaterThan(resyncs));
+  await same();
 });
 
 it("dumps that another program's writes interrupt: what is there is not taken for gone, and what is gone comes back", async () => {
