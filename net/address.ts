@@ -58,6 +58,11 @@ export function isLinkLocal(bytes: Uint8Array): boolean {
   return bytes.length === 16 ? bytes[0] === 0xfe && (bytes[1] & 0xc0) === 0x80 : bytes[0] === 169 && bytes[1] === 254;
 }
 
+/** fe80::/10 alone, RFC 4291 §2.5.6. */
+export function isLinkLocal6(bytes: Uint8Array): boolean {
+  return bytes.length === 16 && isLinkLocal(bytes);
+}
+
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;

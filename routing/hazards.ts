@@ -11,6 +11,7 @@ import { ruleText } from "./fib/views.ts";
 import { RT_TABLE_LOCAL, RuleAction } from "./netlink/constants.ts";
 import type { Rule } from "./netlink/rule.ts";
 import { type NetworkdSettings, networkdDropIn } from "./networkd.ts";
+import { sysctlName } from "./sysctl-name.ts";
 
 export type HazardKind =
   /** A rule of another program decides before ours about traffic of our blocks. */
@@ -205,7 +206,7 @@ function forwardingHazards({ uplinks, blocks, sysctl }: HazardInputs): Hazard[] 
   const hazards: Hazard[] = [];
   const off = (subject: string, path: string, consequence: string) => {
     if (sysctl(path) !== "0") return;
-    const key = dotted(path);
+    const key = sysctlName(path);
     hazards.push({
       kind: "forwardingOff",
       severity: "problem",
@@ -242,7 +243,7 @@ function reversePathHazards({ uplinks, sysctl }: HazardInputs): Hazard[] {
         text:
           `net.ipv4.conf.${keys.join(" and ")}.rp_filter is 1 (strict): packets that arrive on ${name} are dropped when ` +
           "the way back is another uplink, as it may be with several of them",
-        cure: `set 2 (loose), which wins over 1: sysctl -w ${dotted(`net/ipv4/conf/${name}/rp_filter`)}=2`,
+        cure: `set 2 (loose), which wins over 1: sysctl -w ${sysctlName(`net/ipv4/conf/${name}/rp_filter`)}=2`,
       },
     ];
   });
@@ -253,7 +254,7 @@ function ipv6Hazards({ uplinks, blocks, ipv6Routes, sysctl }: HazardInputs): Haz
   const has6 = blocks.some((block) => block.family === 6);
   for (const name of has6 ? ["all", ...uplinks] : []) {
     if (sysctl(`net/ipv6/conf/${name}/disable_ipv6`) !== "1") continue;
-    const key = dotted(`net/ipv6/conf/${name}/disable_ipv6`);
+    const key = sysctlName(`net/ipv6/conf/${name}/disable_ipv6`);
     hazards.push({
       kind: "ipv6Disabled",
       severity: "problem",
@@ -280,7 +281,7 @@ function ipv6Hazards({ uplinks, blocks, ipv6Routes, sysctl }: HazardInputs): Haz
         severity: "note",
         subject: name,
         text: `${name} loses its IPv6 addresses, other than link-local ones, when it is set down, and has to be given them again`,
-        cure: `keep them: sysctl -w ${dotted(`net/ipv6/conf/${name}/keep_addr_on_down`)}=1`,
+        cure: `keep them: sysctl -w ${sysctlName(`net/ipv6/conf/${name}/keep_addr_on_down`)}=1`,
       });
     const accepts = conf("accept_ra");
     // 1: as long as the interface does not forward; 2: always.
@@ -290,7 +291,7 @@ function ipv6Hazards({ uplinks, blocks, ipv6Routes, sysctl }: HazardInputs): Haz
         severity: "note",
         subject: name,
         text: `the kernel takes default routes and addresses from router advertisements on ${name}`,
-        cure: `unless this host needs that: sysctl -w ${dotted(`net/ipv6/conf/${name}/accept_ra`)}=0`,
+        cure: `unless this host needs that: sysctl -w ${sysctlName(`net/ipv6/conf/${name}/accept_ra`)}=0`,
       });
   }
   return hazards;
@@ -334,14 +335,6 @@ function networkdHazards({ networkd }: HazardInputs): Hazard[] {
       cure: `install networkd.conf.d/10-underlay.conf as ${networkdDropIn} and run: systemctl restart systemd-networkd`,
     },
   ];
-}
-
-/** As sysctl(8) takes it: a dot in an interface's name becomes a slash. */
-function dotted(path: string): string {
-  return path
-    .split("/")
-    .map((part) => part.replaceAll(".", "/"))
-    .join(".");
 }
 
 function nextPowerOfTwo(value: number): number {

@@ -1,5 +1,5 @@
 // Our own address as next hop on a session (RFC 4271 §5.1.3, RFC 2545 §3, RFC 8950).
-import { type Family, isLinkLocal } from "../../net/address.ts";
+import { type Family, isLinkLocal6 } from "../../net/address.ts";
 
 /** The addresses of our end, as session/types.ts Negotiated has them. */
 export interface SessionAddresses {
@@ -39,8 +39,4 @@ function ipv6NextHop({ localAddress, localLinkLocal, localAddress6 }: SessionAdd
   both.set(global);
   both.set(linkLocal, 16);
   return { form: "mp", address: both };
-}
-
-function isLinkLocal6(address: Uint8Array): boolean {
-  return address.length === 16 && isLinkLocal(address);
 }

@@ -3,10 +3,8 @@ import type { Family } from "../../net/address.ts";
 import type { Capability } from "../wire/capability.ts";
 import type { AddPathFamilies } from "../wire/context.ts";
 import type { OpenMessage } from "../wire/open.ts";
-import { Afi, Safi } from "../wire/registry.ts";
+import { afiOf, Safi } from "../wire/registry.ts";
 import type { PeerOptions } from "./types.ts";
-
-const afiOf = (family: Family) => (family === 4 ? Afi.IPV4 : Afi.IPV6);
 
 export function addPathCapabilities({ addPath, families }: PeerOptions): Capability[] {
   if (!addPath) return [];

@@ -8,7 +8,7 @@
 // Down, because packets to the neighbour do not arrive any more (RFC 5882 §4.3.1).
 import type { Family } from "../../net/address.ts";
 import type { Capability } from "../wire/capability.ts";
-import { Afi, CeaseSubcode, ErrorCode, Safi } from "../wire/registry.ts";
+import { Afi, afiOf, CeaseSubcode, ErrorCode, Safi } from "../wire/registry.ts";
 import type { Notification } from "./fsm-types.ts";
 import type { LongLivedFamily, Negotiated, PeerOptions } from "./types.ts";
 
@@ -24,8 +24,6 @@ export const noRestart: RestartState = { restarting: false, forwarding: () => fa
 /** Fields of 12 and 24 bits. */
 const LONGEST_RESTART_TIME = 4095;
 const LONGEST_STALE_TIME = 0xff_ffff;
-
-const afiOf = (family: Family) => (family === 4 ? Afi.IPV4 : Afi.IPV6);
 
 /** What we offer; nothing when graceful restart is off. */
 export function restartCapabilities(options: PeerOptions, restart: RestartState): Capability[] {

@@ -6,7 +6,7 @@ import type { Capability } from "../wire/capability.ts";
 import { WireError } from "../wire/error.ts";
 import { MAX_EXTENDED_MESSAGE, MAX_MESSAGE } from "../wire/message.ts";
 import type { OpenMessage } from "../wire/open.ts";
-import { Afi, AS_TRANS, ErrorCode, OpenSubcode, Safi } from "../wire/registry.ts";
+import { Afi, AS_TRANS, afiOf, ErrorCode, OpenSubcode, Safi } from "../wire/registry.ts";
 import { addPathCapabilities, agreedAddPath } from "./add-path.ts";
 import { negotiateRestart, type RestartState, restartCapabilities } from "./graceful-restart.ts";
 import { describeExpected, isExpected } from "./remote-asn.ts";
@@ -18,8 +18,6 @@ export type SessionEndpoints = Pick<
   Negotiated,
   "localAddress" | "remoteAddress" | "localLinkLocal" | "localAddress6" | "localAddress4" | "ifindex"
 >;
-
-const afiOf = (family: Family) => (family === 4 ? Afi.IPV4 : Afi.IPV6);
 
 export function buildOpen(options: PeerOptions, restart: RestartState): OpenMessage {
   const capabilities: Capability[] = options.families.map((family) => ({

@@ -8,7 +8,7 @@ import type { WorkQueue } from "../../net/work-queue.ts";
 import { WireError } from "../wire/error.ts";
 import { shutdownCommunication } from "../wire/notification.ts";
 import type { OpenMessage } from "../wire/open.ts";
-import { Afi, CeaseSubcode, ErrorCode, Safi } from "../wire/registry.ts";
+import { afiOf, CeaseSubcode, ErrorCode, Safi } from "../wire/registry.ts";
 import { encodeRouteRefresh } from "../wire/route-refresh.ts";
 import { resolveCollision } from "./collision.ts";
 import type { Connection } from "./connection.ts";
@@ -162,7 +162,7 @@ export class Peer implements SessionOwner {
     if (session.state !== "Established") return false;
     const { routeRefresh, families } = session.negotiated;
     if (!routeRefresh || !families.includes(family)) return false;
-    session.send(encodeRouteRefresh(family === 4 ? Afi.IPV4 : Afi.IPV6, Safi.UNICAST));
+    session.send(encodeRouteRefresh(afiOf(family), Safi.UNICAST));
     return true;
   }
 

@@ -1,7 +1,7 @@
 // One interface on which a peer without an address is found: its socket while the link is up and has a link-local address,
 // what is sent on it and when (advertiser.ts), and who was heard (neighbours.ts). Interfaces go by name: one that is
 // removed and made anew, or another one under the old name, is found again.
-import { formatAddress, isLinkLocal, sameBytes } from "../../net/address.ts";
+import { formatAddress, isLinkLocal6, sameBytes } from "../../net/address.ts";
 import type { Clock, Timer } from "../../net/clock.ts";
 import type { Log } from "../../net/log.ts";
 import { errnoName } from "../../net/native.ts";
@@ -241,10 +241,6 @@ export class UnnumberedInterface implements FoundNeighbour {
   #text(): string | null {
     return this.address && formatAddress(this.address);
   }
-}
-
-function isLinkLocal6(address: Uint8Array): boolean {
-  return address.length === 16 && isLinkLocal(address);
 }
 
 function sameList(a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean {

@@ -1,10 +1,15 @@
 // Numbers assigned by IANA and named by the RFCs, and the words that operators know for them.
+import type { Family } from "../../net/address.ts";
 
 export const MessageType = { OPEN: 1, UPDATE: 2, NOTIFICATION: 3, KEEPALIVE: 4, ROUTE_REFRESH: 5 } as const;
 
 /** RFC 4760; RFC 7313 and others reuse the numbers. */
 export const Afi = { IPV4: 1, IPV6: 2 } as const;
 export const Safi = { UNICAST: 1, MULTICAST: 2 } as const;
+
+export function afiOf(family: Family): 1 | 2 {
+  return family === 4 ? Afi.IPV4 : Afi.IPV6;
+}
 
 export const CapabilityCode = {
   MULTIPROTOCOL: 1,

@@ -8,11 +8,11 @@
 import { formatAddress, isLinkLocal } from "../../net/address.ts";
 import { RouteType } from "../netlink/constants.ts";
 import { isLimitedBroadcast, isLoopback, isMulticast, isZero } from "./address-match.ts";
+import { refused } from "./refusal.ts";
 import { type End, walkRules } from "./rules.ts";
 import { checkSource, type SourceCheck } from "./source-check.ts";
 import { needsInterface } from "./strict.ts";
 import {
-  type ErrorCode,
   type Explanation,
   type Flow,
   type Hop,
@@ -31,13 +31,8 @@ export function explainInput(snapshot: Snapshot, flow: Flow): Explanation {
   const { settings } = snapshot;
   if (!settings) throw new RangeError("the settings of the interface that the packet arrives by are missing");
   const link = snapshot.links.get(flow.iif);
-  if (!link) return early("ENODEV", `there is no interface with index ${flow.iif}`);
+  if (!link) return refused("ENODEV", `there is no interface with index ${flow.iif}`);
   return flow.family === 4 ? ipv4(snapshot, flow, settings) : ipv6(snapshot, flow, settings);
-}
-
-function early(error: ErrorCode, why: string): Explanation {
-  const verdict = { error, why, type: 0, rule: null, table: 0, route: null, members: [], source: null };
-  return { steps: [], verdicts: [verdict], reverse: [], refusal: null };
 }
 
 function verdictOf(flow: Flow, end: End): Verdict {
@@ -73,7 +68,7 @@ function ipv4(snapshot: Snapshot, flow: Flow, settings: InterfaceSettings): Expl
   const source = flow.source ?? new Uint8Array(4);
   const name = snapshot.links.get(iif)!.name;
   const martian = (address: Uint8Array, what: string) =>
-    early("EINVAL", `${formatAddress(address)} must not arrive as a ${what} (martian)`);
+    refused("EINVAL", `${formatAddress(address)} must not arrive as a ${what} (martian)`);
   if (isMulticast(source) || isLimitedBroadcast(source)) return martian(source, "source");
   if (isLimitedBroadcast(destination) || (isZero(source) && isZero(destination)))
     return broadcast(snapshot, flow, [], [], settings);

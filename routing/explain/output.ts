@@ -4,18 +4,11 @@
 import { formatAddress } from "../../net/address.ts";
 import { LinkFlag, RouteType, Scope } from "../netlink/constants.ts";
 import { isLimitedBroadcast, isLocalMulticast, isLoopback, isMulticast, isZero } from "./address-match.ts";
+import { refused } from "./refusal.ts";
 import { type End, walkRules } from "./rules.ts";
 import { ownerOf, selectAddress, sourceOf } from "./source-address.ts";
 import { needsInterface } from "./strict.ts";
-import {
-  type ErrorCode,
-  type Explanation,
-  type Flow,
-  type Hop,
-  LOOPBACK,
-  type Snapshot,
-  type Verdict,
-} from "./types.ts";
+import { type Explanation, type Flow, type Hop, LOOPBACK, type Snapshot, type Verdict } from "./types.ts";
 
 export function explainOutput(snapshot: Snapshot, flow: Flow): Explanation {
   return flow.family === 4 ? ipv4(snapshot, flow) : ipv6(snapshot, flow);
@@ -53,11 +46,6 @@ function failed(end: End & { kind: "error" }): Verdict {
 function direct(flow: Flow, verdict: Partial<Verdict>): Explanation {
   const base = { error: null, why: null, type: 0, rule: null, table: 0, route: null, members: [], source: null };
   return { steps: [], verdicts: [made(flow, { ...base, ...verdict })], reverse: [], refusal: null };
-}
-
-function refused(error: ErrorCode, why: string): Explanation {
-  const verdict = { error, why, type: 0, rule: null, table: 0, route: null, members: [], source: null };
-  return { steps: [], verdicts: [verdict], reverse: [], refusal: null };
 }
 
 function onLink(ifindex: number): Hop {

@@ -7,6 +7,7 @@ import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "
 import { join } from "node:path";
 import { replaceFile } from "../../net/durable-file.ts";
 import { bootId } from "../../net/proc.ts";
+import { sysctlName } from "../sysctl-name.ts";
 import type { RestoredSetting } from "../types.ts";
 
 const IPV4_FORWARDING = "net/ipv4/ip_forward";
@@ -94,14 +95,14 @@ export class Sysctls {
         if (forgotten) problems.push(forgotten);
         this.#set(path, value);
         this.#refused.delete(path);
-        changed.push({ name: dotted(path), found, repaired: this.#confirmed.has(path) });
+        changed.push({ name: sysctlName(path), found, repaired: this.#confirmed.has(path) });
         this.#confirmed.add(path);
       } catch (error) {
         const reason = (error as NodeJS.ErrnoException).code;
         if (reason === "ENOENT" && (path.startsWith("net/ipv6/") || path.includes("/conf/"))) continue;
         if (this.#refused.has(path)) continue;
         this.#refused.add(path);
-        const key = dotted(path);
+        const key = sysctlName(path);
         problems.push(`cannot set ${key} (${reason}): ${consequence}. Set it with: sysctl -w ${key}=${value}`);
       }
     }
@@ -144,7 +145,7 @@ export class Sysctls {
 
   #set(path: string, value: string): void {
     writeFileSync(`/proc/sys/${path}`, value);
-    this.onWritten(dotted(path), value);
+    this.onWritten(sysctlName(path), value);
   }
 
   /** What is remembered already stays: that is what it was before us. */
@@ -156,7 +157,7 @@ export class Sysctls {
       store(this.#stateDir, this.#memory);
       return null;
     } catch (error) {
-      const names = fresh.map(([path]) => dotted(path)).join(", ");
+      const names = fresh.map(([path]) => sysctlName(path)).join(", ");
       return `what ${names} was before cannot be remembered for an uninstall: ${(error as Error).message}`;
     }
   }
@@ -176,7 +177,7 @@ export function restoreSysctls(stateDir: string): RestoredSetting[] {
   // Read before any is written: writing `all` changes the others.
   const found = new Map(ordered.map(([path]) => [path, readOrNull(path)]));
   for (const [path, { before, set }] of ordered) {
-    const name = dotted(path);
+    const name = sysctlName(path);
     if (found.get(path) === null) restored.push({ name, before, outcome: "gone" });
     else if (found.get(path) !== set && found.get(path) !== before) restored.push({ name, before, outcome: "kept" });
     else restored.push({ name, before, outcome: write(path, before) });
@@ -210,14 +211,6 @@ export function readOrNull(path: string): string | null {
 
 function interfaces(family: 4 | 6): string[] {
   return readdirSync(`/proc/sys/net/ipv${family}/conf`).filter((name) => name !== "all");
-}
-
-/** As sysctl(8) takes it: a dot in an interface's name becomes a slash. */
-function dotted(path: string): string {
-  return path
-    .split("/")
-    .map((part) => part.replaceAll(".", "/"))
-    .join(".");
 }
 
 function namespaceId(): string {
