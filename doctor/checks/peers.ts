@@ -94,9 +94,18 @@ function causeOf({ config }: Pick<Facts, "config">, peer: PeerView): Cause | und
   return causes.find(({ fits, withPassword }) => fits.test(words(peer)) && (signed || !withPassword));
 }
 
+const clockTime = (seconds: number) => new Date(seconds * 1000).toISOString().replace(".000", "");
+
+/** Why there was an end to the session that there was, where that is not the last error. */
+function lastSession({ lastReset, lastError }: PeerView): string {
+  if (lastReset === null || lastReset.reason === lastError) return "";
+  return `; its last session ended at ${clockTime(lastReset.time)}: ${lastReset.reason}`;
+}
+
 function isDown(peer: PeerView): Observation {
   const why = peer.lastError === null ? "no answer yet" : peer.lastError;
-  return { subject: peer.name, text: `is ${peer.state} with ${peer.address ?? "a neighbour yet to be found"}: ${why}` };
+  const who = peer.address ?? "a neighbour yet to be found";
+  return { subject: peer.name, text: `is ${peer.state} with ${who}: ${why}${lastSession(peer)}` };
 }
 
 const downChecks = causes.map(({ id, title, cure }) =>

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { registry } from "../../../doctor/registry.ts";
 import { diagnose, examine, isWell } from "../../../doctor/run.ts";
 import type { DaemonFacts, Facts, Gathered } from "../../../doctor/types.ts";
+import { peer } from "../api/backend.ts";
 
 const healthy: DaemonFacts = {
   version: "1.0.0",
@@ -54,6 +55,27 @@ describe("examining", () => {
     expect(finding).toMatchObject({ check, severity });
     expect(finding.text).toMatch(said);
     expect(finding.cure).not.toBe("");
+  });
+
+  it("a session that is down: the last error, and why there is no session any more where that is another reason", async () => {
+    const reset = {
+      time: 1_700_000_000,
+      age: 90,
+      lasted: 5,
+      by: "local",
+      reason: "malformed AS_PATH",
+      graceful: false,
+    } as const;
+    const found = async (lastError: string) => {
+      const down = { ...peer("tor-a", "Active"), lastError, lastReset: { ...reset, notification: null } };
+      const facts = { peers: [down], config: { peers: [] }, outOfService: { peers: [] } } as unknown as Partial<Facts>;
+      const only = registry.filter(({ id }) => /^peer-(down|refused|timeout)$/.test(id));
+      return (await examine(gathered(facts), only)).map(({ check, text }) => `${check}: ${text}`);
+    };
+    expect(await found("connection refused")).toEqual([
+      "peer-refused: is Active with 192.0.2.1: connection refused; its last session ended at 2023-11-14T22:13:20Z: malformed AS_PATH",
+    ]);
+    expect(await found("malformed AS_PATH")).toEqual(["peer-down: is Active with 192.0.2.1: malformed AS_PATH"]);
   });
 
   it.each([
