@@ -171,6 +171,22 @@ protocol bgp ll from rack { neighbor fe80::1%'eth0' as 65101; source address fe8
     });
   });
 
+  it("is meant by its group's name in a policy; another name there is told at once", async () => {
+    const heard = async () => Object.keys((await frr.json<{ routes: object }>("show bgp ipv4 unicast")).routes).sort();
+    const tell = async (group: string) => {
+      underlay.configure(
+        `${config().replace("address: 10.1.0.2 }", "address: 10.1.0.2, export: [from, blocks] }")}policies: { from: [{ match: { peer: ${group} }, then: accept }] }\n`,
+      );
+      expect(await underlay.ctl<{ impact: string }>("reload")).toMatchObject({ impact: "live" });
+    };
+    await tell("rack");
+    await waitFor(async () => (await heard()).join() === "10.244.1.0/26,198.51.100.0/24", "FRR to hear BIRD's route");
+    await tell("one");
+    await waitFor(async () => (await heard()).join() === "10.244.1.0/26", "FRR to lose it");
+    underlay.configure(config());
+    await underlay.ctl("reload");
+  });
+
   it("is refused where the group is full; a narrower range has room", async () => {
     await bird.configure(
       birdConfig(`
