@@ -6,7 +6,7 @@ import { buildResult } from "./attach-result.ts";
 import type { Attachment } from "./attachment.ts";
 import type { Attachments } from "./attachments.ts";
 import { allocateBy, delegateOf } from "./ipam/delegate.ts";
-import { namespaceOf } from "./ipam/records.ts";
+import { namespaceOf, type PodRecord } from "./ipam/records.ts";
 import { namespaceId } from "./namespace.ts";
 import { type NetworkConfig, refuseUnsupported } from "./protocol/config.ts";
 import type { CniCall } from "./protocol/environment.ts";
@@ -62,6 +62,7 @@ export async function add(
         namespaceOf(request.pod),
       );
   const mtu = mtuOf(parts, config, pools);
+  let [answer, blocks]: [string, readonly string[]] = ["", []];
   const attachment = await attachments.add({
     network: config.name,
     containerId: call.containerId,
@@ -71,30 +72,27 @@ export async function add(
     netnsId: await namespaceId(call.netns, call.netnsOverride),
     mtu,
     request,
+    onPlanned: (planned) => {
+      const ours = buildResult(planned, mtu, config.dns);
+      answer = formatResult(previous ? appendResult(previous, ours) : ours, config.cniVersion);
+      blocks = blocksOf(attachments, planned.record);
+    },
     ...(delegate && { delegation: { delegate, allocate: () => allocateBy(delegate, call.env, config) } }),
   });
-  await untilReady(parts, call, attachment, ready, caller, notes);
-  const ours = buildResult(attachment, mtu, config.dns);
-  return formatResult(previous ? appendResult(previous, ours) : ours, config.cniVersion);
+  await untilReady(parts, call, attachment, blocks, ready, caller, notes);
+  return answer;
 }
 
 /** The pod is wired: waits until it can be reached. Rejects with code 11 and takes it back when it is not to be had. */
 async function untilReady(
   { attachments, readiness, log }: AddParts,
   call: CniCall,
-  attachment: Attachment,
+  { record }: Attachment,
+  blocks: readonly string[],
   ready: ReadyOptions,
   caller: Caller | undefined,
   notes: AddNotes,
 ): Promise<void> {
-  const { record } = attachment;
-  const { allocator } = attachments;
-  // One that is in no block may be announced by itself.
-  const single = record.addresses.filter((address) => !allocator.covers(address));
-  const blocks = [
-    ...allocator.blocksOf(record.addresses),
-    ...single.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
-  ];
   const outcome = await readiness.wait(readinessKey(call), ready, blocks, caller);
   if (outcome.kind === "ready") return;
   const { reason } = outcome;
@@ -111,6 +109,16 @@ async function untilReady(
       ? `the pod was taken back, it could not be reached within ${ready.timeout / 1000} s (ready: ${ready.level}): ${reason}`
       : `the pod was taken back before it could be reached: ${reason}`,
   );
+}
+
+/** That have to be announced for a pod to be reached. */
+function blocksOf({ allocator }: Attachments, { addresses }: PodRecord): readonly string[] {
+  // One that is in no block may be announced by itself.
+  const single = addresses.filter((address) => !allocator.covers(address));
+  return [
+    ...allocator.blocksOf(addresses),
+    ...single.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
+  ];
 }
 
 function mtuOf({ attachments, mtu, uplinkMtu }: AddParts, config: NetworkConfig, pools: readonly string[]): number {

@@ -1,5 +1,5 @@
 // One attachment: a pod's interface, as it was asked for and as it is; and what follows from its record.
-import { randomBytes } from "node:crypto";
+import { randomFillSync } from "node:crypto";
 import { parseAddress } from "../net/address.ts";
 import { type Prefix, prefix } from "../net/prefix.ts";
 import { type Given, identityAsked, keepAsked } from "./allocation.ts";
@@ -30,6 +30,8 @@ export interface NewAttachment extends AttachmentId {
   readonly netnsId: string;
   readonly mtu: number;
   readonly request: PodRequest;
+  /** Told of what it will be while disk and kernel are at it: time for what comes after. Must not throw; again with another name. */
+  readonly onPlanned?: (planned: Pick<Attachment, "record" | "dns">) => void;
   /** Another plugin gives the addresses. */
   readonly delegation?: { readonly delegate: Delegate; readonly allocate: () => Promise<Delegated> };
 }
@@ -119,9 +121,18 @@ export function podView(record: PodRecord): PodView {
   return { network, containerId, ifname, addresses, pool, ipam: record.ipam?.type ?? null, netns, hostInterface, pod };
 }
 
+const random = new Uint8Array(1024);
+let used = random.length;
+
 /** Locally administered, unicast. Random: a pod that comes again is another station. */
 export function randomMac(): Uint8Array {
-  const mac = Uint8Array.from(randomBytes(6));
+  if (used + 6 > random.length) {
+    // Many at once: the way to the random number generator takes longer than all of them.
+    randomFillSync(random);
+    used = 0;
+  }
+  const mac = random.slice(used, used + 6);
+  used += 6;
   mac[0] = (mac[0] & 0xfe) | 0x02;
   return mac;
 }

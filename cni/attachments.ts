@@ -264,7 +264,10 @@ export class Attachments {
       const settled = durable.catch(() => undefined);
       try {
         // The link is made while the disk writes.
-        return await this.#wire(record, wanted.mtu, mac, durable, allocation.given?.dns);
+        const dns = allocation.given?.dns;
+        const wired = this.#wire(record, wanted.mtu, mac, durable, dns);
+        wanted.onPlanned?.({ record, ...(dns && { dns }) });
+        return await wired;
       } catch (error) {
         await settled;
         if (!stored && error instanceof StillThereError) this.#store.adopt(record);

@@ -9,15 +9,16 @@ const NSFS_MAGIC = 0x6e736673;
 const IN_MEMORY = /^\/(var\/run|run|proc)\//;
 
 const own = statSync("/proc/self/ns/net");
-let ours: string | undefined;
 
 /** `device:inode` of the namespace behind `path`. Throws code 8; `allowOwn` accepts the daemon's own namespace. */
 export async function namespaceId(path: string, allowOwn: boolean): Promise<string> {
   let file: { dev: number; ino: number };
-  let type: number;
+  let type = NSFS_MAGIC;
   try {
-    file = IN_MEMORY.test(path) ? statSync(path) : await stat(path);
-    type = IN_MEMORY.test(path) ? statfsSync(path).type : (await statfs(path)).type;
+    const inMemory = IN_MEMORY.test(path);
+    file = inMemory ? statSync(path) : await stat(path);
+    // All namespaces are files of one file system, also of our own; there is no need to ask what it is.
+    if (file.dev !== own.dev) type = inMemory ? statfsSync(path).type : (await statfs(path)).type;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why = code === "ENOENT" ? "the path does not exist" : `cannot look at it (${code})`;
@@ -47,18 +48,12 @@ export async function isNamespace(path: string, id: string): Promise<boolean> {
  */
 export function requireSameHost(pid: number | null): void {
   if (!pid) return;
-  let theirs: string;
-  try {
-    theirs = readlinkSync(`/proc/${pid}/ns/net`);
-  } catch {
-    return;
-  }
-  ours ??= readlinkSync("/proc/self/ns/net");
-  if (theirs === ours) return;
+  const theirs = namespaceInode(pid);
+  if (theirs === null || theirs === ownInode) return;
   throw new CniError(
     CniErrorCode.invalidConfig,
     "the container runtime runs in another network namespace than underlayd: run one underlayd in each and name its socket in the network configuration",
-    `runtime ${theirs}, underlayd ${ours}`,
+    `runtime net:[${theirs}], underlayd net:[${ownInode}]`,
   );
 }
 

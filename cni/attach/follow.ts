@@ -76,9 +76,12 @@ export class Follow {
     if (this.hears) this.#onReadable(0);
   }
 
-  /** A pod whose cable has just been made. */
+  /** A pod whose cable is being made; and again when its neighbour entries are there, which its MAC may have run away from. */
   add(request: FollowRequest, hostIndex: number): void {
-    this.#pods.set(hostIndex, { request, hostIndex, seen: "", looks: 0, due: false });
+    const seen = this.#pods.get(hostIndex)?.seen ?? "";
+    const pod = { request, hostIndex, seen, looks: 0, due: false };
+    this.#pods.set(hostIndex, pod);
+    if (seen !== "" && !seen.startsWith(hexOf(request.mac))) this.#schedule(pod);
   }
 
   /** A pod from before: what it has become is looked at now. */
@@ -138,11 +141,11 @@ export class Follow {
   #onLink(link: Link): void {
     const pod = this.#pods.get(otherEnd(link));
     if (!pod || link.kind !== "veth" || link.name !== pod.request.ifname) return;
-    const mac = Buffer.from(link.mac).toString("hex");
+    const mac = hexOf(link.mac);
     const seen = `${mac} ${link.mtu} ${link.flags} ${link.operState}`;
     const explained = seen !== pod.seen && (pod.seen === "" || pod.seen.startsWith(mac));
     pod.seen = seen;
-    if (!explained || mac !== Buffer.from(pod.request.mac).toString("hex")) this.#schedule(pod);
+    if (!explained || mac !== hexOf(pod.request.mac)) this.#schedule(pod);
   }
 
   #schedule(pod: Followed): void {
@@ -175,4 +178,8 @@ export class Follow {
     }, milliseconds);
     this.#timers.add(timer);
   }
+}
+
+function hexOf(mac: Uint8Array): string {
+  return Buffer.from(mac).toString("hex");
 }

@@ -1,5 +1,5 @@
-// The pod's end of a cable: up, addresses as host prefixes, the gateway's permanent neighbour entry, routes. All
-// of it in one system call; what the pod's namespace makes special is done again in another way.
+// The pod's end of a cable: up; then addresses as host prefixes, the gateway's permanent neighbour entry, routes. What comes
+// when the addresses are on disk is one system call; what the pod's namespace makes special is done again in another way.
 import { formatAddress } from "../../net/address.ts";
 import type { Prefix } from "../../net/prefix.ts";
 import { encodeNewAddress } from "../../routing/netlink/address.ts";
@@ -8,7 +8,7 @@ import { encodeSetLink } from "../../routing/netlink/link.ts";
 import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
 import { encodeNewRoute, type RouteSpec } from "../../routing/netlink/route.ts";
 import type { NetlinkSocket } from "../../routing/netlink/socket.ts";
-import { type FailedStep, type Step, sendAll, sendOrThrow } from "./batch.ts";
+import { type Encoded, type FailedStep, type Step, sendAll, sendEncoded, sendOrThrow } from "./batch.ts";
 import { gatewayIpv4, gatewayIpv6, HOST_MAC } from "./gateway.ts";
 import type { AttachRequest } from "./messages.ts";
 
@@ -18,14 +18,9 @@ const TABLE_MAIN = 254;
 const DELIVERY_SECONDS = 10;
 export const LOOPBACK_INDEX = 1;
 
-/** `enableIpv6` is called where the namespace, or the interface in it, has IPv6 switched off. Throws NetlinkError. */
-export function wirePodEnd(
-  pod: NetlinkSocket,
-  ifindex: number,
-  request: Pick<AttachRequest, "addresses" | "destinations">,
-  enableIpv6: () => void,
-): void {
-  let failed = sendAll(pod, podSteps(ifindex, request));
+/** `end`: podSteps(). `enableIpv6` is called where the namespace, or the interface in it, has IPv6 switched off. Throws NetlinkError. */
+export function wirePodEnd(pod: NetlinkSocket, end: Encoded, enableIpv6: () => void): void {
+  let failed = sendEncoded(pod, end);
   if (failed.some(isIpv6Off)) {
     enableIpv6();
     failed = sendAll(
@@ -44,17 +39,20 @@ function isIpv6Off({ step, error }: FailedStep): boolean {
   return error.code === "EACCES" && "ipv6Address" in step;
 }
 
-export function podSteps(
-  ifindex: number,
-  { addresses, destinations }: Pick<AttachRequest, "addresses" | "destinations">,
-): Step[] {
+/** Up, and nothing that could be used. */
+export function raiseSteps(ifindex: number): Step[] {
   const raise = (index: number): Step => ({
     what: "raise the pod's interfaces",
     encode: (out) => encodeSetLink(out, { ifindex: index }, { up: true }),
   });
+  return [raise(LOOPBACK_INDEX), raise(ifindex)];
+}
+
+export function podSteps(
+  ifindex: number,
+  { addresses, destinations }: Pick<AttachRequest, "addresses" | "destinations">,
+): Step[] {
   return [
-    raise(LOOPBACK_INDEX),
-    raise(ifindex),
     ...addresses.map((address) => addressStep(ifindex, address)),
     ...addresses.filter(({ length }) => length === 16).map((address) => deliveryStep(ifindex, address)),
     ...gatewaySteps(ifindex, addresses),

@@ -5,7 +5,7 @@ import { decodeLink, encodeGetLink, encodeNewVeth } from "../../routing/netlink/
 import { decodeIpv6Settings } from "../../routing/netlink/link-settings.ts";
 import { NetlinkSocket } from "../../routing/netlink/socket.ts";
 import { WriteLog } from "../../routing/netlink/write-log.ts";
-import { type Step, sendAll } from "./batch.ts";
+import { encode, type Step, sendEncoded } from "./batch.ts";
 import { HOST_MAC } from "./gateway.ts";
 import { LaterLog } from "./later-log.ts";
 import type { AttachRequest } from "./messages.ts";
@@ -36,7 +36,7 @@ export function warmUpWiring(host: NetlinkSocket, stepsOf: (request: AttachReque
       const end = { name: request.hostInterface, mac: HOST_MAC, mtu: request.mtu, queues: 1 };
       encodeNewVeth(out, end, { ...end, netnsFd: 0 }, false);
     });
-    sendAll(silent, stepsOf(request));
+    sendEncoded(silent, encode(silent, stepsOf(request)));
   }
   later.flush();
 }

@@ -3,8 +3,6 @@
 //
 // In: an AttachRequest. Out: the index of the host end, or an error and nothing left behind. Every call blocks for the
 // kernel's RTNL lock: this runs in the attach worker.
-import { encodeNewAddress } from "../../routing/netlink/address.ts";
-import { AddressFlag, Flag, Scope } from "../../routing/netlink/constants.ts";
 import { NetlinkError } from "../../routing/netlink/error.ts";
 import {
   decodeLink,
@@ -15,24 +13,16 @@ import {
   type Link,
   type LinkSelector,
 } from "../../routing/netlink/link.ts";
-import {
-  AddressGeneration,
-  decodeIpv6Settings,
-  encodeLinkSettings,
-  Ipv4Setting,
-  type Ipv6Settings,
-} from "../../routing/netlink/link-settings.ts";
-import type { MessageWriter } from "../../routing/netlink/message.ts";
-import { encodeNewNeighbour } from "../../routing/netlink/neighbour.ts";
-import { encodeNewRoute } from "../../routing/netlink/route.ts";
+import { decodeIpv6Settings, type Ipv6Settings } from "../../routing/netlink/link-settings.ts";
 import { NetlinkSocket } from "../../routing/netlink/socket.ts";
 import { CniError, CniErrorCode } from "../protocol/error.ts";
-import { type Step, sendAll, sendOrThrow } from "./batch.ts";
-import { formatMac, gatewayIpv6, HOST_MAC } from "./gateway.ts";
+import { type Encoded, encode, sendEncoded, sendOrThrow } from "./batch.ts";
+import { formatMac, HOST_MAC } from "./gateway.ts";
+import { connectingSteps, hostSteps, podNeighbourSteps, ROUTE } from "./host-end.ts";
 import { isHostEnd, listHostLinks } from "./host-links.ts";
 import type { LaterLog } from "./later-log.ts";
 import type { Attached, AttachRequest, FollowRequest } from "./messages.ts";
-import { gatewaySteps, LOOPBACK_INDEX, podSteps, wirePodEnd } from "./pod-end.ts";
+import { gatewaySteps, LOOPBACK_INDEX, podSteps, raiseSteps, wirePodEnd } from "./pod-end.ts";
 import { inNamespace, openNamespace, type PodNamespace } from "./pod-namespace.ts";
 import { enableIpv6Inside, prepareHostEnd } from "./sysctl.ts";
 import { warmUpWiring } from "./warm-up.ts";
@@ -58,22 +48,28 @@ export class Wiring {
   }
 
   /**
-   * The first half of an attachment: both ends, and nothing yet that a pod could use. What is in the way is thrown by
-   * complete(), which has to follow, or abandon().
+   * The first half of an attachment: both ends, up, and nothing yet that a pod could use; what follows is encoded, so that it
+   * takes no longer than the kernel does. Returns the index of the host end; null: something is in the way, which is thrown by
+   * complete(). That has to follow in any case, or abandon().
    */
-  prepare(request: AttachRequest): void {
+  prepare(request: AttachRequest): number | null {
     const { netns, netnsId, hostInterface, ifname } = request;
     this.abandon(hostInterface);
+    let made = false;
     try {
       const namespace = openNamespace(netns, netnsId);
-      this.#prepared.set(hostInterface, { request, namespace, pair: null });
+      this.#prepared.set(hostInterface, { request, namespace, cable: null });
       this.#hostEnd = hostInterface;
       const context = { netns, nameOf: (ifindex: number) => (ifindex === LOOPBACK_INDEX ? "lo" : ifname) };
       namespace.socket.onWritten = (bytes, failures) => this.#log.written(bytes, failures, context);
-      this.#prepared.set(hostInterface, { request, namespace, pair: this.#createPair(request, namespace.fd) });
+      const pair = this.#createPair(request, namespace.fd);
+      made = true;
+      this.#prepared.set(hostInterface, { request, namespace, cable: this.#raise(request, pair, namespace.socket) });
+      return pair.near;
     } catch (error) {
       this.abandon(hostInterface);
-      this.#prepared.set(hostInterface, { error });
+      this.#prepared.set(hostInterface, { error: made ? this.#afterTakingBack(hostInterface, error) : error });
+      return null;
     }
   }
 
@@ -85,14 +81,13 @@ export class Wiring {
       this.#prepared.delete(hostInterface);
       throw prepared.error;
     }
-    const { request, namespace, pair } = prepared;
+    const { request, namespace, cable } = prepared;
     this.#hostEnd = hostInterface;
     try {
-      const routed = this.#wire(request, pair!, namespace.fd, namespace.socket);
-      return { request, attached: { ifindex: pair!.near, routed } };
+      const routed = this.#wire(request, cable!, namespace);
+      return { request, attached: { ifindex: cable!.near, routed } };
     } catch (error) {
-      this.#takeBack(hostInterface);
-      throw error;
+      throw this.#afterTakingBack(hostInterface, error);
     } finally {
       this.abandon(hostInterface);
     }
@@ -129,19 +124,21 @@ export class Wiring {
     return { near: ifindex, far: peerIndex, ipv6 };
   }
 
-  /** After a failure, whose reason must not be hidden by a pair that went by itself. */
-  #takeBack(hostInterface: string): void {
+  /** The error that there is to be told: `reason`, which a pair that went by itself must not hide; or why the pair stays. */
+  #afterTakingBack(hostInterface: string, reason: unknown): unknown {
     try {
       this.#host.request((out) => encodeDelLink(out, { name: hostInterface }));
     } catch (error) {
-      if (!(error instanceof NetlinkError) || error.code !== "ENODEV") throw error;
+      if (!(error instanceof NetlinkError) || error.code !== "ENODEV") return error;
     }
+    return reason;
   }
 
   /** Compiles what attach() does, without a pod. */
   warmUp(): null {
     warmUpWiring(this.#host, (request) => [
       ...hostSteps(request, LOOPBACK_INDEX),
+      ...raiseSteps(LOOPBACK_INDEX),
       ...podSteps(LOOPBACK_INDEX, request),
       ...connectingSteps(request, LOOPBACK_INDEX),
     ]);
@@ -189,22 +186,33 @@ export class Wiring {
     this.#host.close();
   }
 
-  /** False: another route is in the place of one of the host's. */
-  #wire(request: AttachRequest, { near, far, ipv6 }: Pair, netnsFd: number, pod: NetlinkSocket): boolean {
-    const { hostInterface, ifname, netns, addresses, alias } = request;
-    const setting = (netns?: string) => (name: string, value: string) =>
-      this.#log.operation({ operation: "set", object: "sysctl", name, value }, undefined, netns);
+  #raise(request: AttachRequest, { near, far, ipv6 }: Pair, pod: NetlinkSocket): Cable {
+    const { hostInterface, ifname, addresses } = request;
     const used = addresses.some((address) => address.length === 16);
-    prepareHostEnd(hostInterface, used, ipv6, setting());
+    prepareHostEnd(hostInterface, used, ipv6, this.#setting());
     sendOrThrow(this.#host, hostSteps(request, near));
     // The kernel leaves the other end's index out when it is the same number.
     const podIndex = far || getLink(pod, { name: ifname })?.ifindex;
     if (!podIndex) throw new Error(`${ifname} vanished while it was being set up`);
-    wirePodEnd(pod, podIndex, request, () => enableIpv6Inside(netnsFd, ifname, setting(netns)));
-    const refused = sendAll(this.#host, connectingSteps(request, near));
+    sendOrThrow(pod, raiseSteps(podIndex));
+    return {
+      near,
+      podEnd: encode(pod, podSteps(podIndex, request)),
+      connection: encode(this.#host, connectingSteps(request, near)),
+    };
+  }
+
+  /** False: another route is in the place of one of the host's. */
+  #wire({ ifname, netns, alias }: AttachRequest, cable: Cable, { fd, socket }: PodNamespace): boolean {
+    wirePodEnd(socket, cable.podEnd, () => enableIpv6Inside(fd, ifname, this.#setting(netns)));
+    const refused = sendEncoded(this.#host, cable.connection);
     for (const { step, error } of refused) if (step.what !== ROUTE || error.code !== "EEXIST") throw error;
-    this.#host.request((out) => encodeSetLink(out, { ifindex: near }, { alias }), "set up the host end");
+    this.#host.request((out) => encodeSetLink(out, { ifindex: cable.near }, { alias }), "set up the host end");
     return refused.length === 0;
+  }
+
+  #setting(netns?: string): (name: string, value: string) => void {
+    return (name, value) => this.#log.operation({ operation: "set", object: "sysctl", name, value }, undefined, netns);
   }
 
   #vethFailure(error: unknown, request: AttachRequest): unknown {
@@ -231,7 +239,16 @@ export class Wiring {
 
 type Prepared =
   | { readonly error: unknown }
-  | { readonly request: AttachRequest; readonly namespace: PodNamespace; readonly pair: Pair | null };
+  | { readonly request: AttachRequest; readonly namespace: PodNamespace; readonly cable: Cable | null };
+
+/** Both ends are there and up. */
+interface Cable {
+  /** Index of the host end. */
+  readonly near: number;
+  /** What is sent when the addresses are on disk. */
+  readonly podEnd: Encoded;
+  readonly connection: Encoded;
+}
 
 interface Pair {
   /** Indexes of the ends, each in its namespace; `far` 0: not known. */
@@ -240,56 +257,6 @@ interface Pair {
   /** Of the host end; null: the kernel does not say. */
   readonly ipv6: Ipv6Settings | null;
 }
-
-const ROUTE = "add the host's route to the pod";
-
-/** The host end forwards, makes no addresses up, knows its pod, and is the gateway. Nothing is asked of it by ARP. */
-function hostSteps({ addresses, mac, strictSource }: AttachRequest, ifindex: number): Step[] {
-  const ipv6 = addresses.some((address) => address.length === 16);
-  const settings = {
-    ipv4: [
-      [Ipv4Setting.forwarding, 1],
-      [Ipv4Setting.proxyArp, 0],
-      [Ipv4Setting.arpIgnore, ANSWER_NOBODY],
-      ...(strictSource ? ([[Ipv4Setting.rpFilter, STRICT]] as const) : []),
-    ],
-    ...(ipv6 && { ipv6Addresses: AddressGeneration.none }),
-  } as const;
-  const what = "set up the host end";
-  return [
-    { what, encode: (out) => encodeLinkSettings(out, ifindex, settings) },
-    { what: "raise the host end", encode: (out) => encodeSetLink(out, { ifindex }, { up: true }) },
-    ...podNeighbourSteps(ifindex, addresses, mac),
-    ...(ipv6 ? [{ what, encode: (out: MessageWriter) => encodeNewAddress(out, { ...gatewayAddress, ifindex }) }] : []),
-  ];
-}
-
-/**
- * With the pod's end up there is a carrier. The host end was raised before it, and drops what is sent until the kernel has
- * noticed the carrier, which it may take its time for; a look at the link (linux 6.8) makes it do so at once. A route
- * through a link without a carrier would be taken for dead where ignore_routes_with_linkdown is set.
- */
-function connectingSteps({ routes }: AttachRequest, ifindex: number): Step[] {
-  return [
-    { what: "look at the host end", encode: (out) => encodeGetLink(out, { ifindex }) },
-    ...routes.map((route) => ({
-      what: ROUTE,
-      encode: (out: MessageWriter) => encodeNewRoute(out, Flag.create | Flag.exclusive, { ...route, oif: ifindex }),
-    })),
-  ];
-}
-
-function podNeighbourSteps(ifindex: number, addresses: readonly Uint8Array[], mac: Uint8Array): Step[] {
-  return addresses.map((address) => ({
-    what: "set the pod's neighbour entry",
-    encode: (out) => encodeNewNeighbour(out, { ifindex, address, mac }),
-  }));
-}
-/** arp_ignore, rp_filter. */
-const ANSWER_NOBODY = 8;
-const STRICT = 1;
-
-const gatewayAddress = { address: gatewayIpv6, length: 64, flags: AddressFlag.noDad, scope: Scope.link };
 
 /** Another interface of the host has the name that was chosen: choose another. */
 export class HostNameTaken extends Error {

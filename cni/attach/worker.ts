@@ -10,7 +10,7 @@ import { formatMac } from "./gateway.ts";
 import { inspect } from "./inspect.ts";
 import { LaterLog } from "./later-log.ts";
 import { lookAtPod } from "./look.ts";
-import type { DetachRequest, WorkerAnswer, WorkerFailure, WorkerRequest } from "./messages.ts";
+import type { AttachRequest, DetachRequest, WorkerAnswer, WorkerFailure, WorkerRequest } from "./messages.ts";
 import { Remover } from "./remover.ts";
 import { HostNameTaken, Wiring } from "./wiring.ts";
 
@@ -43,7 +43,7 @@ const remover = new Remover({
 });
 
 port.on("message", (message: WorkerRequest) => {
-  if (message.kind === "prepare") return wiring.prepare(message.request);
+  if (message.kind === "prepare") return prepare(message.request);
   handle(message).then(
     (value) => {
       answer({ id: message.id, value });
@@ -52,6 +52,12 @@ port.on("message", (message: WorkerRequest) => {
     (error: unknown) => answer({ id: message.id, failure: failureOf(error) }),
   );
 });
+
+function prepare(request: AttachRequest): void {
+  const ifindex = wiring.prepare(request);
+  // What the kernel says of a link that comes up is said from now on.
+  if (ifindex !== null) follow.add(request, ifindex);
+}
 
 async function handle(message: Exclude<WorkerRequest, { kind: "prepare" }>): Promise<unknown> {
   switch (message.kind) {

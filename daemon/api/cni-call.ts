@@ -18,6 +18,8 @@ const MAX_BODY = 2 << 20;
 const MAX_ALL = 64 << 20;
 const MAX_VARIABLES = 64;
 
+const text = new TextDecoder();
+
 export class CniCalls {
   readonly #backend: ApiBackend;
   readonly #bodies: BodyReader;
@@ -58,7 +60,6 @@ function callerOf(response: ServerResponse): Caller {
 /** Throws ApiError 400. */
 export function parseCniBody(body: Uint8Array, pid: number | null): CniRequest {
   const env: Record<string, string> = {};
-  const text = new TextDecoder();
   let at = 0;
   for (let count = 0; ; count++) {
     const end = body.indexOf(0, at);

@@ -149,9 +149,8 @@ class Call implements Caller {
 
   answer(exitCode: number, stdout: string): void {
     if (this.#fd < 0) return;
-    const body = Buffer.from(stdout);
-    const head = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nUnderlay-Exit: ${exitCode}\r\nConnection: close\r\n\r\n`;
-    const bytes = Buffer.concat([Buffer.from(head), body]);
+    const head = `HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(stdout)}\r\nUnderlay-Exit: ${exitCode}\r\nConnection: close\r\n\r\n`;
+    const bytes = Buffer.from(head + stdout);
     const sent = native().send(this.#fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent === bytes.length || (sent < 0 && sent !== -constants.errno.EAGAIN)) return;
     const socket = new Socket({ fd: this.#leave(), readable: false, writable: true });

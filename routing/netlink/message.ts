@@ -82,6 +82,25 @@ export class MessageWriter {
     this.#messageStart = -1;
   }
 
+  /** A copy of the messages since reset(), for put(). */
+  copy(): Uint8Array {
+    return Uint8Array.prototype.slice.call(this.#buffer, 0, this.#offset);
+  }
+
+  /** Messages of copy() in place of all there are, under new sequence numbers. */
+  put(messages: Uint8Array): void {
+    this.reset();
+    this.#reserve(messages.length);
+    this.#buffer.set(messages);
+    for (let at = 0; at < messages.length; at = align(at + this.#words[at >>> 2])) {
+      this.#words[(at >>> 2) + 2] = this.#sequence;
+      this.#sequence = (this.#sequence + 1) >>> 0;
+      this.#messageStart = at;
+      this.#count++;
+    }
+    this.#offset = messages.length;
+  }
+
   begin(type: number, flags: number): void {
     const start = align(this.#offset);
     this.#offset = start;
