@@ -32,8 +32,9 @@ import { checkNlri, receivesPathIds } from "./wire/nlri.ts";
 /** Milliseconds of silence after which a neighbour that sends no End-of-RIB has sent its table. */
 const QUIET_TIME = 5000;
 /**
- * Milliseconds for which a neighbour that has restarted waits for our End-of-RIB. It selects its routes then (RFC 4724 §4.1): one
- * that has to look for the next hops first, as FRR does for up to 50 ms, would take out what it kept and put it back.
+ * Milliseconds for which a neighbour that has restarted waits for our End-of-RIB. It selects its routes then (RFC 4724
+ * §4.1): one that has to look for the next hops first, as FRR does for up to 50 ms, would take out what it kept and put
+ * it back.
  */
 const RESTARTED_HOLD = 1000;
 /** Doomed routes per slice. */
@@ -236,8 +237,8 @@ export class PeerRib implements UpdateSink, SliceTask {
   }
 
   /**
-   * Without a session the neighbour may go on believing what it was told last: for the restart time that it was offered (RFC 4724
-   * §4.2), or until its hold timer has noticed. From before our start, too.
+   * Without a session the neighbour may go on believing what it was told last: for the restart time that it was offered
+   * (RFC 4724 §4.2), or until its hold timer has noticed. From before our start, too.
    */
   get remembers(): boolean {
     const { gracefulRestart, holdTime } = this.#options;

@@ -1,5 +1,6 @@
-// What a configuration brings about for blocks, beside what its keys say: which of them go at once, which stay for the sake of pods, which
-// are claimed in etcd for them. In: the configuration, pods, what is claimed by now. Out: words, for `underlayctl plan` and reload.
+// What a configuration brings about for blocks, beside what its keys say: which of them go at once, which stay for the
+// sake of pods, which are claimed in etcd for them. In: the configuration, pods, what is claimed by now. Out: words,
+// for `underlayctl plan` and reload.
 import type { CniServer } from "../cni/server.ts";
 import type { Config } from "../config/types.ts";
 import { placed } from "./blocks/placement.ts";

@@ -2,10 +2,10 @@
 // is to be told of it, as an update group whose policy is that route's own, and perhaps a condition. Out: the prefix and the
 // outgoing set, 0 while the condition does not hold.
 //
-// As in FRR (neighbor default-originate): it takes the place of any default route that the Loc-RIB has, so that the peer hears
-// of one and the same; the peer's export policy has no say in it; ORIGIN IGP, an empty path before our own AS, our address
-// as next hop. Unlike FRR, routes that the peer itself has announced do not make the condition hold, which would have it
-// send back to us what it was to forward.
+// As in FRR (neighbor default-originate): it takes the place of any default route that the Loc-RIB has, so that the
+// peer hears of one and the same; the peer's export policy has no say in it; ORIGIN IGP, an empty path before our own
+// AS, our address as next hop. Unlike FRR, routes that the peer itself has announced do not make the condition hold,
+// which would have it send back to us what it was to forward.
 import { type Prefix, prefix } from "../../net/prefix.ts";
 import type { Slices } from "../../net/slices.ts";
 import type { AttributeStore } from "../attribute-store.ts";

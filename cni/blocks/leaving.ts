@@ -20,7 +20,10 @@ export interface Leaving {
   forgetDisk(): Promise<void>;
 }
 
-/** Null: it is not registered. Rejects with RangeError when another machine has its name, with EtcdError, and like forgetDisk(). */
+/**
+ * Null: it is not registered. Rejects with RangeError when another machine has its name, with EtcdError, and like
+ * forgetDisk().
+ */
 export async function leave(etcd: Etcd, keys: Keys, leaving: Leaving): Promise<Removal | null> {
   const { node, identity, registration, quarantine, timeOfDay } = leaving;
   const { read } = await etcd.txn(readKeys([keys.registration(node)]));

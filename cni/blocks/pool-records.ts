@@ -78,11 +78,6 @@ export async function putPool(etcd: Etcd, keys: Keys, pool: ClusterPool): Promis
   throw new RangeError(`pool ${pool.name}: others change pools at the same time; try again`);
 }
 
-/** Blocks of it stay with their nodes until these give them back. Rejects with EtcdError. */
-export async function removePool(etcd: Etcd, keys: Keys, name: string): Promise<void> {
-  await etcd.txn({ compare: [], success: [{ remove: { key: keys.pool(name) } }], failure: [] });
-}
-
 /** For the time of a restore: nobody claims or borrows while `reason` is there; null: again. Rejects with EtcdError. */
 export async function setPaused(etcd: Etcd, keys: Keys, reason: string | null): Promise<void> {
   const key = keys.paused;

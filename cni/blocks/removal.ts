@@ -1,9 +1,9 @@
 // A node that will not come back, by the operator's word: its blocks, loans and identities become free.
 //
-// First the registration goes and a tombstone comes, in one transaction: from then on nothing that the node asks for is executed, and
-// should it come back, it finds the tombstone before it announces anything. Then what it had is freed, piece by piece, each by a compare;
-// this can be broken off and done again. Nothing of it is given to others before the quarantine is over: a node that was alive after all
-// and sees the tombstone has that long to withdraw.
+// First the registration goes and a tombstone comes, in one transaction: from then on nothing that the node asks for is
+// executed, and should it come back, it finds the tombstone before it announces anything. Then what it had is freed,
+// piece by piece, each by a compare; this can be broken off and done again. Nothing of it is given to others before the
+// quarantine is over: a node that was alive after all and sees the tombstone has that long to withdraw.
 import type { Context } from "./context.ts";
 import { absent, type Etcd, type KeyValue, type Operation, type Txn, unchanged } from "./etcd/kv.ts";
 import type { Keys } from "./keys.ts";

@@ -1,7 +1,7 @@
 // Uninstall (`underlayctl uninstall`): not a trace is left of what the daemon has made. Neighbours are told first
-// (shutdown.ts), as long as there is a daemon; then pods' cables (only when that is forced), rules, routes and next hops, the
-// settings that were changed, what was claimed in etcd, and at the end the files (own-files.ts). Without a daemon the same is done by
-// `underlayd --uninstall`; neighbours forget a node that has died by themselves.
+// (shutdown.ts), as long as there is a daemon; then pods' cables (only when that is forced), rules, routes and next
+// hops, the settings that were changed, what was claimed in etcd, and at the end the files (own-files.ts). Without a
+// daemon the same is done by `underlayd --uninstall`; neighbours forget a node that has died by themselves.
 //
 // What a person has installed (programs, units, the configuration, the runtime's network list) is not ours to remove.
 import { rmSync } from "node:fs";

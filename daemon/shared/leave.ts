@@ -1,5 +1,6 @@
-// This node leaves the pools that it shares, for an uninstall. In: the configuration, the copy on the disk of what was claimed. Out: nothing
-// of the node in etcd; or, without etcd, what is left there and who can remove it. No daemon may run, or its source of blocks be open.
+// This node leaves the pools that it shares, for an uninstall. In: the configuration, the copy on the disk of what was
+// claimed. Out: nothing of the node in etcd; or, without etcd, what is left there and who can remove it. No daemon may
+// run, or its source of blocks be open.
 import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -17,7 +18,10 @@ export const QUARANTINE_S = 120;
 
 export interface ClusterExit {
   readonly node: string;
-  /** `left`: nothing of it is there any more; `absent`: it was not registered; `remains`: it is still there, for this reason. */
+  /**
+   * `left`: nothing of it is there any more; `absent`: it was not registered; `remains`: it is still there, for this
+   * reason.
+   */
   readonly outcome: "left" | "absent" | "remains";
   readonly reason: string | null;
   /** Given back, or, when it remains, still the node's: as far as this node knows. */

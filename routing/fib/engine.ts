@@ -238,7 +238,10 @@ export class FibEngine {
     return install ? warmUp(options.routing, deps.clock, () => this.#state.stopped) : Promise.resolve();
   }
 
-  /** All is known that is wanted: removes what was adopted and nobody asked for. Resolves to the number of rules and routes. */
+  /**
+   * All is known that is wanted: removes what was adopted and nobody asked for. Resolves to the number of rules and
+   * routes.
+   */
   async sweepStale(): Promise<number> {
     const count = await this.#sweep();
     this.#forwarding.settle();

@@ -1,6 +1,6 @@
-// What others do in the kernel, and what we do about it. In: notifications. Out: routes, rules, next hops and settings of ours
-// that somebody took away are put back, soon and with damping, each kind at its own pace; links that went or came change the
-// next-hop groups at once; events that say what was changed, and by whom as far as that can be known.
+// What others do in the kernel, and what we do about it. In: notifications. Out: routes, rules, next hops and settings
+// of ours that somebody took away are put back, soon and with damping, each kind at its own pace; links that went or
+// came change the next-hop groups at once; events that say what was changed, and by whom as far as that can be known.
 
 import type { Clock, Timer } from "../../net/clock.ts";
 import { Flag, MessageType } from "../netlink/constants.ts";

@@ -1,6 +1,6 @@
-// Routing policy against FRR and BIRD: what they announce is matched by communities of the three kinds, AS path, MED and next hop,
-// and what they hear has what our policies set. Then policies change under the running sessions, and each hears exactly
-// the difference; and a neighbour without a policy gets and gives nothing (RFC 8212).
+// Routing policy against FRR and BIRD: what they announce is matched by communities of the three kinds, AS path, MED
+// and next hop, and what they hear has what our policies set. Then policies change under the running sessions, and each
+// hears exactly the difference; and a neighbour without a policy gets and gives nothing (RFC 8212).
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PolicyTrace } from "../../bgp/policy/trace.ts";
 import type { RouteView } from "../../bgp/views.ts";

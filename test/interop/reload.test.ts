@@ -81,7 +81,10 @@ afterAll(async () => {
   await lab.close();
 });
 
-/** One changed key each, one after the other on the same session; a key that FRR would have to change too ends it for good. */
+/**
+ * One changed key each, one after the other on the same session; a key that FRR would have to change too ends it for
+ * good.
+ */
 const cases: readonly { readonly key: PeerKey; readonly value: string; readonly ends?: true }[] = [
   { key: "port", value: "1790" },
   { key: "passive", value: "true" },
@@ -122,7 +125,10 @@ const cases: readonly { readonly key: PeerKey; readonly value: string; readonly 
 ];
 /** Follow from node, whose change takes a restart. */
 const derived: readonly PeerKey[] = ["localAsn", "routerId"];
-/** What takes both ends (session-md5.test.ts, as-paths.test.ts), another kind of peer (unnumbered.test.ts), or one AS (reflection.test.ts). */
+/**
+ * What takes both ends (session-md5.test.ts, as-paths.test.ts), another kind of peer (unnumbered.test.ts), or one AS
+ * (reflection.test.ts).
+ */
 const elsewhere: readonly PeerKey[] = [
   "acceptedPasswords",
   "prependReceived",

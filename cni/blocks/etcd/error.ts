@@ -105,7 +105,10 @@ const words: Readonly<Record<string, string>> = {
   HPE_INVALID_CONSTANT: "does not answer in HTTP: it may want https://",
 };
 
-/** From a failure of the connection. `sent`: the request may have reached etcd. `fault`: what our certificate may be refused for. */
+/**
+ * From a failure of the connection. `sent`: the request may have reached etcd. `fault`: what our certificate may be
+ * refused for.
+ */
 export function fromSystem(where: string, error: NodeJS.ErrnoException, sent: boolean, fault: () => string): EtcdError {
   let known = words[error.code ?? ""];
   if (known === refused) known += ` (${fault()}): renew etcd.tls.cert and etcd.tls.key, then underlayctl reload`;
