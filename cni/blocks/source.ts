@@ -87,6 +87,8 @@ export class EtcdBlockSource implements BlockSource {
   #leaseTimer: Timer | null = null;
   #loaded = false;
   #stopped = false;
+  /** Others have changed something since the last sync began: it may have read what was before. */
+  #news = false;
 
   constructor(options: EtcdSourceOptions, seams: EtcdSourceSeams) {
     this.#options = options;
@@ -267,6 +269,7 @@ export class EtcdBlockSource implements BlockSource {
     this.#syncTimer?.cancel();
     return this.#exclusive(async () => {
       if (this.#stopped) return false;
+      this.#news = false;
       try {
         const result = await sync(this.#context, {
           leaseTime: this.#options.leaseTime,
@@ -281,7 +284,8 @@ export class EtcdBlockSource implements BlockSource {
         if (renewWatch) this.#watch?.resumeFrom(result.revision + 1);
         this.#follow(result.revision + 1);
         this.#enter("connected", null);
-        this.#syncIn(this.#jitter(this.#options.syncInterval), true);
+        if (this.#news) this.#syncIn(EVENT_PAUSE);
+        else this.#syncIn(this.#jitter(this.#options.syncInterval), true);
         this.#renewLeaseIn(this.#options.leaseTime * 333);
         return true;
       } catch (error) {
@@ -345,6 +349,7 @@ export class EtcdBlockSource implements BlockSource {
     const { keys, node } = this.#context;
     const alive = keys.alive(node);
     const news = events.some(({ modRevision, key }) => !this.#session.ownRevisions.has(modRevision) && key !== alive);
+    this.#news ||= news;
     if (news && this.#state.kind !== "degraded") this.#syncIn(EVENT_PAUSE);
   }
 

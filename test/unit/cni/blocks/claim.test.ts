@@ -494,6 +494,22 @@ it("keeps when an identity is to be forgotten, over a restart, and forgets it on
   expect(await done(b.source.lookUp(web))).toBeNull();
 });
 
+it("reads anew what it hears of while it reads, at whichever moment that is", async () => {
+  for (let later = 0; later < 1000; later += 10) {
+    const { boot, done, pass } = rig();
+    const [a, b] = [boot("a"), boot("b")];
+    for (const { source } of [a, b]) await done(source.start());
+    await done(a.source.want("default", 4));
+    await pass(1000);
+    a.faults.delay = 200;
+    const first = await done(b.source.borrow("default", 4));
+    await pass(later);
+    const second = await done(b.source.borrow("default", 4));
+    await pass(3000);
+    expect(a.source.reserved(), `${later} ms later`).toEqual([first.address, second.address]);
+  }
+});
+
 it("gives an identity to one of two nodes that take it at the same time", async () => {
   const { boot, done } = rig();
   const [a, b, c] = [boot("a"), boot("b"), boot("c")];
