@@ -12,7 +12,7 @@ import type { Log } from "../../net/log.ts";
 import { machineId, withEtcd } from "./make-source.ts";
 
 /** Milliseconds for a request, whatever etcd.timeout says: a node without etcd is uninstalled all the same, and soon. */
-const LONGEST_REQUEST = 2000;
+const REQUEST_MS = 2000;
 /** Seconds for those neighbours that have not been told, and others that may believe in our blocks for a while. */
 export const QUARANTINE_S = 120;
 
@@ -50,18 +50,15 @@ export async function leaveCluster(
   const nothing = { node: name, reason: null, blocks: [], orphans: [], command: null };
   const told = (exit: Omit<ClusterExit, "summary">): ClusterExit => ({ ...exit, summary: inWords(exit) });
   try {
-    const removal = await withEtcd(
-      { ...etcd, timeout: Math.min(etcd.timeout, LONGEST_REQUEST) },
-      deps,
-      (client, keys) =>
-        leave(client, keys, {
-          node: name,
-          identity: machineId(deps.log) ?? name,
-          registration: copy.registration,
-          quarantine,
-          timeOfDay: () => new Date().toISOString(),
-          forgetDisk: () => rm(file, { force: true }),
-        }),
+    const removal = await withEtcd({ ...etcd, timeout: REQUEST_MS }, deps, (client, keys) =>
+      leave(client, keys, {
+        node: name,
+        identity: machineId(deps.log) ?? name,
+        registration: copy.registration,
+        quarantine,
+        timeOfDay: () => new Date().toISOString(),
+        forgetDisk: () => rm(file, { force: true }),
+      }),
     );
     return told(removal ? { ...nothing, ...removal, outcome: "left" } : { ...nothing, outcome: "absent" });
   } catch (error) {

@@ -25,7 +25,7 @@ interface Member {
 }
 
 export class EtcdServer {
-  readonly directory = mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "underlay-etcd-"));
+  readonly directory = dataDirectory();
   readonly #options: EtcdServerOptions;
   readonly members: Member[] = [];
 
@@ -152,6 +152,8 @@ export class EtcdServer {
     command.push("--listen-client-urls", url, "--advertise-client-urls", url);
     command.push("--listen-peer-urls", peer(member.peer), "--initial-advertise-peer-urls", peer(member.peer));
     command.push("--initial-cluster", cluster, "--logger", "zap", "--log-outputs", log, ...secure, ...args);
+    // Alone: nobody else could be the leader.
+    if (this.members.length === 1) command.push("--heartbeat-interval", "20", "--election-timeout", "200");
     member.process = spawn(command[0], command.slice(1), { stdio: "ignore" });
   }
 }
@@ -211,6 +213,11 @@ export function makeCertificates(directory: string): Certificates {
     expired: path("expired.pem"),
     expiredKey: path("expired.key"),
   };
+}
+
+/** In memory where there is such a directory. */
+export function dataDirectory(): string {
+  return mkdtempSync(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "underlay-etcd-"));
 }
 
 export async function freePorts(count: number): Promise<number[]> {

@@ -5,8 +5,7 @@
 //                                                +-- node3 (AS 65103)
 
 import type { ChildProcess } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
+import { rmSync } from "node:fs";
 import type { BlockView, PodView } from "../../../cni/types.ts";
 import { distFile } from "../../../net/dist.ts";
 import { Frr } from "../../interop/support/frr.ts";
@@ -14,6 +13,7 @@ import { Lab, type Node, terminate } from "../../interop/support/namespace.ts";
 import { Underlay } from "../../interop/support/underlay.ts";
 import { waitFor } from "../../interop/support/wait.ts";
 import { ask } from "./api.ts";
+import { dataDirectory } from "./etcd.ts";
 import { type Answer, Pods } from "./pods.ts";
 
 const ETCD = "10.1.0.1";
@@ -122,9 +122,11 @@ export class SharedRack {
   readonly torNode: Node;
   readonly outside: Node;
   readonly nodes: readonly SharedNode[];
+  readonly #data: string;
   #etcd: ChildProcess | null = null;
 
-  private constructor(lab: Lab, parts: Pick<SharedRack, "tor" | "torNode" | "outside" | "nodes">) {
+  private constructor(lab: Lab, data: string, parts: Pick<SharedRack, "tor" | "torNode" | "outside" | "nodes">) {
+    this.#data = data;
     this.lab = lab;
     this.tor = parts.tor;
     this.torNode = parts.torNode;
@@ -135,26 +137,29 @@ export class SharedRack {
   /** `pools`: of every node's configuration, by its number. */
   static async start(part: string, pools: (n: number) => string): Promise<SharedRack> {
     const lab = new Lab(part);
+    const data = dataDirectory();
     try {
       const torNode = lab.addNode("tor");
       const outside = lab.addNode("outside");
       lab.link(
-        { node: outside, name: "eth0", addresses: ["203.0.113.2/30"] },
-        { node: torNode, name: "swp9", addresses: ["203.0.113.1/30"] },
+        { node: outside, name: "eth0", addresses: ["203.0.113.2/30", "2001:db8:9::2/64"] },
+        { node: torNode, name: "swp9", addresses: ["203.0.113.1/30", "2001:db8:9::1/64"] },
       );
       outside.ip("route", "add", "default", "via", "203.0.113.1");
+      outside.ip("-6", "route", "add", "default", "via", "2001:db8:9::1");
       torNode.addAddress("lo", `${ETCD}/32`);
       const hosts = [1, 2, 3].map((n) => {
         const node = lab.addNode(`node${n}`);
         lab.link(
-          { node: torNode, name: `swp${n}`, addresses: [`10.1.${n}.1/24`] },
-          { node, name: "eth1", addresses: [`10.1.${n}.2/24`] },
+          { node: torNode, name: `swp${n}`, addresses: [`10.1.${n}.1/24`, `2001:db8:${n}::1/64`] },
+          { node, name: "eth1", addresses: [`10.1.${n}.2/24`, `2001:db8:${n}::2/64`] },
         );
         node.ip("route", "add", "default", "via", `10.1.${n}.1`);
+        node.ip("-6", "route", "add", "default", "via", `2001:db8:${n}::1`);
         return node;
       });
-      await torNode.exec("sysctl", "-qw", "net.ipv4.ip_forward=1");
-      const etcd = startEtcd(torNode);
+      await torNode.exec("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1");
+      const etcd = startEtcd(torNode, data);
       await etcdAnswers(torNode);
       const [tor, nodes] = await Promise.all([
         Frr.start(torNode, torConfig(), { daemons: ["zebra", "bgpd"] }),
@@ -164,11 +169,12 @@ export class SharedRack {
           ),
         ),
       ]);
-      const rack = new SharedRack(lab, { tor, torNode, outside, nodes });
+      const rack = new SharedRack(lab, data, { tor, torNode, outside, nodes });
       rack.#etcd = etcd;
       return rack;
     } catch (error) {
       await lab.close().catch(() => undefined);
+      rmSync(data, { recursive: true, force: true });
       throw error;
     }
   }
@@ -179,7 +185,7 @@ export class SharedRack {
   }
 
   async startEtcd(): Promise<void> {
-    this.#etcd = startEtcd(this.torNode);
+    this.#etcd = startEtcd(this.torNode, this.#data);
     await etcdAnswers(this.torNode);
   }
 
@@ -190,7 +196,7 @@ export class SharedRack {
   /** What the switch has for a prefix: the nodes that announce it, and its communities. */
   async announced(prefix: string): Promise<{ readonly by: number[]; readonly communities: string[] }> {
     const route = await this.tor.json<{ paths?: { peer: { peerId: string }; community?: { string: string } }[] }>(
-      `show bgp ipv4 unicast ${prefix}`,
+      `show bgp ${prefix.includes(":") ? "ipv6" : "ipv4"} unicast ${prefix}`,
     );
     const paths = route.paths ?? [];
     return {
@@ -212,22 +218,20 @@ export class SharedRack {
     for (const { pods } of this.nodes) pods.close();
     await this.tor.close();
     await this.lab.close();
+    rmSync(this.#data, { recursive: true, force: true });
   }
 }
 
-function startEtcd(node: Node): ChildProcess {
-  const directory = join(node.lab.directory, "etcd");
-  mkdirSync(directory, { recursive: true });
+function startEtcd(node: Node, directory: string): ChildProcess {
   const urls = (port: number, address: string) => `http://${address}:${port}`;
-  return node.spawn(
-    "etcd",
-    [
-      ...["--data-dir", directory, "--name", "tor", "--log-level", "error"],
-      ...["--listen-client-urls", urls(2379, ETCD), "--advertise-client-urls", urls(2379, ETCD)],
-      ...["--listen-peer-urls", urls(2380, "127.0.0.1"), "--initial-advertise-peer-urls", urls(2380, "127.0.0.1")],
-      ...["--initial-cluster", `tor=${urls(2380, "127.0.0.1")}`, "--unsafe-no-fsync"],
-    ].filter((argument) => argument !== "--unsafe-no-fsync"),
-  );
+  return node.spawn("etcd", [
+    // Alone: nobody else could be the leader.
+    ...["--heartbeat-interval", "20", "--election-timeout", "200"],
+    ...["--data-dir", directory, "--name", "tor", "--log-level", "error"],
+    ...["--listen-client-urls", urls(2379, ETCD), "--advertise-client-urls", urls(2379, ETCD)],
+    ...["--listen-peer-urls", urls(2380, "127.0.0.1"), "--initial-advertise-peer-urls", urls(2380, "127.0.0.1")],
+    ...["--initial-cluster", `tor=${urls(2380, "127.0.0.1")}`],
+  ]);
 }
 
 function etcdAnswers(node: Node): Promise<unknown> {
@@ -238,10 +242,10 @@ function etcdAnswers(node: Node): Promise<unknown> {
 function nodeConfig(n: number, pools: string): string {
   return `
 node: { name: node${n}, asn: 6510${n}, routerId: 10.0.0.1${n}, rack: r1 }
-routing: { withdrawTime: 500ms }
+routing: { withdrawTime: 100ms }
 etcd: { endpoints: "http://${ETCD}:2379", timeout: 1s }
 peers:
-  tor: { address: 10.1.${n}.1, asn: 65001, families: [ipv4], import: default-route, export: blocks, connectRetry: 1s }
+  tor: { address: 10.1.${n}.1, asn: 65001, import: default-route, export: blocks, connectRetry: 1s }
 ${pools}`;
 }
 
@@ -254,6 +258,9 @@ router bgp 65001
 ${each((n) => ` neighbor 10.1.${n}.2 remote-as 6510${n}\n neighbor 10.1.${n}.2 timers connect 1`)}
  address-family ipv4 unicast
 ${each((n) => `  neighbor 10.1.${n}.2 default-originate`)}
+ exit-address-family
+ address-family ipv6 unicast
+${each((n) => `  neighbor 10.1.${n}.2 activate\n  neighbor 10.1.${n}.2 default-originate`)}
  exit-address-family
 `;
 }
