@@ -2,7 +2,6 @@
 // for hazards. In: the counters. Out: tables that overflowed, until it has not happened for a minute.
 import type { Clock } from "../../net/clock.ts";
 import type { NeighbourOverflow } from "../hazards.ts";
-import { NetlinkError } from "../netlink/error.ts";
 import { type NeighbourTable, readNeighbourTable } from "../netlink/neighbour-table.ts";
 
 const LASTING_MS = 60_000;
@@ -57,13 +56,12 @@ export class NeighbourTables {
     return overflowing;
   }
 
+  /** Null where there is no such table, or no answer: the next look will have one. */
   #table(family: 4 | 6): NeighbourTable | null {
     try {
       return this.#read(family);
-    } catch (error) {
-      // Without IPv6 there is no such table.
-      if (error instanceof NetlinkError) return null;
-      throw error;
+    } catch {
+      return null;
     }
   }
 }

@@ -31,3 +31,23 @@ it("overflows count from the first look on, and are forgotten a minute after the
     { family: 6, ...later },
   ]);
 });
+
+it("without an answer nothing is told, and nothing is forgotten", () => {
+  const clock = new ManualClock();
+  let overflows: number | null = 1;
+  const tables = new NeighbourTables(
+    clock,
+    () => 0,
+    (family) => {
+      if (overflows === null) throw new Error("ENOBUFS");
+      return { family, entries: 1024, limit: 1024, overflows };
+    },
+  );
+  tables.look();
+  overflows = 2;
+  expect(tables.look()).toHaveLength(2);
+  overflows = null;
+  expect(tables.look()).toEqual([]);
+  overflows = 2;
+  expect(tables.look().map(({ count }) => count)).toEqual([1, 1]);
+});
