@@ -104,7 +104,7 @@ it("links are told by what changed, and are the kernel's, also when notification
   expect(fib.links().find(({ name }) => name === "lo")).toBe(lo);
 
   const { resyncs } = await fib.status();
-  const many = Array.from({ length: 40 }, (_, i) => `link add a${i} type veth peer name b${i}\nlink set a${i} up\n`);
+  const many = Array.from({ length: 15 }, (_, i) => `link add a${i} type veth peer name b${i}\nlink set a${i} up\n`);
   ns.run("ip -batch -", many.join(""));
   ns.run(
     "i=$(ip -o link show a0 | cut -d: -f1); ip link del a0; ip link add again index $i type dummy; ip link del a1",
