@@ -1,7 +1,8 @@
-// ADD: the pod is wired with addresses of a pool, or of another plugin, and the caller is told when it can be reached. In: the call,
-// the network configuration. Out: the result, appended to that of the plugins before us in a chain. All or nothing: whatever fails
-// takes back what was done.
+// ADD: the pod is wired with addresses of a pool, or of another plugin, and the caller is told when it can be reached.
+// In: the call, the network configuration. Out: the result, appended to that of the plugins before us in a chain. All
+// or nothing: whatever fails takes back what was done.
 import type { Log } from "../net/log.ts";
+import { hostPrefixText } from "../net/prefix.ts";
 import { buildResult } from "./attach-result.ts";
 import type { Attachment } from "./attachment.ts";
 import type { Attachments } from "./attachments.ts";
@@ -115,10 +116,7 @@ async function untilReady(
 function blocksOf({ allocator }: Attachments, { addresses }: PodRecord): readonly string[] {
   // One that is in no block may be announced by itself.
   const single = addresses.filter((address) => !allocator.covers(address));
-  return [
-    ...allocator.blocksOf(addresses),
-    ...single.map((address) => `${address}/${address.includes(":") ? 128 : 32}`),
-  ];
+  return [...allocator.blocksOf(addresses), ...single.map(hostPrefixText)];
 }
 
 function mtuOf({ attachments, mtu, uplinkMtu }: AddParts, config: NetworkConfig, pools: readonly string[]): number {

@@ -30,7 +30,10 @@ export interface NewAttachment extends AttachmentId {
   readonly netnsId: string;
   readonly mtu: number;
   readonly request: PodRequest;
-  /** Told of what it will be while disk and kernel are at it: time for what comes after. Must not throw; again with another name. */
+  /**
+   * Told of what it will be while disk and kernel are at it: time for what comes after. Must not throw; again with
+   * another name.
+   */
   readonly onPlanned?: (planned: Pick<Attachment, "record" | "dns">) => void;
   /** Another plugin gives the addresses. */
   readonly delegation?: { readonly delegate: Delegate; readonly allocate: () => Promise<Delegated> };

@@ -2,13 +2,11 @@
 // abstract name. Silent when the daemon was not started by systemd.
 import { constants } from "node:os";
 import type { Clock, Timer } from "../net/clock.ts";
-import { native } from "../net/native.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL, native } from "../net/native.ts";
 
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0x80000;
-const MSG_NOSIGNAL = 0x4000;
-const MSG_DONTWAIT = 0x40;
 const RETRY_MS = 50;
 const WATCHDOG = "WATCHDOG=1";
 

@@ -49,6 +49,9 @@ export interface Native {
 
 export const UV_READABLE = 1;
 export const UV_WRITABLE = 2;
+/** Flags of send() and recv() (linux/socket.h). */
+export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
 
 let loaded: Native | undefined;
 

@@ -6,13 +6,12 @@
 // it is everything but those that answer or do not. When the receive buffer overruns, libuv stops the watcher with a
 // negative status: it is started again, recv() reports ENOBUFS once, and the owner is told that something was missed.
 import { constants } from "node:os";
-import { errnoName, native, type Poll, UV_READABLE } from "../net/native.ts";
+import { errnoName, MSG_DONTWAIT, native, type Poll, UV_READABLE } from "../net/native.ts";
 import { LITTLE } from "./netlink/attribute.ts";
 import { Group, MessageType, NeighbourState, RT_TABLE_LOCAL, RT_TABLE_MAIN } from "./netlink/constants.ts";
 import { messageView, readMessage } from "./netlink/message.ts";
 import { openNetlink } from "./netlink/socket.ts";
 
-const MSG_DONTWAIT = 0x40;
 const AF_BRIDGE = 7;
 /** Datagrams per turn of the event loop; the descriptor stays readable for the rest. */
 const DATAGRAMS_PER_TURN = 512;

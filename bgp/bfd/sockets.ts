@@ -7,7 +7,7 @@ import { randomInt } from "node:crypto";
 import { constants } from "node:os";
 import { isLinkLocal } from "../../net/address.ts";
 import { readControl } from "../../net/control-message.ts";
-import { check, native, type Poll, SystemError, UV_READABLE } from "../../net/native.ts";
+import { check, MSG_DONTWAIT, native, type Poll, SystemError, UV_READABLE } from "../../net/native.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -34,7 +34,6 @@ const FLOOD_PAUSE = 2;
 const CATCH_UP_BURST = 1024;
 
 const SOCK_DGRAM_NONBLOCK_CLOEXEC = 2 | 0o4000 | 0o2000000;
-const MSG_DONTWAIT = 0x40;
 const IPPROTO_IP = 0;
 const IP_TOS = 1;
 const IP_PKTINFO = 8;

@@ -1,4 +1,4 @@
-// Routing policy as data: ordered statements, first decisive one wins, nothing decisive rejects (design §6, RFC 8212).
+// Routing policy as data: ordered statements, first decisive one wins, nothing decisive rejects (RFC 8212).
 // Policies refer to each other and to named sets as objects: whoever makes them (the configuration) has resolved names
 // and refused cycles. What the words mean to a person is in docs/policy.md.
 import type { Family } from "../../net/address.ts";

@@ -6,13 +6,12 @@
 // flood on one link is lost in that link's receive buffer.
 import { endianness } from "node:os";
 import { readControl } from "../../net/control-message.ts";
-import { check, errnoName, native, type Poll, SystemError, UV_READABLE } from "../../net/native.ts";
+import { check, errnoName, MSG_DONTWAIT, native, type Poll, SystemError, UV_READABLE } from "../../net/native.ts";
 import { AF_INET6, bindToDevice, encodeSocketAddress, setInteger, setTtl } from "../session/socket-options.ts";
 import { ALL_NODES, ALL_ROUTERS, ND_HOP_LIMIT, NdType } from "./message.ts";
 import type { OpenOutlet, Outlet } from "./types.ts";
 
 const SOCK_RAW_NONBLOCK_CLOEXEC = 3 | 0o4000 | 0o2000000;
-const MSG_DONTWAIT = 0x40;
 const IPPROTO_IPV6 = 41;
 const IPV6_MULTICAST_IF = 17;
 const IPV6_MULTICAST_HOPS = 18;

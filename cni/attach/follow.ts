@@ -6,7 +6,7 @@
 // pod's has that is at the end of a cable of ours). A message names the other end of its cable, which is the host end.
 // What pods say is only a hint: the interface itself is looked at before anything is written.
 import { constants } from "node:os";
-import { check, native, UV_READABLE } from "../../net/native.ts";
+import { check, MSG_DONTWAIT, native, UV_READABLE } from "../../net/native.ts";
 import { LITTLE } from "../../routing/netlink/attribute.ts";
 import { Group, MessageType } from "../../routing/netlink/constants.ts";
 import { decodeLink, type Link } from "../../routing/netlink/link.ts";
@@ -18,7 +18,6 @@ import { otherEnd } from "./wiring.ts";
 
 const SOL_NETLINK = 270;
 const NETLINK_LISTEN_ALL_NSID = 8;
-const MSG_DONTWAIT = 0x40;
 /** Looks at one pod within a period: one that sets its MAC all the time must not keep the others waiting. */
 const BURST = 20;
 /** Milliseconds. */
@@ -76,7 +75,10 @@ export class Follow {
     if (this.hears) this.#onReadable(0);
   }
 
-  /** A pod whose cable is being made; and again when its neighbour entries are there, which its MAC may have run away from. */
+  /**
+   * A pod whose cable is being made; and again when its neighbour entries are there, which its MAC may have run away
+   * from.
+   */
   add(request: FollowRequest, hostIndex: number): void {
     const seen = this.#pods.get(hostIndex)?.seen ?? "";
     const pod = { request, hostIndex, seen, looks: 0, due: false };

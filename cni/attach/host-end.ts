@@ -1,5 +1,5 @@
-// The host's end of a cable, in rtnetlink messages: the gateway of its pod. What it needs before the pod's addresses are on disk,
-// and what leads to them.
+// The host's end of a cable, in rtnetlink messages: the gateway of its pod. What it needs before the pod's addresses
+// are on disk, and what leads to them.
 import { encodeNewAddress } from "../../routing/netlink/address.ts";
 import { AddressFlag, Flag, Scope } from "../../routing/netlink/constants.ts";
 import { encodeGetLink, encodeSetLink } from "../../routing/netlink/link.ts";

@@ -18,7 +18,10 @@ const TABLE_MAIN = 254;
 const DELIVERY_SECONDS = 10;
 export const LOOPBACK_INDEX = 1;
 
-/** `end`: podSteps(). `enableIpv6` is called where the namespace, or the interface in it, has IPv6 switched off. Throws NetlinkError. */
+/**
+ * `end`: podSteps(). `enableIpv6` is called where the namespace, or the interface in it, has IPv6 switched off. Throws
+ * NetlinkError.
+ */
 export function wirePodEnd(pod: NetlinkSocket, end: Encoded, enableIpv6: () => void): void {
   let failed = sendEncoded(pod, end);
   if (failed.some(isIpv6Off)) {

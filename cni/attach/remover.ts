@@ -3,7 +3,7 @@
 // then no lookup finds the link or a route through it. Removals that gather meanwhile leave together, as one interface
 // group. The same announcements tell of host ends that went because their pod's namespace did.
 import { constants } from "node:os";
-import { native, SystemError, UV_READABLE } from "../../net/native.ts";
+import { MSG_DONTWAIT, native, SystemError, UV_READABLE } from "../../net/native.ts";
 import { spareThreads } from "../../net/thread-pool.ts";
 import { LITTLE } from "../../routing/netlink/attribute.ts";
 import { Flag, Group, MessageType } from "../../routing/netlink/constants.ts";
@@ -11,8 +11,6 @@ import { decodeLink, encodeDelLink, encodeDelLinkGroup, encodeSetLink } from "..
 import { MessageWriter, messageView, readMessage } from "../../routing/netlink/message.ts";
 import { openNetlink } from "../../routing/netlink/socket.ts";
 import { deletionsOnly } from "./link-filters.ts";
-
-const MSG_DONTWAIT = 0x40;
 
 interface Removal {
   readonly ifindex: number;

@@ -48,9 +48,9 @@ export class Wiring {
   }
 
   /**
-   * The first half of an attachment: both ends, up, and nothing yet that a pod could use; what follows is encoded, so that it
-   * takes no longer than the kernel does. Returns the index of the host end; null: something is in the way, which is thrown by
-   * complete(). That has to follow in any case, or abandon().
+   * The first half of an attachment: both ends, up, and nothing yet that a pod could use; what follows is encoded, so
+   * that it takes no longer than the kernel does. Returns the index of the host end; null: something is in the way,
+   * which is thrown by complete(). That has to follow in any case, or abandon().
    */
   prepare(request: AttachRequest): number | null {
     const { netns, netnsId, hostInterface, ifname } = request;

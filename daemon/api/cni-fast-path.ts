@@ -6,13 +6,11 @@ import { Socket } from "node:net";
 import { constants } from "node:os";
 import type { Caller } from "../../cni/readiness.ts";
 import type { CniRequest } from "../../cni/types.ts";
-import { native, type Poll, UV_READABLE } from "../../net/native.ts";
+import { MSG_DONTWAIT, MSG_NOSIGNAL, native, type Poll, UV_READABLE } from "../../net/native.ts";
 import { CNI_MEDIA_TYPE, parseCniBody } from "./cni-call.ts";
 import type { ApiBackend } from "./types.ts";
 
 const MSG_PEEK = 0x2;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
 /** Larger calls take the other way. */
 const LARGEST = 64 * 1024;
 

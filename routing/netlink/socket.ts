@@ -5,7 +5,7 @@
 // Strict checking (dump filters work, unknown attributes are refused), extended acknowledgements (the kernel's words),
 // and short acknowledgements (a failing batch must fit the receive buffer).
 import { constants } from "node:os";
-import { check, errnoName, native, SystemError } from "../../net/native.ts";
+import { check, errnoName, MSG_DONTWAIT, native, SystemError } from "../../net/native.ts";
 import { Attributes, LITTLE } from "./attribute.ts";
 import { AF_NETLINK, Flag, MessageType } from "./constants.ts";
 import { kernelWords, type MessageFailure, NetlinkError } from "./error.ts";
@@ -28,7 +28,6 @@ const EXTENDED_MESSAGE = 1;
 
 /** An answer is there when send() returns; only a kernel that lost it makes us wait, and then not for ever. */
 const RECEIVE_TIMEOUT_SECONDS = 2;
-const MSG_DONTWAIT = 0x40;
 const DUMP_ATTEMPTS = 8;
 const RECEIVE_CHUNK = 64 * 1024;
 

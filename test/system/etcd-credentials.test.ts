@@ -1,5 +1,5 @@
-// underlayd and an etcd with TLS, client certificates and users, as the configuration has them: that it works, and what a person is told
-// when something about it is wrong, while pods go on.
+// underlayd and an etcd with TLS, client certificates and users, as the configuration has them: that it works, and what
+// a person is told when something about it is wrong, while pods go on.
 import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

@@ -1,4 +1,5 @@
-// Nodes with the real underlayd that share pools of addresses in a real etcd, behind one FRR switch; a machine outside of the rack:
+// Nodes with the real underlayd that share pools of addresses in a real etcd, behind one FRR switch; a machine outside
+// of the rack:
 //
 //   outside -- tor (AS 65001, etcd on 10.1.0.1) --+-- node1 (AS 65101)
 //                                                +-- node2 (AS 65102)

@@ -1,5 +1,6 @@
-// The steps of the claim protocol, with somebody else's step in between them: each compare of each transaction has a moment in
-// which it is what keeps two nodes apart. Against the simulated store, without delays; test/property/cni/blocks/ does it at random.
+// The steps of the claim protocol, with somebody else's step in between them: each compare of each transaction has a
+// moment in which it is what keeps two nodes apart. Against the simulated store, without delays;
+// test/property/cni/blocks/ does it at random.
 import { setImmediate } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { EtcdError } from "../../../../cni/blocks/etcd/error.ts";
