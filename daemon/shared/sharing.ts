@@ -16,15 +16,13 @@ import { hostPrefixText } from "../../net/prefix.ts";
 import type { SharedView } from "../api/types.ts";
 import type { Blocks } from "../blocks/blocks.ts";
 import type { Placement } from "../blocks/placement.ts";
-import { asSourceError, type ClaimFailure, Claims } from "./claims.ts";
+import { type ClaimFailure, Claims } from "./claims.ts";
+import { ComingsAndGoings } from "./comings-and-goings.ts";
 import { type Entry, ExceptionRoutes } from "./exceptions.ts";
-import { Identities, identityIn } from "./identities.ts";
+import { Identities } from "./identities.ts";
 import { Requests } from "./requests.ts";
 import { Takeover } from "./takeover.ts";
 import type { SharedEvent } from "./types.ts";
-
-/** A borrowed address that could not be given back is tried again then. */
-const RETURN_AGAIN_MS = 10_000;
 
 export interface SharingDependencies {
   /** Null: the configuration has none. */
@@ -57,6 +55,7 @@ export class Sharing implements Exceptions {
   readonly #exceptions: ExceptionRoutes;
   readonly #requests: Requests;
   readonly #takeover: Takeover;
+  readonly #pods: ComingsAndGoings;
   #config: Config;
   #shared: Shared | null = null;
   readonly #uplinks = new Set<string>();
@@ -79,7 +78,7 @@ export class Sharing implements Exceptions {
       place: () => this.#place(),
       isPlaced: (prefix) => this.#statusOf(prefix) !== undefined,
       refusal: (prefix) => this.#refusal(prefix),
-      left: (entry) => void this.#left(entry),
+      left: (entry) => void this.#pods.left(entry),
       onEvent: (event) => this.#tell(event),
     });
     this.#exceptions.configure(config.pools);
@@ -91,8 +90,17 @@ export class Sharing implements Exceptions {
       place: () => this.#place(),
       clock,
     });
+    const source = () => this.#shared?.source ?? null;
+    this.#pods = new ComingsAndGoings({
+      source,
+      requests: this.#requests,
+      exceptions: this.#exceptions,
+      pods: deps.pods,
+      clock,
+      log,
+    });
     this.#takeover = new Takeover(config.pools, {
-      source: () => this.#shared?.source ?? null,
+      source,
       addresses: () => deps.addresses().filter((address) => !this.#exceptions.find(address)),
       log,
       place: () => this.#place(),
@@ -141,8 +149,8 @@ export class Sharing implements Exceptions {
       return owner ? identityOf(owner) : null;
     });
     await this.#takeover.late();
-    for (const pod of pods) this.#attached(pod);
-    this.#letGoOfAbsent(pods);
+    for (const pod of pods) this.#pods.attached(pod);
+    this.#pods.letGoOfAbsent(pods);
     this.#started = true;
     void this.#place();
     this.#run();
@@ -238,19 +246,8 @@ export class Sharing implements Exceptions {
 
   podChanged({ kind, pod }: PodEvent): void {
     if (!this.#started) return;
-    if (kind === "added") {
-      this.#attached(pod);
-      return;
-    }
-    const keeper = this.#requests.keeperOf(pod.pool);
-    if (!keeper) return;
-    for (const address of pod.addresses) {
-      const entry = this.#exceptions.find(address);
-      if (entry && keeper.identities.held(identityIn(pod.pool, identityOf(pod)))) entry.why = "moved";
-    }
-    // What is withdrawn first lets its identity go when that is done.
-    if (pod.addresses.some((address) => this.#exceptions.find(address)?.why === "moved")) return;
-    keeper.identities.detached(identityIn(pod.pool, identityOf(pod)), keeper.milliseconds);
+    if (kind === "added") this.#pods.attached(pod);
+    else this.#pods.detached(pod);
   }
 
   // --- what the allocator asks ---
@@ -419,48 +416,5 @@ export class Sharing implements Exceptions {
     const status = this.#statusOf(prefix);
     if (status && "proof" in status.state && status.state.proof !== null) return null;
     return status?.state.phase === "failed" ? status.state.error : "it has not answered";
-  }
-
-  /** No neighbour looks for it here any more. */
-  async #left(entry: Entry): Promise<void> {
-    if (entry.why === "moved") {
-      const keeper = this.#requests.keeperOf(entry.pool);
-      // Its pod may be here as before, with a block around the address now.
-      if (this.#deps.pods().some(({ addresses }) => addresses.includes(entry.address))) return;
-      if (entry.identity !== null)
-        keeper?.identities.detached(identityIn(entry.pool, entry.identity), keeper.milliseconds);
-      return;
-    }
-    if (entry.why !== "borrowed") return;
-    try {
-      await this.#shared?.source.giveBackLoan(entry.address);
-    } catch (error) {
-      const { code, message } = asSourceError(error);
-      this.#deps.log.warn(
-        { address: entry.address, code, reason: message },
-        "a borrowed address could not be given back",
-      );
-      // Nobody else has it meanwhile: it stays for the next pod, and is given back when that is gone.
-      if (code !== "unavailable" || this.#exceptions.find(entry.address)) return;
-      this.#deps.clock.after(RETURN_AGAIN_MS, () => void this.#left(entry));
-    }
-  }
-
-  /**
-   * Identities whose pods have gone while nobody ran, with addresses of our own blocks; others leave with their
-   * exceptions.
-   */
-  #letGoOfAbsent(pods: readonly PodView[]): void {
-    const here = new Set(pods.flatMap(({ addresses }) => addresses));
-    for (const { pool, namespace, name, addresses } of this.#shared?.source.held() ?? []) {
-      const keeper = this.#requests.keeperOf(pool);
-      if (keeper && addresses.every((address) => !here.has(address) && !this.#exceptions.find(address)))
-        keeper.identities.detached({ pool, namespace, name }, keeper.milliseconds);
-    }
-  }
-
-  #attached(pod: PodView): void {
-    const keeper = this.#requests.keeperOf(pod.pool);
-    if (keeper && pod.pod !== null) keeper.identities.attached(identityIn(pod.pool, identityOf(pod)), pod.addresses);
   }
 }
