@@ -51,7 +51,8 @@ export interface NextHopAddresses {
 }
 
 /** Decoded attribute sets that are kept; a power of two. */
-const CACHE_SIZE = 1024;
+/** As few as serve a burst of changes: what survives a collection of garbage or two costs more than to decode it again. */
+const CACHE_SIZE = 64;
 const INITIAL_IDS = 256;
 
 /** How sets that we make ourselves are written: everything in its widest form, nothing discarded. */
