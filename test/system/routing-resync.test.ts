@@ -112,7 +112,7 @@ it("links are told by what changed, and are the kernel's, also when notification
   const { resyncs } = await hard.status();
   const many = Array.from({ length: 15 }, (_, i) => `link add a${i} group ${i % 2} type veth peer name b${i}\n`);
   ns.run("ip -batch -", `${many.join("")}link set group 1 up\n`);
-  ns.run("i=$(ip -o link show a1 | cut -d: -f1); ip link del a1; ip link add again index $i type dummy");
+  ns.run("i=$(ip -o link show a1 | cut -d: -f1); ip link del a1; ip link add again index $i type veth peer name other");
   ns.run("ip link del group 1");
   await eventually(async () => expect((await hard.status()).resyncs).toBeGreaterThan(resyncs));
   await same();
