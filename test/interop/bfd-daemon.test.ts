@@ -134,9 +134,9 @@ describe("underlayd with BFD", () => {
     };
     await waitFor(gone, `${SHARED} through ${other} only`, { interval: 20 });
     expect(performance.now() - start).toBeLessThan(1_500);
-    const { state, lastError, bfd } = await underlay.peer(name);
+    const { state, lastReset, bfd } = await underlay.peer(name);
     expect(state).not.toBe("Established");
-    expect(lastError).toMatch(/BFD session down: nothing received for 9\d\d ms|BFD Down/);
+    expect(lastReset?.reason).toMatch(/BFD session down: nothing received for 9\d\d ms|BFD Down/);
     expect(bfd?.state).toBe("Down");
     await us.exec("nft", "flush", "ruleset");
     await protectedBy(name);

@@ -59,7 +59,7 @@ describe("a NOTIFICATION (RFC 8538)", () => {
     const { back } = await lost("frr");
     await frr.vtysh("clear bgp 10.1.0.1");
     await back();
-    expect((await underlay.peer("frr")).lastError).toContain("Cease/Hard Reset (Cease/Administrative Reset");
+    expect((await underlay.peer("frr")).lastReset?.reason).toContain("Cease/Hard Reset (Cease/Administrative Reset");
     await whole();
     expect(await deletions.end(own4("frr"))).toHaveLength(1);
   });
@@ -72,7 +72,7 @@ describe("a NOTIFICATION (RFC 8538)", () => {
     const { back } = await lost("frr");
     await frr.vtysh("clear bgp 10.1.0.1");
     await back();
-    expect((await underlay.peer("frr")).lastError).toContain("NOTIFICATION Cease/Administrative Reset");
+    expect((await underlay.peer("frr")).lastReset?.reason).toContain("NOTIFICATION Cease/Administrative Reset");
     await whole();
     expect(await deletions.end(own4("frr"))).toEqual([]);
     await frr.configure("router bgp 65001\n bgp hard-administrative-reset\n");
@@ -103,8 +103,8 @@ describe("a NOTIFICATION (RFC 8538)", () => {
       for (const pid of frozen) process.kill(pid, "SIGSTOP");
       try {
         await seen();
-        const { lastError, stale } = await underlay.peer(name);
-        expect(lastError).toContain("hold timer expired");
+        const { lastReset, stale } = await underlay.peer(name);
+        expect(lastReset?.reason).toContain("hold timer expired");
         expect(stale).toBeGreaterThan(0);
         if (name === "gobgp") expect(await deletions.end(own4(name))).toEqual([]);
       } finally {

@@ -316,8 +316,8 @@ describe("a table of 500,000 routes", () => {
 it("BIRD's session never flapped, and nothing had to wait for long", async () => {
   await expectGoodSession();
   const silence = (await us.endCapture())?.silences.get("10.1.0.2") ?? Number.POSITIVE_INFINITY;
-  // Keepalives every 2 s at most; one that is later than 3 s has left a third of the hold time unused.
-  expect(silence).toBeLessThan(3);
+  // Keepalives every 2 s at most, and two thirds of the hold time are the next one's.
+  expect(silence).toBeLessThan(4);
   const { p99 } = (await underlay.status()).eventLoopDelay;
   console.log(`longest silence towards BIRD, keepalives every 2 s: ${silence.toFixed(2)} s; loop delay p99 ${p99} ms`);
   expect(await bird.protocol("node")).not.toContain("Last error");

@@ -106,7 +106,7 @@ describe("unnumbered neighbours that change", () => {
     nodes.frr.ip("link", "set", "swp1", "down");
     await hops("fe80::2 eth2");
     const down = await underlay.peer("frr");
-    expect(down).toMatchObject({ address: null, lastError: "interface eth1 is down" });
+    expect(down).toMatchObject({ address: null, lastReset: { reason: "interface eth1 is down" } });
     nodes.frr.ip("link", "set", "swp1", "up");
     // Administratively down took FRR's link-local address away.
     nodes.frr.addAddress("swp1", "fe80::2/64");

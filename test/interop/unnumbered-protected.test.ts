@@ -144,7 +144,7 @@ describe("unnumbered sessions, protected", () => {
     );
     await waitFor(async () => (await nextHopsOf(us, SHARED)).length === 1, "one next hop", { interval: 20 });
     expect(performance.now() - start).toBeLessThan(3_000);
-    expect((await underlay.peer(name)).lastError).toContain("BFD");
+    expect((await underlay.peer(name)).lastReset?.reason).toContain("BFD");
     await us.exec("nft", "flush", "ruleset");
     await protectedBy(name);
   });
