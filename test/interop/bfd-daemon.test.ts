@@ -1,6 +1,6 @@
 // underlayd with BFD beside its sessions, against FRR and BIRD: a path that fails while the link stays up ends the BGP
 // session at once, its routes leave the kernel, and everything comes back with the path.
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { distFile } from "../../net/dist.ts";
 import { Bird } from "./support/bird.ts";
 import { Deletions } from "./support/deletions.ts";
@@ -96,6 +96,9 @@ const cut = (device: string) =>
     "nft",
     `add table netdev t; add chain netdev t c { type filter hook ingress device ${device} priority 0; }; add rule netdev t c drop`,
   );
+
+/** Nothing that a test has cut stays so for the next one. */
+afterEach(() => us.exec("nft", "flush", "ruleset"));
 
 describe("underlayd with BFD", () => {
   it("shows the BFD sessions of the peers that have one", async () => {

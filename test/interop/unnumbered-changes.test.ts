@@ -105,11 +105,16 @@ describe("unnumbered neighbours that change", () => {
     const untouched = (await underlay.peer("other")).establishedCount;
     nodes.frr.ip("link", "set", "swp1", "down");
     await hops("fe80::2 eth2");
-    const down = await underlay.peer("frr");
-    expect(down).toMatchObject({ address: null, lastReset: { reason: "interface eth1 is down" } });
-    nodes.frr.ip("link", "set", "swp1", "up");
-    // Administratively down took FRR's link-local address away.
-    nodes.frr.addAddress("swp1", "fe80::2/64");
+    try {
+      await waitFor(async () => (await addressOf("frr")) === null, "the neighbour to be gone");
+      const down = await underlay.peer("frr");
+      expect(down.lastError).toBe("interface eth1 is down");
+      expect(down.lastReset?.reason).toBe("interface eth1 went down");
+    } finally {
+      nodes.frr.ip("link", "set", "swp1", "up");
+      // Administratively down took FRR's link-local address away.
+      nodes.frr.addAddress("swp1", "fe80::2/64");
+    }
     await both();
     await hops("fe80::2 eth1", "fe80::2 eth2");
     expect((await underlay.peer("other")).establishedCount).toBe(untouched);

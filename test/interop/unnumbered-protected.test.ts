@@ -142,10 +142,13 @@ describe("unnumbered sessions, protected", () => {
       "nft",
       `add table netdev t; add chain netdev t c { type filter hook ingress device ${device} priority 0; }; add rule netdev t c drop`,
     );
-    await waitFor(async () => (await nextHopsOf(us, SHARED)).length === 1, "one next hop", { interval: 20 });
-    expect(performance.now() - start).toBeLessThan(3_000);
-    expect((await underlay.peer(name)).lastReset?.reason).toContain("BFD");
-    await us.exec("nft", "flush", "ruleset");
+    try {
+      await waitFor(async () => (await nextHopsOf(us, SHARED)).length === 1, "one next hop", { interval: 20 });
+      expect(performance.now() - start).toBeLessThan(3_000);
+      expect((await underlay.peer(name)).lastReset?.reason).toContain("BFD");
+    } finally {
+      await us.exec("nft", "flush", "ruleset");
+    }
     await protectedBy(name);
   });
 
@@ -157,12 +160,15 @@ describe("unnumbered sessions, protected", () => {
     const neighbour = name === "frr" ? frr : other;
     // BFD of FRR is a program of its own, and ours says AdminDown when it stops: neither is a failure of the path.
     await neighbour.stop(name === "frr" ? "SIGKILL" : "SIGTERM");
-    await waitFor(async () => (await underlay.peer(name)).state !== "Established", "the session to be lost");
-    expect((await underlay.peer(name)).stale).toBeGreaterThan(0);
     const kept = [`${address?.split("%")[0]} ${name === "frr" ? "eth1" : "eth2"}`];
-    expect(await nextHopsOf(us, own[name])).toEqual(kept);
-    if (name === "frr") await frr.restart();
-    else await other.start();
+    try {
+      await waitFor(async () => (await underlay.peer(name)).state !== "Established", "the session to be lost");
+      expect((await underlay.peer(name)).stale).toBeGreaterThan(0);
+      expect(await nextHopsOf(us, own[name])).toEqual(kept);
+    } finally {
+      if (name === "frr") await frr.restart();
+      else await other.start();
+    }
     await protectedBy(name);
     expect(await underlay.peer(name)).toMatchObject({ address, establishedCount: establishedCount + 1 });
     await waitFor(async () => (await nextHopsOf(us, SHARED)).length === 2, "both next hops again");
