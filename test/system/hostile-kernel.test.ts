@@ -101,7 +101,12 @@ function state(): string {
 
 const sessions = () => waitFor(async () => (await underlay.status()).peers.established === 2, "the sessions");
 const back = () =>
-  waitFor(() => state() === whole, `the state to be right again:\n${whole}`, { interval: 20, timeout: 15_000 });
+  waitFor(() => state() === whole, `the state to be right again:\n${whole}`, { interval: 20, timeout: 15_000 }).catch(
+    async (error) => {
+      const { problems } = await underlay.status();
+      throw new Error(`${error.message}\nIt is:\n${state()}\n${problems.join("\n")}\n${underlay.log.slice(-3000)}`);
+    },
+  );
 
 it("another program that fills the neighbour table: a gateway without a place is avoided, and why is told", async () => {
   const limit = Number(readFileSync("/proc/sys/net/ipv4/neigh/default/gc_thresh3", "utf8"));
@@ -215,6 +220,12 @@ it("both uplinks without carrier: routes are back with the links, before the ses
     for (const one of pids) process.kill(one, signal);
   };
   await sessions();
+  // What has not been said again since the session before would go with this one (RFC 4724 §4.2).
+  const said = async (name: string) => {
+    const { received, stale } = await underlay.peer(name);
+    return received >= ROUTES && stale === 0;
+  };
+  await waitFor(async () => (await said("tor-a")) && (await said("tor-b")), "all routes in these sessions");
   // BIRD can say nothing until it is let go.
   all("SIGSTOP");
   try {
