@@ -11,7 +11,7 @@
 //   session that lasted a minute. While the hold is still short, an incoming connection ends it: a neighbour that
 //   merely restarted is not kept waiting. A session that the neighbour's operator ended (Cease/2, 3, 4, 6) keeps it
 //   short, and so does one whose TCP was lost when both agreed on graceful restart: its stale routes must not expire
-//   because we damp.
+//   because we damp. A connection that goes because of a collision (§6.8) does not count.
 // - A failed connection attempt leads from Connect to Active with a ConnectRetryTimer of 1 s, 2 s, 4 s ... up to the
 //   configured time, not to Idle: we go on listening. So does a connection that is refused with Cease/5 before an OPEN: a
 //   neighbour that damps us will call when it is done, and two that damp each other must not find each other Idle for ever.
