@@ -162,17 +162,7 @@ describe("TLS and users", () => {
     directory = mkdtempSync(join(tmpdir(), "underlay-etcd-tls-"));
     certificates = makeCertificates(directory);
     server = await EtcdServer.start({ tls: certificates });
-    // As docs/etcd.md says.
-    for (const line of [
-      "user add root:root",
-      "user grant-role root root",
-      "role add underlay",
-      "role grant-permission underlay --prefix=true readwrite /underlay/",
-      "user add underlay:secret",
-      "user grant-role underlay underlay",
-      "auth enable",
-    ])
-      server.ctl(...line.split(" "));
+    server.enableUsers();
   });
   afterAll(async () => {
     await server.stop();

@@ -40,17 +40,7 @@ beforeAll(async () => {
     wrapper: ["nsenter", `--net=${node.path}`, "--"],
     args: ["--bcrypt-cost", "4"],
   });
-  // As docs/etcd.md says.
-  for (const line of [
-    "user add root:root",
-    "user grant-role root root",
-    "role add underlay",
-    "role grant-permission underlay --prefix=true readwrite /underlay/",
-    "user add underlay:secret",
-    "user grant-role underlay underlay",
-    "auth enable",
-  ])
-    etcd.ctl(...line.split(" "));
+  etcd.enableUsers();
   provide();
   underlay = await Underlay.start(
     node,

@@ -111,6 +111,20 @@ export class EtcdServer {
     await this.ready();
   }
 
+  /** The user `underlay` with the password `secret`, who may do what docs/etcd.md says; without one nothing is allowed. */
+  enableUsers(): void {
+    for (const line of [
+      "user add root:root",
+      "user grant-role root root",
+      "role add underlay",
+      "role grant-permission underlay --prefix=true readwrite /underlay/",
+      "user add underlay:secret",
+      "user grant-role underlay underlay",
+      "auth enable",
+    ])
+      this.ctl(...line.split(" "));
+  }
+
   ctl(...args: string[]): string {
     const { tls } = this.#options;
     const files = tls ? ["--cacert", tls.ca, "--cert", tls.client, "--key", tls.clientKey] : [];
